@@ -1,0 +1,126 @@
+//! Vector clocks with dots (Preguiça et al., "Dotted Version Vectors", 2010), bounded.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use crate::protocol::{ActorId, Seq};
+
+/// Writers that one clock can hold.
+pub const MAX_ACTORS: usize = 64;
+
+/// One write: who made it, and its place among that writer's operations. On the wire: `[actor, seq]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "(ActorId, Seq)", into = "(ActorId, Seq)")]
+pub struct Dot {
+    /// The writer.
+    pub actor: ActorId,
+    /// The operation.
+    pub seq: Seq,
+}
+
+impl From<(ActorId, Seq)> for Dot {
+    fn from((actor, seq): (ActorId, Seq)) -> Self {
+        Self { actor, seq }
+    }
+}
+
+impl From<Dot> for (ActorId, Seq) {
+    fn from(dot: Dot) -> Self {
+        (dot.actor, dot.seq)
+    }
+}
+
+/// The clock holds [`MAX_ACTORS`] writers already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("vector clock holds {MAX_ACTORS} writers already")]
+pub struct ClockFull;
+
+/// For each writer the newest of its operations that is known. Holds at most [`MAX_ACTORS`]; a longer
+/// one is refused when it is read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(transparent)]
+pub struct VectorClock(BTreeMap<ActorId, Seq>);
+
+impl VectorClock {
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the write is known.
+    pub fn covers(&self, dot: Dot) -> bool {
+        self.0.get(&dot.actor).is_some_and(|seq| *seq >= dot.seq)
+    }
+
+    /// Whether everything that `other` knows is known here, too.
+    pub fn descends(&self, other: &Self) -> bool {
+        other.dots().all(|dot| self.covers(dot))
+    }
+
+    /// Makes the write known.
+    ///
+    /// # Errors
+    /// [`ClockFull`] if its writer is new and there is no room; the clock is unchanged.
+    pub fn record(&mut self, dot: Dot) -> Result<(), ClockFull> {
+        if self.0.len() >= MAX_ACTORS && !self.0.contains_key(&dot.actor) {
+            return Err(ClockFull);
+        }
+        let known = self.0.entry(dot.actor).or_default();
+        *known = dot.seq.max(*known);
+        Ok(())
+    }
+
+    /// Forgets the writers that `keep` refuses.
+    pub fn retain(&mut self, mut keep: impl FnMut(Dot) -> bool) {
+        self.0.retain(|actor, seq| keep(Dot { actor: *actor, seq: *seq }));
+    }
+
+    /// The newest known write of each writer, by writer.
+    pub fn dots(&self) -> impl Iterator<Item = Dot> + '_ {
+        self.0.iter().map(|(actor, seq)| Dot { actor: *actor, seq: *seq })
+    }
+}
+
+impl<'de> Deserialize<'de> for VectorClock {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let entries = BTreeMap::deserialize(deserializer)?;
+        if entries.len() > MAX_ACTORS { Err(de::Error::custom(ClockFull)) } else { Ok(Self(entries)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock(entries: &[(u32, u64)]) -> VectorClock {
+        let mut clock = VectorClock::default();
+        for (actor, seq) in entries {
+            clock.record(Dot { actor: ActorId(*actor), seq: Seq(*seq) }).unwrap();
+        }
+        clock
+    }
+
+    #[test]
+    fn two_clocks_that_each_know_more_are_concurrent() {
+        let (left, right) = (clock(&[(1, 2)]), clock(&[(1, 1), (2, 1)]));
+        assert!(!left.descends(&right) && !right.descends(&left));
+        assert!(clock(&[(1, 2), (2, 1)]).descends(&left));
+    }
+
+    #[test]
+    fn an_older_write_of_a_known_writer_takes_nothing_back() {
+        let mut seen = clock(&[(1, 5)]);
+        seen.record(Dot { actor: ActorId(1), seq: Seq(3) }).unwrap();
+        assert_eq!(seen, clock(&[(1, 5)]));
+    }
+
+    #[test]
+    fn a_full_clock_refuses_a_new_writer_and_keeps_the_old() {
+        let mut full = clock(&(0..MAX_ACTORS as u32).map(|actor| (actor, 1)).collect::<Vec<_>>());
+        assert_eq!(full.record(Dot { actor: ActorId(9_999), seq: Seq(1) }), Err(ClockFull));
+        assert_eq!(full.record(Dot { actor: ActorId(3), seq: Seq(9) }), Ok(()));
+        let text = format!("{{{}}}", (0..65).map(|n| format!("\"{n}\":1")).collect::<Vec<_>>().join(","));
+        assert!(serde_json::from_str::<VectorClock>(&text).is_err());
+    }
+}

@@ -1,0 +1,82 @@
+//! The network, the clock and the token under a client.
+
+use std::future::Future;
+
+use super::{MaybeSend, MaybeSync};
+use crate::{
+    clock::Millis,
+    engine::{Now, TokenError},
+};
+
+/// Reaches one server, by WebSocket and by plain HTTP.
+pub trait Transport: MaybeSend + MaybeSync + 'static {
+    /// An open WebSocket.
+    type Link: Link;
+
+    /// Opens a WebSocket with [`SUBPROTOCOL`](crate::protocol::SUBPROTOCOL). Resolves when it is open and the
+    /// server has agreed to the subprotocol. The caller limits the time.
+    fn open(&self) -> impl Future<Output = Result<Self::Link, TransportError>> + MaybeSend;
+
+    /// Sends `POST` to a path below the server's address. An answer of any status is an answer.
+    fn post(
+        &self,
+        request: HttpRequest,
+    ) -> impl Future<Output = Result<HttpReply, TransportError>> + MaybeSend;
+}
+
+/// One open WebSocket. It closes when the last owner drops it.
+pub trait Link: MaybeSend + MaybeSync + 'static {
+    /// Hands over one text frame. Does not wait; a link that is gone swallows it, and `receive` tells.
+    fn send(&self, text: String);
+
+    /// The next text frame; none when the link is closed, whatever the reason. Called by one task at a time.
+    fn receive(&self) -> impl Future<Output = Option<String>> + MaybeSend;
+
+    /// Closes it; `receive` then ends.
+    fn close(&self);
+}
+
+/// A request with a JSON body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// Path below the server's address, such as `v1/push`.
+    pub path: &'static str,
+    /// Sent as `Authorization: Bearer`.
+    pub token: String,
+    /// JSON text.
+    pub body: String,
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpReply {
+    /// The HTTP status.
+    pub status: u16,
+    /// Seconds of a `Retry-After` header.
+    pub retry_after: Option<u64>,
+    /// The body as text; cut off by the transport beyond a frame's limit.
+    pub body: String,
+}
+
+/// The network did not carry it; whether the other side saw it is unknown.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TransportError(pub String);
+
+/// Time and tasks.
+pub trait Runtime: MaybeSend + MaybeSync + 'static {
+    /// Both clocks.
+    fn now(&self) -> Now;
+
+    /// Resolves after so many milliseconds, or later.
+    fn sleep(&self, millis: Millis) -> impl Future<Output = ()> + MaybeSend + 'static;
+
+    /// Runs a future to its end in the background.
+    fn spawn(&self, task: impl Future<Output = ()> + MaybeSend + 'static);
+}
+
+/// Where the client gets its bearer token: the application.
+pub trait TokenSource: MaybeSend + MaybeSync + 'static {
+    /// A token to present now.
+    fn token(&self) -> impl Future<Output = Result<String, TokenError>> + MaybeSend;
+}

@@ -1,0 +1,198 @@
+//! What goes into the engine and what comes out of it.
+
+use super::storage::{Batch, Query, StoreError, StoredDocument};
+use crate::{
+    clock::Millis,
+    protocol::{
+        ClientFrame, CollectionName, DocKey, Intent, Outcome, ProtocolError, PullReply, PullRequest,
+        PushReply, PushRequest, Seq, ServerFrame,
+    },
+};
+
+/// Both clocks at one moment. Timers run on the first; the second stamps operations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Since an arbitrary start; never goes back.
+    pub monotonic: Millis,
+    /// Unix time as this machine believes it; may be wrong and may jump.
+    pub wall: Millis,
+}
+
+macro_rules! tickets {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+    )*};
+}
+
+tickets! {
+    /// Names a submission until it has its `Seq`; chosen by the caller.
+    Ticket;
+    /// Names a live query; chosen by the caller.
+    QueryId;
+    /// Names a commit in flight.
+    BatchId;
+    /// Names a read in flight.
+    ReadId;
+    /// Names an attempt to open a WebSocket, and the link that came of it.
+    LinkId;
+    /// Names an HTTP request in flight.
+    HttpId;
+}
+
+/// Everything that can happen to an engine.
+#[derive(Debug)]
+pub enum Input {
+    /// The application edits a document.
+    Submit {
+        /// How the answer will name it.
+        ticket: Ticket,
+        /// The document.
+        doc: DocKey,
+        /// The schema version it is written for.
+        schema: u32,
+        /// What is to be done.
+        intents: Vec<Intent>,
+    },
+    /// The application drops an operation that was rejected, having seen it.
+    Discard(Seq),
+    /// The application wants to follow documents.
+    Open(QueryId, Query),
+    /// And does not any more.
+    Close(QueryId),
+    /// The application allows the network, or forbids it.
+    Network(bool),
+    /// A commit is durable.
+    Committed(BatchId),
+    /// A commit failed; nothing of it was written.
+    StoreFailed(BatchId, StoreError),
+    /// A read's result.
+    Loaded(ReadId, Result<Vec<StoredDocument>, StoreError>),
+    /// The application's answer to [`Effect::FetchToken`].
+    Token(Result<String, TokenError>),
+    /// The WebSocket is open.
+    LinkUp(LinkId),
+    /// It could not be opened, or is closed.
+    LinkDown(LinkId),
+    /// A frame came.
+    Received(LinkId, Result<ServerFrame, ProtocolError>),
+    /// An HTTP request is over.
+    HttpDone(HttpId, Result<Reply, HttpFailure>),
+    /// Something hints that the network may be back, or the page was woken.
+    Wake,
+    /// The time of `poll_timeout` has come.
+    Timeout,
+}
+
+/// Everything an engine can ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Write a batch; answer with `Committed` or `StoreFailed`.
+    Commit(BatchId, Batch),
+    /// Read documents; answer with `Loaded`.
+    Read(ReadId, Query),
+    /// Ask the application for a token; answer with `Token`.
+    FetchToken,
+    /// Open a WebSocket; answer with `LinkUp` or `LinkDown`. Any earlier one is closed.
+    Connect(LinkId),
+    /// Send a frame.
+    Send(LinkId, ClientFrame),
+    /// Close the WebSocket; no answer is needed.
+    Disconnect(LinkId),
+    /// Send an HTTP request; answer with `HttpDone`.
+    Http(HttpId, Call),
+    /// Tell the application.
+    Emit(Event),
+}
+
+/// An HTTP request, with the token to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The bearer token.
+    pub token: String,
+    /// What to send.
+    pub body: CallBody,
+}
+
+/// The body of an HTTP request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallBody {
+    /// `POST /v1/push`
+    Push(PushRequest),
+    /// `POST /v1/pull`
+    Pull(PullRequest),
+}
+
+/// The answer to an HTTP request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// To a push.
+    Push(PushReply),
+    /// To a pull.
+    Pull(PullReply),
+}
+
+/// Why an HTTP request has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HttpFailure {
+    /// It did not reach the server, or the answer did not come back.
+    Unreachable,
+    /// The server refused it.
+    Refused(ProtocolError),
+}
+
+/// Why the application gave no token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no token: {0}")]
+pub struct TokenError(pub String);
+
+/// What the application hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A submission is durable on this device and has its place.
+    Submitted(Ticket, Seq),
+    /// A submission was refused; nothing of it was kept.
+    Refused(Ticket, Refusal),
+    /// An operation is settled.
+    Settled(Seq, DocKey, Outcome),
+    /// A live query shows something else than before.
+    ViewChanged(QueryId),
+    /// The status is not what it was.
+    StatusChanged,
+    /// The history of a collection was not continuous: missed changes cannot be told one by one, and the
+    /// collection is fetched anew.
+    NotRecovered(CollectionName),
+}
+
+/// Why a submission was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Storing it failed; it will never be sent.
+    #[error("the operation could not be saved on this device")]
+    NotDurable(#[source] StoreError),
+    /// The outbox is full.
+    #[error("the outbox holds its limit of {limit} operations or {bytes} bytes")]
+    OutboxFull {
+        /// Operations it can hold.
+        limit: usize,
+        /// Bytes it can hold.
+        bytes: usize,
+    },
+    /// The collection is not among those the client was built with.
+    #[error("the client was not built with this collection")]
+    UnknownCollection,
+    /// The operation is over its limit.
+    #[error("the operation has {bytes} bytes; {limit} are allowed")]
+    TooLarge {
+        /// Bytes it has.
+        bytes: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// The operation makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+}

@@ -1,0 +1,141 @@
+//! What the engine stores, as plain values: a store moves text and need not know what it means.
+//!
+//! Two failure domains. The *outbox* is small, strictly durable and irreplaceable. The *replica* is a copy of
+//! what the server has: large, relaxed, thrown away and fetched again when broken. A batch touches one of them.
+
+use crate::protocol::{CollectionName, DocKey, DocumentId, StreamPosition};
+
+/// One record of the outbox: some operations, packed by the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRecord {
+    /// Its key; records are loaded in the order of their keys. At most 2^53 - 1.
+    pub key: u64,
+    /// JSON text.
+    pub text: String,
+}
+
+/// One document of the replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredDocument {
+    /// Its key.
+    pub key: DocKey,
+    /// JSON text.
+    pub text: String,
+}
+
+/// What is written in one atomic commit, to one of the two failure domains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Batch {
+    /// To the outbox, strictly durable.
+    Outbox(OutboxBatch),
+    /// To the replica.
+    Replica(ReplicaBatch),
+}
+
+/// Changes of the outbox. Removals come before insertions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OutboxBatch {
+    /// Keys whose records go; one that is not there is no error.
+    pub remove: Vec<u64>,
+    /// Records that are added, or replace those with the same key.
+    pub put: Vec<OutboxRecord>,
+    /// The new metadata, if it changes.
+    pub meta: Option<String>,
+}
+
+/// Changes of the replica, in the order of the fields.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReplicaBatch {
+    /// What is emptied first, documents and cursors.
+    pub clear: Clear,
+    /// Documents that go; one that is not there is no error.
+    pub remove: Vec<DocKey>,
+    /// Documents that are added or replaced.
+    pub put: Vec<StoredDocument>,
+    /// Cursors that are added or replaced.
+    pub cursors: Vec<(CollectionName, StreamPosition)>,
+}
+
+/// Which part of the replica is emptied.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Clear {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The documents and cursors of these collections.
+    Collections(Vec<CollectionName>),
+    /// All of it. Must succeed also on a replica that cannot be read.
+    All,
+}
+
+/// What a store holds at the start: all of the outbox, but of the replica the cursors only.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stored {
+    /// Every record of the outbox, by key.
+    pub outbox: Vec<OutboxRecord>,
+    /// The outbox's metadata, if any was ever written.
+    pub meta: Option<String>,
+    /// The cursors; `None` says that the replica could not be read and is to be thrown away.
+    pub cursors: Option<Vec<(CollectionName, StreamPosition)>>,
+}
+
+/// What to read from the replica, and what a live query shows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Query {
+    /// One document.
+    One(DocKey),
+    /// The first `limit` documents of a collection with `from <= id < to`, by id in byte order.
+    Range {
+        /// The collection.
+        collection: CollectionName,
+        /// The smallest id; none for the first.
+        from: Option<DocumentId>,
+        /// The first id beyond; none for no bound.
+        to: Option<DocumentId>,
+        /// How many at most, 1 to [`MAX_QUERY`].
+        limit: usize,
+    },
+}
+
+/// Documents that one live query shows at most.
+pub const MAX_QUERY: usize = 10_000;
+
+impl Query {
+    /// Every document of a collection, up to [`MAX_QUERY`].
+    pub fn all(collection: CollectionName) -> Self {
+        Self::Range { collection, from: None, to: None, limit: MAX_QUERY }
+    }
+
+    /// Whether a document lies in the query's range.
+    pub fn selects(&self, key: &DocKey) -> bool {
+        match self {
+            Self::One(wanted) => wanted == key,
+            Self::Range { collection, from, to, .. } => {
+                *collection == key.collection
+                    && from.as_ref().is_none_or(|from| key.id >= *from)
+                    && to.as_ref().is_none_or(|to| key.id < *to)
+            }
+        }
+    }
+}
+
+/// Why a store did not do what it was asked. Whatever the reason, nothing of the batch was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There is no storage here (a private window, a blocked site, a read-only disk).
+    #[error("storage is not available: {0}")]
+    Denied(String),
+    /// The disk or the quota is full.
+    #[error("storage is full: {0}")]
+    Full(String),
+    /// Another client has this store open.
+    #[error("storage is in use by another client")]
+    InUse,
+    /// What is stored cannot be read.
+    #[error("storage is corrupt: {0}")]
+    Corrupt(String),
+    /// Anything else.
+    #[error("storage failed: {0}")]
+    Failed(String),
+}

@@ -1,0 +1,12 @@
+//! The platform-neutral core of webwaka-realtime.
+//!
+//! Dependencies point one way: `protocol, clock <- reconcile, routing, outbox, connection <- engine <- driver <- client`.
+//! The server uses the first three; everything else is behind the feature `client`.
+
+pub mod clock;
+pub mod protocol;
+
+#[cfg(feature = "client")]
+pub mod driver;
+#[cfg(feature = "client")]
+pub mod engine;

@@ -1,0 +1,117 @@
+//! Stable error codes. Programs decide by code; the words beside it are for people.
+
+use serde::{Deserialize, Serialize};
+
+/// What a caller should do after an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Retry {
+    /// The same again fails again.
+    Never,
+    /// Again, with backoff or after the delay the error names.
+    Later,
+    /// Again, with a new token.
+    Reauthenticate,
+}
+
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal, $status:literal, $retry:ident;)*) => {
+        /// Why something was refused. Each has a stable text, an HTTP status and retry advice.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum ErrorCode {
+            $($(#[$doc])* #[serde(rename = $text)] $variant,)*
+            /// A code that this version does not know; treated as permanent.
+            #[serde(other)]
+            #[serde(rename = "unknown")]
+            Unknown,
+        }
+
+        impl ErrorCode {
+            /// Every code of this version.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The stable text.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* Self::Unknown => "unknown" }
+            }
+
+            /// The status of an HTTP response with this code.
+            pub fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)* Self::Unknown => 500 }
+            }
+
+            /// What to do about it.
+            pub fn retry(self) -> Retry {
+                match self { $(Self::$variant => Retry::$retry,)* Self::Unknown => Retry::Never }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// Not a frame or body of this protocol.
+    Malformed = "malformed", 400, Never;
+    /// No protocol version in common.
+    UnsupportedVersion = "unsupported_version", 400, Never;
+    /// A frame or body over its limit.
+    FrameTooLarge = "frame_too_large", 413, Never;
+    /// Nested deeper than allowed.
+    TooDeep = "too_deep", 400, Never;
+    /// More operations than a batch may hold, or more collections than a session may follow.
+    TooMany = "too_many", 413, Never;
+    /// A frame that is not allowed at this point of the session.
+    UnexpectedFrame = "unexpected_frame", 400, Never;
+    /// No first frame within the deadline, or no answer to heartbeats.
+    Timeout = "timeout", 408, Later;
+    /// No token, or one that does not verify.
+    Unauthenticated = "unauthenticated", 401, Reauthenticate;
+    /// The token was good and is not any more.
+    TokenExpired = "token_expired", 401, Reauthenticate;
+    /// Not allowed to this subject; also said of what does not exist.
+    Forbidden = "forbidden", 403, Never;
+    /// The client id belongs to another subject.
+    ClientIdTaken = "client_id_taken", 403, Never;
+    /// The id was used for another operation before.
+    OperationIdReused = "operation_id_reused", 409, Never;
+    /// An operation that makes no sense.
+    InvalidOperation = "invalid_operation", 422, Never;
+    /// The document would be over its limit.
+    DocumentTooLarge = "document_too_large", 413, Never;
+    /// The collection was set up with another strategy.
+    StrategyMismatch = "strategy_mismatch", 409, Never;
+    /// Too fast.
+    RateLimited = "rate_limited", 429, Later;
+    /// The server is busy, or is stopping.
+    Overloaded = "overloaded", 503, Later;
+    /// The server cannot store at this moment; nothing was done.
+    StorageUnavailable = "storage_unavailable", 503, Later;
+    /// A fault of the server's own; nothing was acknowledged.
+    Internal = "internal", 500, Later;
+}
+
+impl std::fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An error of a whole frame, request or session, as it goes over the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code}: {message}")]
+#[serde(rename_all = "camelCase")]
+pub struct ProtocolError {
+    /// The stable reason.
+    pub code: ErrorCode,
+    /// The reason in words.
+    pub message: String,
+    /// How long to wait before another try, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+}
+
+impl ProtocolError {
+    /// An error without a delay of its own.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry_after: None }
+    }
+}

@@ -1,0 +1,256 @@
+//! The frames of a WebSocket session and the bodies of their HTTP twins.
+//!
+//! A frame is a JSON object with one key, its name. Unknown fields are ignored everywhere; an unknown frame is
+//! ignored by a client (a newer server may say more) and refused by a server (it would lose something).
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    document::Changed,
+    error::{ErrorCode, ProtocolError},
+    ids::{ActorId, ClientId, CollectionName},
+    json::{MAX_DEPTH, within_depth},
+    limits::Limits,
+    operation::{Judgement, Operation},
+    position::StreamPosition,
+};
+use crate::clock::Millis;
+
+/// The WebSocket subprotocol (RFC 6455, section 1.9).
+pub const SUBPROTOCOL: &str = "webwaka.realtime.v1";
+/// The protocol versions that this code speaks, newest first.
+pub const VERSIONS: &[u32] = &[1];
+/// A frame's own nesting around the values it carries.
+const FRAME_DEPTH: usize = 12;
+
+/// From the client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ClientFrame {
+    /// First frame of a session: who is there, and how far it has read.
+    Hello(Hello),
+    /// Operations to judge.
+    Push(Push),
+    /// Asks for changes from a position on: to go on after `more`, or to mend a gap.
+    Pull(Resume),
+    /// Answer to a ping.
+    Pong {},
+}
+
+/// From the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ServerFrame {
+    /// Answer to a hello that was accepted.
+    Welcome(Welcome),
+    /// Judgements, in the order of the operations pushed.
+    Outcomes(Outcomes),
+    /// What is new in a collection.
+    Changes(Changes),
+    /// A frame was refused, or the session ends with this reason.
+    Error(ProtocolError),
+    /// The session ends; nothing is wrong with the client.
+    GoAway(GoAway),
+    /// Are you there? Comes once per heartbeat.
+    Ping {},
+}
+
+/// Who a client is, what it follows, and which versions it speaks.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Protocol versions it speaks; the server picks the newest it shares.
+    pub versions: Vec<u32>,
+    /// The bearer token (RFC 7519). Never part of an address, never logged.
+    pub token: String,
+    /// Which installation this is.
+    pub client: ClientId,
+    /// The collections it follows, each with the position it has.
+    #[serde(default)]
+    pub resume: Vec<Resume>,
+}
+
+impl std::fmt::Debug for Hello {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { versions, token: _, client, resume } = self;
+        f.debug_struct("Hello")
+            .field("versions", versions)
+            .field("client", client)
+            .field("resume", resume)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A collection and how far the reader is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// Which collection.
+    pub collection: CollectionName,
+    /// How its writers resolve concurrent edits; settled by the first who names the collection.
+    pub strategy: Strategy,
+    /// The newest position the reader has; none for a reader that has nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<StreamPosition>,
+}
+
+/// How concurrent edits of a document are resolved. Chosen per collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Strategy {
+    /// Field by field: edits of different fields both stay; of one field, the later stays.
+    #[default]
+    FieldLevel,
+    /// The document as a whole: the later edit stays.
+    LastWriteWins,
+}
+
+/// The session is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Welcome {
+    /// The protocol version of this session.
+    pub version: u32,
+    /// The client's name in vector clocks.
+    pub actor: ActorId,
+    /// Whom the token names; a client that holds another's data must not go on.
+    pub identity: Identity,
+    /// What the server accepts.
+    pub limits: Limits,
+    /// Milliseconds between the server's pings.
+    pub heartbeat: u64,
+    /// The server's Unix time in milliseconds.
+    pub server_time: Millis,
+}
+
+/// Tenant and subject of a verified token.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    /// The tenant.
+    pub tenant: String,
+    /// The person or program.
+    pub subject: String,
+}
+
+/// A batch of operations, those of one lane in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Push {
+    /// The operations.
+    pub operations: Vec<Operation>,
+}
+
+/// Judgements of operations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// One for each operation, in their order.
+    pub judgements: Vec<Judgement>,
+}
+
+/// The documents of a collection that changed between two positions, each in its newest state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Which collection.
+    pub collection: CollectionName,
+    /// The position these changes follow on; none if they start from nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<StreamPosition>,
+    /// The position they lead to.
+    pub to: StreamPosition,
+    /// The documents, deleted ones included, by revision.
+    pub documents: Vec<Changed>,
+    /// Whether the history is continuous with the position the reader had. If not, what the reader has of the
+    /// collection is to be thrown away first, and `from` is none.
+    pub recovered: bool,
+    /// Whether the server has more for the reader to pull.
+    #[serde(default)]
+    pub more: bool,
+}
+
+/// Why the server ends the session, and when to come back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GoAway {
+    /// In words.
+    pub reason: String,
+    /// Milliseconds to wait, at least; the client adds its own jitter.
+    pub retry_after: u64,
+}
+
+/// Body of `POST /v1/push`: a batch over plain HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushRequest {
+    /// Which installation this is.
+    pub client: ClientId,
+    /// The strategies of the collections written to.
+    pub collections: Vec<Resume>,
+    /// The operations.
+    pub operations: Vec<Operation>,
+}
+
+/// Body of `POST /v1/pull`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRequest {
+    /// Which installation this is.
+    pub client: ClientId,
+    /// What to read, from where.
+    pub collections: Vec<Resume>,
+}
+
+/// Answer to `POST /v1/push`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushReply {
+    /// As a welcome over WebSocket.
+    pub welcome: Welcome,
+    /// One for each operation, in their order.
+    pub judgements: Vec<Judgement>,
+}
+
+/// Answer to `POST /v1/pull`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullReply {
+    /// As a welcome over WebSocket.
+    pub welcome: Welcome,
+    /// One or more for each collection asked for.
+    pub changes: Vec<Changes>,
+}
+
+/// Reads JSON text of the protocol, with its caps.
+///
+/// # Errors
+/// [`ErrorCode::TooDeep`] or [`ErrorCode::Malformed`]; the length is the transport's to limit.
+pub fn decode<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ProtocolError> {
+    within_depth(text, MAX_DEPTH + FRAME_DEPTH)
+        .map_err(|error| ProtocolError::new(ErrorCode::TooDeep, error.to_string()))?;
+    serde_json::from_str(text).map_err(|error| ProtocolError::new(ErrorCode::Malformed, error.to_string()))
+}
+
+/// Writes JSON text of the protocol.
+pub fn encode<T: Serialize>(value: &T) -> String {
+    // Only a map with keys that are not text could fail, and no type of the protocol has one.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Reads a server's frame; `None` is a frame of a newer version, to be ignored.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_server_frame(text: &str) -> Result<Option<ServerFrame>, ProtocolError> {
+    match decode(text) {
+        Ok(frame) => Ok(Some(frame)),
+        Err(error) if error.code == ErrorCode::Malformed && is_unknown_frame(text) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_unknown_frame(text: &str) -> bool {
+    const KNOWN: [&str; 6] = ["welcome", "outcomes", "changes", "error", "goAway", "ping"];
+    type OneKey<'a> = std::collections::BTreeMap<&'a str, serde::de::IgnoredAny>;
+    serde_json::from_str::<OneKey>(text)
+        .is_ok_and(|object| object.len() == 1 && object.keys().all(|name| !KNOWN.contains(name)))
+}
+
+impl Operation {
+    /// The part that the operation's id is bound to, as canonical JSON text: all but the base.
+    pub fn payload(&self) -> String {
+        encode(&(&self.doc, self.at, self.schema, &self.intents))
+    }
+}

@@ -1,0 +1,253 @@
+//! A type for every identifier, each checked where it enters the program.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Why a piece of text is not a valid identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} {problem}")]
+pub struct InvalidId {
+    kind: &'static str,
+    problem: &'static str,
+}
+
+/// Declares a cheap-to-clone name whose text was checked by `$check`.
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks `text`; nothing is normalised, so equal names are equal bytes.
+            pub fn new(text: &str) -> Result<Self, InvalidId> {
+                let check: fn(&str) -> Option<&'static str> = $check;
+                match check(text) {
+                    None => Ok(Self(text.into())),
+                    Some(problem) => Err(InvalidId { kind: $kind, problem }),
+                }
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                parse_text(deserializer)
+            }
+        }
+    };
+}
+
+name! {
+    /// A collection of documents: 1 to 64 bytes of `a-z`, `0-9`, `-`, `_` and `.`.
+    CollectionName, "collection name", |text| {
+        let plain = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+        if text.is_empty() || text.len() > 64 {
+            Some("must have 1 to 64 bytes")
+        } else if !text.bytes().all(plain) {
+            Some("may hold only a-z, 0-9, '-', '_' and '.'")
+        } else {
+            None
+        }
+    }
+}
+
+name! {
+    /// A document within its collection: 1 to 128 bytes of text without control characters.
+    DocumentId, "document id", |text| free_text(text, 128)
+}
+
+name! {
+    /// A field of a document: 1 to 128 bytes of text without control characters, and none of the
+    /// names that reach a JavaScript prototype.
+    FieldName, "field name", |text| {
+        if matches!(text, "__proto__" | "constructor" | "prototype") {
+            Some("is reserved")
+        } else {
+            free_text(text, 128)
+        }
+    }
+}
+
+name! {
+    /// One unbroken history of a collection; a new one begins when the history is not continuous
+    /// with what readers saw before (a restored backup, a recreated store).
+    Epoch, "epoch", |text| free_text(text, 64)
+}
+
+fn free_text(text: &str, most: usize) -> Option<&'static str> {
+    if text.is_empty() || text.len() > most {
+        Some("is empty or too long")
+    } else if text.chars().any(char::is_control) {
+        Some("may not hold control characters")
+    } else {
+        None
+    }
+}
+
+/// One installation of a client: 128 random bits, made anew whenever its outbox is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(u128);
+
+impl ClientId {
+    /// Builds an id from 16 random bytes.
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for ClientId {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let invalid = InvalidId { kind: "client id", problem: "must be 32 lowercase hexadecimal digits" };
+        if text.len() != 32 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(invalid);
+        }
+        u128::from_str_radix(text, 16).map(Self).map_err(|_| invalid)
+    }
+}
+
+impl Serialize for ClientId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ClientId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse_text(deserializer)
+    }
+}
+
+/// The largest whole number that JavaScript holds exactly; every number on the wire stays within it.
+pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+
+/// The place of an operation among all that its client ever made, from 1, without reuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// The next one.
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// A writer as vector clocks know it: small, and assigned by the server once per tenant and client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ActorId(pub u32);
+
+/// An operation, anywhere and for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId {
+    /// Who made it.
+    pub client: ClientId,
+    /// Its place among that client's operations.
+    pub seq: Seq,
+}
+
+impl fmt::Display for OpId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.client, self.seq.0)
+    }
+}
+
+/// A document, anywhere within a tenant; also the lane in which its operations keep their order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DocKey {
+    /// The collection it is in.
+    pub collection: CollectionName,
+    /// Its id there.
+    pub id: DocumentId,
+}
+
+impl DocKey {
+    /// Checks both parts.
+    pub fn new(collection: &str, id: &str) -> Result<Self, InvalidId> {
+        Ok(Self { collection: CollectionName::new(collection)?, id: DocumentId::new(id)? })
+    }
+}
+
+impl fmt::Display for DocKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.collection, self.id)
+    }
+}
+
+/// On the wire a document is `["collection", "id"]`.
+impl Serialize for DocKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.collection, &self.id).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for DocKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (collection, id) = Deserialize::deserialize(deserializer)?;
+        Ok(Self { collection, id })
+    }
+}
+
+fn parse_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err = InvalidId>,
+{
+    struct Text<T>(std::marker::PhantomData<T>);
+
+    impl<T: FromStr<Err = InvalidId>> de::Visitor<'_> for Text<T> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an identifier")
+        }
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+
+    deserializer.deserialize_str(Text(std::marker::PhantomData))
+}

@@ -1,0 +1,42 @@
+//! Caps of the protocol. Those in [`Limits`] are a server's to choose; the others hold everywhere.
+
+use serde::{Deserialize, Serialize};
+
+/// Intents in one operation.
+pub const MAX_INTENTS: usize = 32;
+/// Fields in one document, unset ones included.
+pub const MAX_FIELDS: usize = 256;
+/// Collections that one session follows.
+pub const MAX_COLLECTIONS: usize = 64;
+/// Milliseconds that an operation's time may lie ahead of the server's before it is corrected.
+pub const MAX_SKEW: u64 = 60_000;
+/// Bytes of one frame or body before its sender has authenticated.
+pub const MAX_FIRST_FRAME: usize = 16 * 1024;
+
+/// What a server accepts, told in its welcome. Sizes are bytes of JSON text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Limits {
+    /// One frame or request body.
+    pub frame_bytes: usize,
+    /// Operations in one batch.
+    pub batch_operations: usize,
+    /// One operation.
+    pub operation_bytes: usize,
+    /// One document with all its fields.
+    pub document_bytes: usize,
+    /// Operations sent and not yet judged.
+    pub in_flight_operations: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame_bytes: 512 * 1024,
+            batch_operations: 128,
+            operation_bytes: 128 * 1024,
+            document_bytes: 128 * 1024,
+            in_flight_operations: 512,
+        }
+    }
+}

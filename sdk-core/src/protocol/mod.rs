@@ -1,0 +1,29 @@
+//! Protocol version 1: identifiers, positions, operations, documents, frames, errors, limits.
+//!
+//! Client and server share these types; `docs/protocol.md` describes them for other implementations, and
+//! `tests/vectors` holds one file per frame that both sides are tested against.
+
+mod document;
+mod error;
+mod frame;
+mod ids;
+mod json;
+mod limits;
+mod operation;
+mod position;
+
+pub use document::{Burial, Changed, Document, Register, Stamp};
+pub use error::{ErrorCode, ProtocolError, Retry};
+pub use frame::{
+    Changes, ClientFrame, GoAway, Hello, Identity, Outcomes, PullReply, PullRequest, Push, PushReply,
+    PushRequest, Resume, SUBPROTOCOL, ServerFrame, Strategy, VERSIONS, Welcome, decode, decode_server_frame,
+    encode,
+};
+pub use ids::{
+    ActorId, ClientId, CollectionName, DocKey, DocumentId, Epoch, FieldName, InvalidId, MAX_SAFE_INTEGER,
+    OpId, Seq,
+};
+pub use json::{Json, JsonError, MAX_DEPTH};
+pub use limits::{Limits, MAX_COLLECTIONS, MAX_FIELDS, MAX_FIRST_FRAME, MAX_INTENTS, MAX_SKEW};
+pub use operation::{Base, Fields, Intent, Judgement, Operation, Outcome, Rejection};
+pub use position::{Offset, StreamPosition};
