@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod protocol;
+pub mod reconcile;
 
 #[cfg(feature = "client")]
 pub mod driver;

@@ -1,0 +1,122 @@
+//! Conflict detection and resolution: the same code judges on the server and predicts on the client.
+//!
+//! Whether two writes conflict at all is decided by what the later one's maker had seen ([`Seen`]): vector clock,
+//! position, and its own earlier operations. Only between truly concurrent writes does the collection's
+//! [`Strategy`] act, and hybrid timestamps break the tie.
+//!
+//! For concurrent operations the order of arrival does not matter: the state that remains is the same (the
+//! tests permute histories). What arrives after a deletion that its maker had not seen is superseded; an
+//! edit whose maker had seen the deletion brings the document back.
+
+mod causality;
+mod effect;
+mod strategy;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+pub use validate::{oversize, validate};
+
+use crate::{
+    clock::{Dot, Millis, VectorClock},
+    protocol::{Burial, Document, Epoch, MAX_SKEW, Offset, Operation, Outcome, Stamp, Strategy},
+};
+use causality::Seen;
+use effect::Effect;
+
+/// An operation about to be applied.
+#[derive(Debug, Clone, Copy)]
+pub struct Write<'a> {
+    /// The operation, already [validated](validate).
+    pub operation: &'a Operation,
+    /// Its name in vector clocks.
+    pub by: Dot,
+    /// The epoch of its collection.
+    pub epoch: &'a Epoch,
+    /// The revision that the document gets.
+    pub rev: Offset,
+    /// Unix time of whoever applies it. An operation from further ahead than
+    /// [`MAX_SKEW`] counts as made now, so that a wrong clock cannot win for ever.
+    pub now: Millis,
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The document afterwards.
+    pub document: Document,
+    /// Accepted, merged or superseded.
+    pub outcome: Outcome,
+}
+
+/// Applies a write to a document. Pure: equal arguments give equal results, on every machine.
+pub fn apply(strategy: Strategy, document: &Document, write: &Write<'_>) -> Applied {
+    let seen = Seen::new(&write.operation.base, write.by.actor, write.epoch);
+    let stamp = stamp(document, write, &seen);
+    let effect = Effect::of(&write.operation.intents);
+
+    let mut document = document.clone();
+    document.rev = write.rev;
+    let outcome = if effect.deletes {
+        bury(&mut document, stamp);
+        Outcome::Accepted {}
+    } else if document.burial.as_ref().is_some_and(|burial| !seen.covers_burial(burial)) {
+        Outcome::Superseded {}
+    } else {
+        strategy::write(strategy, &mut document, effect, stamp, &seen)
+    };
+    record(&mut document, write.by);
+    Applied { document, outcome }
+}
+
+/// The write's timestamp: not from the far future, and later than all it had seen in the document.
+fn stamp(document: &Document, write: &Write<'_>, seen: &Seen<'_>) -> Stamp {
+    let claimed = write.operation.at;
+    let mut at = if claimed.wall > write.now.plus(MAX_SKEW) { (write.now, 0).into() } else { claimed };
+    let stamps = document.fields.values().map(|register| &register.stamp);
+    let stamps = stamps.chain(&document.written).chain(document.burial.as_ref().map(|burial| &burial.stamp));
+    for earlier in stamps.filter(|earlier| seen.covers(earlier)) {
+        // Happens only where a client's clock went back or was corrected.
+        if at <= earlier.at {
+            at = earlier.at.successor();
+        }
+    }
+    Stamp { at, by: write.by, rev: write.rev }
+}
+
+fn bury(document: &mut Document, stamp: Stamp) {
+    document.fields.clear();
+    document.written = None;
+    let burial = document.burial.get_or_insert_with(|| Burial { stamp, clock: VectorClock::default() });
+    if stamp.rank() > burial.stamp.rank() {
+        burial.stamp = stamp;
+    }
+    burial.stamp.rev = stamp.rev;
+    if burial.clock.record(stamp.by).is_err() {
+        // An empty clock is covered by nobody: from here on only a position tells who has seen the deletions.
+        burial.clock = VectorClock::default();
+    }
+}
+
+/// Makes the write known to the document's clock. A full clock first forgets writers of whom nothing is left
+/// in the document, then the one with the smallest id; whoever saw them is recognised by position.
+fn record(document: &mut Document, by: Dot) {
+    if document.clock.record(by).is_ok() {
+        return;
+    }
+    let Document { clock, fields, written, .. } = document;
+    let left = |dot: Dot| {
+        fields
+            .values()
+            .map(|register| &register.stamp)
+            .chain(written.as_ref())
+            .any(|stamp| stamp.by.actor == dot.actor)
+    };
+    clock.retain(left);
+    if clock.record(by).is_err() {
+        let smallest = clock.dots().next();
+        clock.retain(|dot| Some(dot) != smallest);
+        // One writer has just left.
+        let _ = clock.record(by);
+    }
+}

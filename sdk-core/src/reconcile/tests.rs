@@ -1,0 +1,283 @@
+//! Named claims, then generated histories in every causally possible order.
+
+use proptest::prelude::{ProptestConfig, Strategy as _, any, prop, prop_assert_eq, proptest};
+
+use super::*;
+use crate::{
+    clock::Hlc,
+    protocol::{ActorId, Base, DocKey, FieldName, Fields, Intent, Json, Seq, StreamPosition},
+};
+
+fn epoch() -> Epoch {
+    Epoch::new("e1").unwrap()
+}
+
+fn field(name: &str) -> FieldName {
+    FieldName::new(name).unwrap()
+}
+
+fn fields(entries: &[(&str, &str)]) -> Fields {
+    entries.iter().map(|(name, value)| (field(name), Json::parse((*value).into()).unwrap())).collect()
+}
+
+/// A writer with its own clock and view, as a client has.
+#[derive(Debug, Clone)]
+struct Made {
+    actor: u32,
+    operation: Operation,
+}
+
+fn made(actor: u32, seq: u64, wall: u64, base: &Document, intents: Vec<Intent>) -> Made {
+    let base = Base { clock: base.clock.clone(), seen: None };
+    let operation = Operation {
+        seq: Seq(seq),
+        doc: DocKey::new("cards", "one").unwrap(),
+        at: Hlc { wall: Millis(wall), counter: 0 },
+        schema: 0,
+        intents,
+        base,
+    };
+    Made { actor, operation }
+}
+
+fn set(actor: u32, seq: u64, wall: u64, base: &Document, entries: &[(&str, &str)]) -> Made {
+    made(actor, seq, wall, base, vec![Intent::Set(fields(entries))])
+}
+
+fn delete(actor: u32, seq: u64, wall: u64, base: &Document) -> Made {
+    made(actor, seq, wall, base, vec![Intent::Delete {}])
+}
+
+fn judge(strategy: Strategy, document: &Document, made: &Made) -> Applied {
+    let write = Write {
+        operation: &made.operation,
+        by: Dot { actor: ActorId(made.actor), seq: made.operation.seq },
+        epoch: &epoch(),
+        rev: document.rev.next(),
+        now: Millis(1_000_000),
+    };
+    apply(strategy, document, &write)
+}
+
+fn history(strategy: Strategy, operations: &[&Made]) -> Document {
+    operations.iter().fold(Document::default(), |document, made| judge(strategy, &document, made).document)
+}
+
+fn value<'a>(document: &'a Document, name: &str) -> Option<&'a str> {
+    document.fields.get(&field(name))?.value.as_ref().map(Json::as_str)
+}
+
+#[test]
+fn concurrent_edits_of_different_fields_both_survive() {
+    let start = history(
+        Strategy::FieldLevel,
+        &[&set(1, 1, 10, &Document::default(), &[("title", "1"), ("note", "1")])],
+    );
+    let (mine, theirs) = (set(1, 2, 20, &start, &[("title", "2")]), set(2, 1, 15, &start, &[("note", "3")]));
+    let both = judge(Strategy::FieldLevel, &judge(Strategy::FieldLevel, &start, &mine).document, &theirs);
+    assert_eq!(both.outcome, Outcome::Accepted {});
+    assert_eq!((value(&both.document, "title"), value(&both.document, "note")), (Some("2"), Some("3")));
+}
+
+#[test]
+fn of_two_concurrent_edits_of_one_field_the_later_stays() {
+    let empty = Document::default();
+    let (late, early) =
+        (set(1, 1, 20, &empty, &[("a", "1"), ("b", "1")]), set(2, 1, 10, &empty, &[("a", "2"), ("c", "2")]));
+    let merged = judge(Strategy::FieldLevel, &history(Strategy::FieldLevel, &[&late]), &early);
+    assert_eq!(merged.outcome, Outcome::Merged { lost: vec![field("a")] });
+    assert_eq!((value(&merged.document, "a"), value(&merged.document, "c")), (Some("1"), Some("2")));
+}
+
+#[test]
+fn an_edit_that_saw_the_other_wins_even_with_a_slow_clock() {
+    let first = history(Strategy::FieldLevel, &[&set(1, 1, 900, &Document::default(), &[("a", "1")])]);
+    let second = judge(Strategy::FieldLevel, &first, &set(2, 1, 5, &first, &[("a", "2")]));
+    assert_eq!(second.outcome, Outcome::Accepted {});
+    // And its corrected stamp is later, so a third replica agrees.
+    assert!(second.document.fields[&field("a")].stamp.at > first.fields[&field("a")].stamp.at);
+}
+
+#[test]
+fn a_second_edit_by_the_same_writer_does_not_conflict_with_the_first() {
+    let empty = Document::default();
+    let first = judge(Strategy::FieldLevel, &empty, &set(1, 1, 50, &empty, &[("a", "1")]));
+    let second = judge(Strategy::FieldLevel, &first.document, &set(1, 2, 40, &empty, &[("a", "2")]));
+    assert_eq!((second.outcome, value(&second.document, "a")), (Outcome::Accepted {}, Some("2")));
+}
+
+#[test]
+fn a_position_stands_for_everything_before_it() {
+    let first = history(Strategy::FieldLevel, &[&set(1, 1, 900, &Document::default(), &[("a", "1")])]);
+    let mut blind = set(2, 1, 5, &Document::default(), &[("a", "2")]);
+    assert_eq!(judge(Strategy::FieldLevel, &first, &blind).outcome, Outcome::Superseded {});
+    blind.operation.base.seen = Some(StreamPosition { epoch: epoch(), offset: first.rev });
+    assert_eq!(judge(Strategy::FieldLevel, &first, &blind).outcome, Outcome::Accepted {});
+    blind.operation.base.seen =
+        Some(StreamPosition { epoch: Epoch::new("other").unwrap(), offset: first.rev });
+    assert_eq!(judge(Strategy::FieldLevel, &first, &blind).outcome, Outcome::Superseded {});
+}
+
+#[test]
+fn a_deletion_stands_against_edits_that_did_not_know_of_it() {
+    let start = history(Strategy::FieldLevel, &[&set(1, 1, 10, &Document::default(), &[("a", "1")])]);
+    let (gone, edit) = (delete(1, 2, 20, &start), set(2, 1, 900, &start, &[("a", "2")]));
+    for strategy in [Strategy::FieldLevel, Strategy::LastWriteWins] {
+        let late = judge(strategy, &judge(strategy, &start, &gone).document, &edit);
+        assert_eq!((late.outcome, late.document.is_alive()), (Outcome::Superseded {}, false));
+        let early = judge(strategy, &judge(strategy, &start, &edit).document, &gone);
+        assert!(!early.document.is_alive());
+    }
+}
+
+#[test]
+fn an_edit_that_saw_the_deletion_brings_the_document_back_with_its_own_fields_only() {
+    let start = history(Strategy::FieldLevel, &[&set(1, 1, 10, &Document::default(), &[("a", "1")])]);
+    let buried = judge(Strategy::FieldLevel, &start, &delete(1, 2, 20, &start)).document;
+    let again = judge(Strategy::FieldLevel, &buried, &set(2, 1, 30, &buried, &[("b", "2")])).document;
+    assert!(again.is_alive());
+    assert_eq!((value(&again, "a"), value(&again, "b")), (None, Some("2")));
+    let late = judge(Strategy::FieldLevel, &again, &set(3, 1, 999, &start, &[("a", "3")]));
+    assert_eq!(late.outcome, Outcome::Superseded {});
+}
+
+#[test]
+fn a_put_removes_what_its_writer_knew_and_nothing_else() {
+    let start =
+        history(Strategy::FieldLevel, &[&set(1, 1, 10, &Document::default(), &[("a", "1"), ("b", "1")])]);
+    let put = made(1, 2, 20, &start, vec![Intent::Put(fields(&[("a", "2")]))]);
+    let unseen = set(2, 1, 5, &start, &[("c", "3")]);
+    let both =
+        judge(Strategy::FieldLevel, &judge(Strategy::FieldLevel, &start, &unseen).document, &put).document;
+    assert_eq!((value(&both, "a"), value(&both, "b"), value(&both, "c")), (Some("2"), None, Some("3")));
+}
+
+#[test]
+fn last_write_wins_keeps_one_whole_document() {
+    let empty = Document::default();
+    let put = |actor, wall, entries: &[(&str, &str)]| {
+        made(actor, 1, wall, &empty, vec![Intent::Put(fields(entries))])
+    };
+    let (early, late) = (put(1, 10, &[("a", "1"), ("b", "1")]), put(2, 20, &[("a", "2")]));
+    let forth = history(Strategy::LastWriteWins, &[&early, &late]);
+    let back = history(Strategy::LastWriteWins, &[&late, &early]);
+    for document in [forth, back] {
+        assert_eq!((value(&document, "a"), value(&document, "b")), (Some("2"), None));
+    }
+}
+
+#[test]
+fn a_timestamp_from_the_far_future_does_not_win_for_ever() {
+    let empty = Document::default();
+    let mad = history(Strategy::FieldLevel, &[&set(1, 1, 1_000_000_000, &empty, &[("a", "1")])]);
+    assert_eq!(mad.fields[&field("a")].stamp.at.wall, Millis(1_000_000));
+    let sane = judge(Strategy::FieldLevel, &mad, &set(2, 1, 1_000_001, &empty, &[("a", "2")]));
+    assert_eq!(sane.outcome, Outcome::Accepted {});
+}
+
+#[test]
+fn a_document_with_more_writers_than_its_clock_holds_goes_on() {
+    let mut document = Document::default();
+    for actor in 0..200 {
+        let write = set(actor, 1, u64::from(actor), &document, &[(["a", "b"][actor as usize % 2], "1")]);
+        let applied = judge(Strategy::FieldLevel, &document, &write);
+        assert_eq!(applied.outcome, Outcome::Accepted {}, "actor {actor}");
+        document = applied.document;
+    }
+    assert!(document.clock.dots().count() <= crate::clock::MAX_ACTORS);
+}
+
+/// What a generated writer does next: sees everything so far or nothing new, then edits.
+#[derive(Debug, Clone)]
+struct Step {
+    actor: u32,
+    looks: bool,
+    wall: u64,
+    kind: u8,
+    field: usize,
+}
+
+fn steps() -> impl proptest::strategy::Strategy<Value = Vec<Step>> {
+    let step = (0..4u32, any::<bool>(), 0..50u64, 0..10u8, 0..3usize)
+        .prop_map(|(actor, looks, wall, kind, field)| Step { actor, looks, wall, kind, field });
+    prop::collection::vec(step, 1..8)
+}
+
+/// Makes operations as honest clients do: clocks that grow with what they see, lanes in order.
+fn generate(strategy: Strategy, steps: &[Step]) -> Vec<Made> {
+    let mut all: Vec<Made> = Vec::new();
+    let mut document = Document::default();
+    let mut views = vec![Document::default(); 4];
+    let mut newest = [0u64; 4];
+    let mut heard = 0u64;
+    for step in steps {
+        let who = step.actor as usize;
+        if step.looks {
+            views[who] = document.clone();
+            newest[who] = newest[who].max(heard);
+        }
+        newest[who] = (newest[who] + 1).max(step.wall);
+        heard = heard.max(newest[who]);
+        let seq = all.iter().filter(|made| made.actor == step.actor).count() as u64 + 1;
+        let name = ["a", "b", "c"][step.field];
+        let content = format!("\"{}-{seq}\"", step.actor);
+        let whole = strategy == Strategy::LastWriteWins;
+        let intent = match step.kind {
+            0 => Intent::Delete {},
+            1..=2 => Intent::Put(fields(&[(name, &content)])),
+            3 if !whole => Intent::Unset(vec![field(name)]),
+            _ if whole => Intent::Put(fields(&[(name, &content), ("z", &content)])),
+            _ => Intent::Set(fields(&[(name, &content)])),
+        };
+        let made = made(step.actor, seq, newest[who], &views[who], vec![intent]);
+        document = judge(strategy, &document, &made).document;
+        all.push(made);
+    }
+    all
+}
+
+/// Whether `later` knew of `earlier` when it was made, so that no replica can see them the other way round.
+fn descends(later: &Made, earlier: &Made) -> bool {
+    let dot = Dot { actor: ActorId(earlier.actor), seq: earlier.operation.seq };
+    (later.actor == earlier.actor && later.operation.seq > earlier.operation.seq)
+        || later.operation.base.clock.covers(dot)
+}
+
+/// A random order in which nothing comes before what it descends from.
+fn shuffle(operations: &[Made], mut seed: u64) -> Vec<Made> {
+    let mut left: Vec<Made> = operations.to_vec();
+    let mut order = Vec::new();
+    while !left.is_empty() {
+        let ready: Vec<usize> =
+            (0..left.len()).filter(|&i| !left.iter().any(|other| descends(&left[i], other))).collect();
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        order.push(left.remove(ready[(seed >> 33) as usize % ready.len()]));
+    }
+    order
+}
+
+/// The state without what only tells the order of arrival.
+fn settled(document: &Document) -> Document {
+    let mut document = document.clone();
+    document.rev = Offset(0);
+    document.fields.values_mut().for_each(|register| register.stamp.rev = Offset(0));
+    document.written.iter_mut().for_each(|stamp| stamp.rev = Offset(0));
+    document.burial.iter_mut().for_each(|burial| burial.stamp.rev = Offset(0));
+    document
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn equal_operations_give_equal_documents_in_every_causal_order(
+        steps in steps(), seed in any::<u64>(), whole in any::<bool>()
+    ) {
+        let strategy = if whole { Strategy::LastWriteWins } else { Strategy::FieldLevel };
+        let operations = generate(strategy, &steps);
+        let straight = history(strategy, &operations.iter().collect::<Vec<_>>());
+        let order = shuffle(&operations, seed);
+        let shuffled = history(strategy, &order.iter().collect::<Vec<_>>());
+        prop_assert_eq!(settled(&straight), settled(&shuffled), "order {:?}", order);
+    }
+}
