@@ -1,0 +1,32 @@
+//! Formatting, lints and documentation.
+
+use crate::{
+    process::Run,
+    report::Report,
+    setup::{self, WASM},
+    workspace::Workspace,
+};
+
+/// The feature sets that somebody depends on; `--workspace` alone would only ever see their union.
+const CORE_FEATURES: &[&str] = &["", "client", "client,typescript", "native", "native,testing"];
+
+pub(super) fn run(workspace: &Workspace, report: &mut Report) {
+    let cargo = |words: &str| Run::cargo(words.split_whitespace()).dir(workspace.root());
+    let clippy = |words: &str| cargo(&format!("clippy --quiet --all-targets {words} -- -D warnings"));
+
+    report.check("rustfmt", &cargo("fmt --all --check"));
+    for features in CORE_FEATURES {
+        let name = if features.is_empty() { "no features" } else { features };
+        let features = if features.is_empty() { String::new() } else { format!("--features {features}") };
+        report.check(format!("clippy: sdk-core, {name}"), &clippy(&format!("--package sdk-core {features}")));
+    }
+    report.check("clippy: workspace", &clippy("--workspace"));
+    if workspace.path("sdk-wasm").is_dir() {
+        report.claim("clippy: sdk-wasm in the browser", || {
+            setup::wasm_target()?;
+            clippy(&format!("--package sdk-wasm --target {WASM}")).done()
+        });
+    }
+    let rustdoc = cargo("doc --quiet --workspace --no-deps --document-private-items");
+    report.check("rustdoc", &rustdoc.env("RUSTDOCFLAGS", "-D warnings"));
+}

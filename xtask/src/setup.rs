@@ -1,0 +1,56 @@
+//! What a chore needs from the machine, brought there if it is missing.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{fingerprint::Fingerprint, process::Run};
+
+/// The target that the browser core is compiled for.
+pub(crate) const WASM: &str = "wasm32-unknown-unknown";
+
+/// Installs the standard library of [`WASM`].
+pub(crate) fn wasm_target() -> Result<()> {
+    let installed = Run::new("rustup", ["target", "list", "--installed"]).output();
+    match installed {
+        Ok(targets) if targets.lines().any(|line| line.trim() == WASM) => Ok(()),
+        Ok(_) => Run::new("rustup", ["target", "add", WASM]).done(),
+        // Without rustup the target may come with the distribution's compiler.
+        Err(no_rustup) => {
+            let sysroot = Run::new("rustc", ["--print", "sysroot"]).output()?;
+            let there = Path::new(sysroot.trim()).join("lib/rustlib").join(WASM).is_dir();
+            ensure!(there, "the Rust target {WASM} is missing and {no_rustup:#}");
+            Ok(())
+        }
+    }
+}
+
+/// Installs the packages that the lock file in `dir` names, unless they are there.
+pub(crate) fn npm_packages(dir: &Path) -> Result<()> {
+    let stamp = stamp(dir, "install");
+    let inputs = Fingerprint::of(&["npm ci"]).with(dir.join("package-lock.json"))?;
+    if inputs.matches(&stamp) {
+        return Ok(());
+    }
+    Run::new("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"])
+        .dir(dir)
+        .done()
+        .context("the npm packages could not be installed; Node.js 20 or newer and npm are needed")?;
+    inputs.write(&stamp)
+}
+
+/// Where the digest of a piece of work in an npm package is kept: it goes when `npm ci` clears its folder.
+pub(crate) fn stamp(dir: &Path, work: &str) -> PathBuf {
+    dir.join("node_modules/.cache/xtask").join(work)
+}
+
+/// Empties a folder, or makes it.
+pub(crate) fn fresh_folder(dir: &Path) -> Result<()> {
+    if dir.exists() {
+        fs::remove_dir_all(dir).with_context(|| format!("{} could not be emptied", dir.display()))?;
+    }
+    fs::create_dir_all(dir).with_context(|| format!("{} could not be made", dir.display()))
+}
