@@ -1,0 +1,199 @@
+import { RealtimeError, realtimeError } from "./errors.js";
+import { Listeners } from "./listeners.js";
+import { SavedOperation, outcome } from "./operation.js";
+import type { Engine, WireEvent, WireQuery, WireRejected, WireStatus, WireView } from "./seam.js";
+
+interface Submission {
+  resolve(operation: SavedOperation): void;
+  reject(reason: unknown): void;
+}
+
+/** Someone who follows a live query. */
+export interface Follower {
+  /** The query shows something else, or has ended. */
+  stale(): void;
+  /** The same, a microtask later, when callbacks may run. */
+  notify(): void;
+}
+
+/**
+ * The engine with its events put in their places: promises of submissions, handles of operations, live queries,
+ * the status.
+ *
+ * Nothing here is a queue. Submissions and handles are as many as the engine has operations, which it caps;
+ * queries are as many as the application has open.
+ *
+ * Events come while the engine is at work and must not be called again, so they are taken in a microtask; and
+ * listeners run in another one after that, once however many events there were.
+ */
+export class Bridge {
+  /** Told when the status, or the list of rejected operations, has changed; and at the end. */
+  readonly status = new Listeners();
+  #engine: Engine | undefined;
+  #client = "";
+  #lastName = 0;
+  readonly #submissions = new Map<number, Submission>();
+  readonly #unsettled = new Map<number, SavedOperation>();
+  readonly #queries = new Map<number, Follower>();
+  #toNotify: Set<{ notify(): void }> | undefined;
+  #statusNow: WireStatus | undefined;
+
+  /** Takes the engine. Events may come before. */
+  attach(engine: Engine): void {
+    this.#engine = engine;
+    this.#client = engine.clientId();
+  }
+
+  get closed(): boolean {
+    return this.#engine === undefined;
+  }
+
+  /** Hands over an operation; resolves when it is durable. */
+  submit(collection: string, id: string, schema: number, intents: string): Promise<SavedOperation> {
+    return new Promise((resolve, reject) => {
+      const ticket = ++this.#lastName;
+      this.#submissions.set(ticket, { resolve, reject });
+      try {
+        this.call((engine) => engine.submit(ticket, collection, id, schema, intents));
+      } catch (error) {
+        this.#submissions.delete(ticket);
+        reject(error as RealtimeError);
+      }
+    });
+  }
+
+  /** Opens a live query, whose follower hears of each change and of the end of the client. */
+  openQuery(query: WireQuery, follower: Follower): number {
+    const name = ++this.#lastName;
+    this.#queries.set(name, follower);
+    try {
+      this.call((engine) => engine.openQuery(name, JSON.stringify(query)));
+    } catch (error) {
+      this.#queries.delete(name);
+      throw error;
+    }
+    return name;
+  }
+
+  /** What a live query shows. */
+  view(name: number): WireView {
+    const text = this.call((engine) => engine.view(name));
+    return text === undefined ? { loaded: false, documents: [] } : (JSON.parse(text) as WireView);
+  }
+
+  /** Closes a live query. After the end of the client there is nothing left to close. */
+  closeQuery(name: number): void {
+    if (this.#queries.delete(name) && this.#engine) {
+      this.call((engine) => engine.closeQuery(name));
+    }
+  }
+
+  /** The engine's status, read anew only after it has changed. */
+  readStatus(): WireStatus {
+    return (this.#statusNow ??= JSON.parse(this.call((engine) => engine.status())) as WireStatus);
+  }
+
+  /** The operations that the server refused. */
+  readRejected(): WireRejected[] {
+    return JSON.parse(this.call((engine) => engine.rejected())) as WireRejected[];
+  }
+
+  /** Calls the engine, and makes a `RealtimeError` of what it throws. */
+  call<T>(use: (engine: Engine) => T): T {
+    if (!this.#engine) {
+      throw new RealtimeError("closed", "the client is closed; nothing was stored");
+    }
+    try {
+      return use(this.#engine);
+    } catch (error) {
+      throw realtimeError(error);
+    }
+  }
+
+  /** Takes a list of events, as JSON text. */
+  readonly receive = (text: string): void => {
+    queueMicrotask(() => (JSON.parse(text) as WireEvent[]).forEach((event) => this.#take(event)));
+  };
+
+  /** Stops the engine, then tells everyone who waits. */
+  async close(): Promise<void> {
+    const engine = this.#engine;
+    if (!engine) {
+      return;
+    }
+    this.#statusNow = { ...this.readStatus(), link: "down" };
+    this.#engine = undefined;
+    try {
+      await engine.stop();
+      engine.free();
+    } catch (error) {
+      throw realtimeError(error);
+    } finally {
+      this.#abandon();
+    }
+  }
+
+  #take(event: WireEvent): void {
+    if (!this.#engine) {
+      return;
+    }
+    if (event === "statusChanged") {
+      this.#statusNow = undefined;
+      this.#notifySoon(this.status);
+    } else if (typeof event !== "object") {
+      return;
+    } else if ("submitted" in event) {
+      const [ticket, seq] = event.submitted;
+      const submission = this.#takeSubmission(ticket);
+      if (submission) {
+        const operation = new SavedOperation(this.#client, seq, this.readStatus().durable);
+        this.#unsettled.set(seq, operation);
+        submission.resolve(operation);
+      }
+    } else if ("refused" in event) {
+      const [ticket, refusal] = event.refused;
+      this.#takeSubmission(ticket)?.reject(realtimeError(refusal));
+    } else if ("settled" in event) {
+      const [seq, , wire] = event.settled;
+      this.#unsettled.get(seq)?.settle(outcome(wire));
+      this.#unsettled.delete(seq);
+    } else if ("viewChanged" in event) {
+      const follower = this.#queries.get(event.viewChanged);
+      if (follower) {
+        follower.stale();
+        this.#notifySoon(follower);
+      }
+    }
+  }
+
+  #takeSubmission(ticket: number): Submission | undefined {
+    const submission = this.#submissions.get(ticket);
+    this.#submissions.delete(ticket);
+    return submission;
+  }
+
+  #notifySoon(follower: { notify(): void }): void {
+    if (!this.#toNotify) {
+      const followers = (this.#toNotify = new Set<{ notify(): void }>());
+      queueMicrotask(() => {
+        this.#toNotify = undefined;
+        followers.forEach((each) => each.notify());
+      });
+    }
+    this.#toNotify.add(follower);
+  }
+
+  #abandon(): void {
+    const unknown = "the client was closed before the operation was saved for certain";
+    this.#submissions.forEach((submission) => submission.reject(new RealtimeError("closed", unknown)));
+    this.#unsettled.forEach((operation) => operation.abandon());
+    this.#queries.forEach((follower) => {
+      follower.stale();
+      this.#notifySoon(follower);
+    });
+    this.#notifySoon(this.status);
+    this.#submissions.clear();
+    this.#unsettled.clear();
+    this.#queries.clear();
+  }
+}

@@ -1,0 +1,128 @@
+import { Bridge } from "./bridge.js";
+import { BoundCollection } from "./collection.js";
+import { RealtimeError, realtimeError } from "./errors.js";
+import { LatestIterator } from "./latest.js";
+import { engineOptions, tokenSource } from "./options.js";
+import type { OpenEngine } from "./seam.js";
+import { share } from "./snapshot.js";
+import { asyncDispose } from "./symbols.js";
+import type {
+  Client,
+  ClientOptions,
+  Collection,
+  Collections,
+  JsonFields,
+  RejectedOperation,
+  Status,
+  Waiting,
+} from "./types.js";
+import { wakeOn } from "./wake.js";
+
+/** Starts a client on an engine. */
+export async function openClient<const C extends Collections>(
+  open: OpenEngine,
+  options: ClientOptions<C>,
+): Promise<Client<C>> {
+  const wire = engineOptions(options);
+  const ending = new AbortController();
+  const token = tokenSource(options.token, ending.signal);
+  const bridge = new Bridge();
+  try {
+    bridge.attach(await open(JSON.stringify(wire), token, bridge.receive));
+  } catch (error) {
+    ending.abort();
+    throw realtimeError(error);
+  }
+  const client = new LocalClient<C>(
+    bridge,
+    new Set(Object.keys(options.collections)),
+    options.schema ?? 0,
+    ending,
+  );
+  if (options.signal?.aborted) {
+    await client.close();
+    options.signal.throwIfAborted();
+  }
+  return client;
+}
+
+class LocalClient<C extends Collections> implements Client<C> {
+  readonly #bridge: Bridge;
+  readonly #names: ReadonlySet<string>;
+  readonly #schema: number;
+  readonly #ending: AbortController;
+  #status: Status | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(bridge: Bridge, names: ReadonlySet<string>, schema: number, ending: AbortController) {
+    this.#bridge = bridge;
+    this.#names = names;
+    this.#schema = schema;
+    this.#ending = ending;
+    wakeOn(() => this.wake(), ending.signal);
+  }
+
+  get status(): Status {
+    const { link, network, pending, rejected, durable, problem } = this.#bridge.readStatus();
+    const now: Status = {
+      link,
+      network,
+      pending,
+      rejected,
+      durable,
+      ...(problem && { problem: { code: problem.code, message: problem.message } }),
+    };
+    return (this.#status = share(this.#status, now));
+  }
+
+  readonly subscribe = (listener: () => void): (() => void) => this.#bridge.status.add(listener);
+
+  statuses(options?: Waiting): AsyncIterable<Status> {
+    const source = {
+      subscribe: this.subscribe,
+      read: () => this.status,
+      ended: () => this.#bridge.closed,
+    };
+    return { [Symbol.asyncIterator]: () => new LatestIterator(source, options?.signal) };
+  }
+
+  collection<T extends JsonFields<T>>(name: keyof C & string): Collection<T> {
+    if (!this.#names.has(name)) {
+      throw new RealtimeError("unknown_collection", `the client was not created with a collection ${name}`);
+    }
+    return new BoundCollection<T>(this.#bridge, name, this.#schema);
+  }
+
+  setNetwork(allowed: boolean): void {
+    this.#bridge.call((engine) => engine.setNetwork(allowed));
+  }
+
+  wake(): void {
+    this.#bridge.call((engine) => engine.wake());
+  }
+
+  rejected(): readonly RejectedOperation[] {
+    const rejected = this.#bridge.readRejected().map(({ seq, doc: [collection, id], intents, reason }) => ({
+      seq,
+      collection,
+      id,
+      code: reason.code,
+      message: reason.message,
+      intents,
+    }));
+    return share(undefined, rejected);
+  }
+
+  discard(seq: number): void {
+    this.#bridge.call((engine) => engine.discard(seq));
+  }
+
+  close(): Promise<void> {
+    this.#ending.abort();
+    return (this.#closing ??= this.#bridge.close());
+  }
+
+  [asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

@@ -1,0 +1,75 @@
+import { RealtimeError } from "./errors.js";
+
+const RESERVED: ReadonlySet<string> = new Set(["__proto__", "constructor", "prototype"]);
+
+/** The document shall hold exactly these fields. */
+export function put(value: unknown): string {
+  return encode([{ put: fields(value) }]);
+}
+
+/** The fields of a patch shall change; those that are `undefined` shall go. */
+export function update(patch: unknown): string {
+  const set = fields(patch);
+  const unset = Object.keys(set).filter((name) => set[name] === undefined);
+  const kept = Object.keys(set).length - unset.length;
+  if (kept + unset.length === 0) {
+    throw invalid("a patch must name at least one field");
+  }
+  return encode([...(kept ? [{ set }] : []), ...(unset.length ? [{ unset }] : [])]);
+}
+
+/** The document shall be gone. */
+export function remove(): string {
+  return '[{"delete":{}}]';
+}
+
+function fields(value: unknown): Record<string, unknown> {
+  if (!isPlain(value) || Array.isArray(value)) {
+    throw invalid("a document must be a plain object");
+  }
+  return value as Record<string, unknown>;
+}
+
+function encode(intents: unknown[]): string {
+  try {
+    return JSON.stringify(intents, refuse);
+  } catch (error) {
+    // Cycles, values nested beyond the stack, getters that throw.
+    throw error instanceof RealtimeError ? error : invalid("the value is not JSON", error);
+  }
+}
+
+/** Refuses what JSON would leave out or change without a word, in the same pass that writes the text. */
+function refuse(this: unknown, key: string, value: unknown): unknown {
+  const original = (this as Record<string, unknown>)[key];
+  if (RESERVED.has(key)) {
+    throw invalid(`the key ${key} is reserved`);
+  }
+  if (typeof original === "object" && original !== null ? original !== value || !isPlain(original) : false) {
+    throw invalid(`the value of ${key} is an object of a class, not plain data`);
+  }
+  if (typeof value === "number" ? !Number.isFinite(value) : /^(bigint|function|symbol)$/.test(typeof value)) {
+    throw invalid(`the value of ${key} is not JSON: ${String(value)}`);
+  }
+  if (value === undefined && Array.isArray(this)) {
+    throw invalid("a list has a hole, or an undefined element");
+  }
+  return value;
+}
+
+/** An array, or an object of no class; of another window's `Object` as well. */
+function isPlain(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) {
+    return false;
+  }
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return Array.isArray(value) || prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+function invalid(message: string, cause?: unknown): RealtimeError {
+  return new RealtimeError(
+    "invalid_value",
+    `${message}; nothing was stored`,
+    cause === undefined ? {} : { cause },
+  );
+}

@@ -1,0 +1,74 @@
+import { RealtimeError } from "./errors.js";
+import type { WireOutcome } from "./seam.js";
+import type { Operation, Outcome, Waiting } from "./types.js";
+import { orAborted } from "./waiting.js";
+
+interface Waiter {
+  resolve(outcome: Outcome): void;
+  reject(reason: unknown): void;
+}
+
+/** The handle of an operation. Makes promises only when asked, so that one nobody awaits cannot go unhandled. */
+export class SavedOperation implements Operation {
+  readonly id: string;
+  readonly seq: number;
+  readonly durable: boolean;
+  #outcome: Outcome | undefined;
+  #closed = false;
+  readonly #waiters = new Set<Waiter>();
+
+  constructor(client: string, seq: number, durable: boolean) {
+    this.id = `${client}:${seq}`;
+    this.seq = seq;
+    this.durable = durable;
+  }
+
+  outcome(options?: Waiting): Promise<Outcome> {
+    if (this.#outcome) {
+      return Promise.resolve(this.#outcome);
+    }
+    if (this.#closed) {
+      return Promise.reject(closed());
+    }
+    let waiter: Waiter | undefined;
+    const settled = new Promise<Outcome>((resolve, reject) => {
+      waiter = { resolve, reject };
+      this.#waiters.add(waiter);
+    });
+    return orAborted(settled, options?.signal).finally(() => waiter && this.#waiters.delete(waiter));
+  }
+
+  /** The engine has told what became of it. */
+  settle(outcome: Outcome): void {
+    this.#outcome = outcome;
+    this.#waiters.forEach((waiter) => waiter.resolve(outcome));
+  }
+
+  /** The client is closed and will not tell. */
+  abandon(): void {
+    this.#closed = true;
+    this.#waiters.forEach((waiter) => waiter.reject(closed()));
+  }
+}
+
+/** Reads an outcome. */
+export function outcome(wire: WireOutcome): Outcome {
+  if ("merged" in wire) {
+    return Object.freeze({ type: "merged", lost: Object.freeze(wire.merged.lost) });
+  }
+  if ("superseded" in wire) {
+    return Object.freeze({ type: "superseded" });
+  }
+  if ("rejected" in wire) {
+    const { code, message } = wire.rejected;
+    return Object.freeze({ type: "rejected", code, message });
+  }
+  return Object.freeze({ type: "accepted" });
+}
+
+function closed(): RealtimeError {
+  return new RealtimeError(
+    "closed",
+    "the client is closed; the operation stays saved and is sent by the next client of this name",
+  );
+}

@@ -1,0 +1,48 @@
+import { RealtimeError } from "./errors.js";
+import type { EngineOptions } from "./seam.js";
+import type { ClientOptions, TokenSource } from "./types.js";
+
+/** Options of the engine, checked as far as the engine could not say as well what is wrong. */
+export function engineOptions(options: ClientOptions): EngineOptions {
+  const { url, name = "default", collections, schema = 0 } = options;
+  const address = parse(url);
+  if (!/^https?:$/.test(address?.protocol ?? "")) {
+    throw invalid("url must be an absolute http: or https: address");
+  }
+  if (typeof name !== "string" || name === "") {
+    throw invalid("name must be text");
+  }
+  if (!Number.isInteger(schema) || schema < 0 || schema > 0xffff_ffff) {
+    throw invalid("schema must be a whole number of 32 bits");
+  }
+  if (typeof collections !== "object" || Object.keys(collections).length === 0) {
+    throw invalid("collections must name at least one collection");
+  }
+  return { url: String(address), name, collections: Object.entries(collections) };
+}
+
+/** The token, as the engine asks for it. */
+export function tokenSource(token: TokenSource, signal: AbortSignal): () => Promise<string> {
+  if (typeof token !== "string" && typeof token !== "function") {
+    throw invalid("token must be text or a function");
+  }
+  return async () => {
+    const text: unknown = typeof token === "string" ? token : await token({ signal });
+    if (typeof text !== "string") {
+      throw invalid("token must give text");
+    }
+    return text;
+  };
+}
+
+function parse(url: string | URL): URL | undefined {
+  try {
+    return new URL(url);
+  } catch {
+    return undefined;
+  }
+}
+
+function invalid(message: string): RealtimeError {
+  return new RealtimeError("invalid_options", message);
+}
