@@ -9,6 +9,8 @@ mod setup;
 mod tally;
 mod workspace;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -34,11 +36,22 @@ enum Chore {
     },
 }
 
-fn main() -> Result<()> {
-    let workspace = Workspace::locate()?;
-    match Arguments::parse().chore {
-        Chore::Build => bundle::build(&workspace, &mut Steps::new(bundle::STEPS)),
-        Chore::Test => ci::all(&workspace),
-        Chore::Ci { job } => ci::job(&workspace, job),
+fn main() -> ExitCode {
+    match run(Arguments::parse().chore) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+fn run(chore: Chore) -> Result<ExitCode> {
+    let workspace = Workspace::locate()?;
+    match chore {
+        Chore::Build => bundle::build(&workspace, &mut Steps::new(bundle::STEPS))?,
+        Chore::Test => return Ok(ci::all(&workspace)),
+        Chore::Ci { job } => return Ok(ci::job(&workspace, job)),
+    }
+    Ok(ExitCode::SUCCESS)
 }

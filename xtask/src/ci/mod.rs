@@ -3,7 +3,8 @@
 mod style;
 mod unit;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::ValueEnum;
 
 use crate::{report::Report, workspace::Workspace};
@@ -18,20 +19,14 @@ pub(crate) enum Job {
 }
 
 /// Runs one job.
-///
-/// # Errors
-/// If anything in it failed.
-pub(crate) fn job(workspace: &Workspace, job: Job) -> Result<()> {
+pub(crate) fn job(workspace: &Workspace, job: Job) -> ExitCode {
     let mut report = Report::default();
     run(workspace, job, &mut report);
     report.close()
 }
 
 /// Runs every job, fast ones first, also after a failure.
-///
-/// # Errors
-/// If anything in them failed.
-pub(crate) fn all(workspace: &Workspace) -> Result<()> {
+pub(crate) fn all(workspace: &Workspace) -> ExitCode {
     let mut report = Report::default();
     for job in Job::value_variants() {
         run(workspace, *job, &mut report);
