@@ -1,6 +1,6 @@
 //! Conflict detection and resolution: the same code judges on the server and predicts on the client.
 //!
-//! Whether two writes conflict at all is decided by what the later one's maker had seen ([`Seen`]): vector clock,
+//! Whether two writes conflict at all is decided by what the later one's maker had seen (`Seen`): vector clock,
 //! position, and its own earlier operations. Only between truly concurrent writes does the collection's
 //! [`Strategy`] act, and hybrid timestamps break the tie.
 //!
@@ -27,7 +27,7 @@ use effect::Effect;
 /// An operation about to be applied.
 #[derive(Debug, Clone, Copy)]
 pub struct Write<'a> {
-    /// The operation, already [validated](validate).
+    /// The operation, already [validated](validate()).
     pub operation: &'a Operation,
     /// Its name in vector clocks.
     pub by: Dot,
