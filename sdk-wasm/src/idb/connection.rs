@@ -1,0 +1,174 @@
+//! A connection that outlives what the browser does to it.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use js_sys::Array;
+use wasm_bindgen::{JsCast, JsValue, closure::Closure};
+use web_sys::{Event, IdbDatabase};
+
+use super::{
+    Durability, Failure, Schema, Transaction,
+    failure::Refused,
+    open::{self, Opened},
+};
+
+/// One database, opened when it is first needed and again when the browser closed it.
+pub(crate) struct Connection {
+    name: String,
+    schema: &'static Schema,
+    /// The names of all object stores: each transaction spans them.
+    stores: JsValue,
+    handle: RefCell<Option<Handle>>,
+    /// Whether it was open before: a database that is created afterwards was deleted in between.
+    known: Cell<bool>,
+    lost: Cell<bool>,
+}
+
+impl Connection {
+    pub(crate) fn new(name: String, schema: &'static Schema) -> Self {
+        let stores = schema.stores.iter().map(|store| JsValue::from_str(store)).collect::<Array>();
+        Self {
+            name,
+            schema,
+            stores: stores.into(),
+            handle: RefCell::new(None),
+            known: Cell::new(false),
+            lost: Cell::new(false),
+        }
+    }
+
+    /// Writes in one transaction, asked for in one go by `ask`. Resolves when it is complete.
+    ///
+    /// # Errors
+    /// Nothing was written. [`Failure::Lost`] then stays until [`recreate`](Self::recreate).
+    pub(crate) async fn write(
+        &self,
+        durability: Durability,
+        ask: impl Fn(&Transaction) -> Result<(), JsValue>,
+    ) -> Result<(), Failure> {
+        self.run(|db| Transaction::writing(db, &self.stores, durability), ask).await
+    }
+
+    /// Reads in one transaction; `ask` returns the requests, which have their results when this resolves.
+    ///
+    /// # Errors
+    /// As of [`write`](Self::write).
+    pub(crate) async fn read<T>(
+        &self,
+        ask: impl Fn(&Transaction) -> Result<T, JsValue>,
+    ) -> Result<T, Failure> {
+        self.run(|db| Transaction::reading(db, &self.stores), ask).await
+    }
+
+    /// Opens the database if it is not open.
+    ///
+    /// # Errors
+    /// Where there is no storage; [`Failure::Lost`] if it was open before and now had to be created.
+    pub(crate) async fn ensure_open(&self) -> Result<(), Failure> {
+        self.database().await.map(drop)
+    }
+
+    /// Deletes the database with all it holds and creates it anew.
+    ///
+    /// # Errors
+    /// The old one may be there still, or be gone.
+    pub(crate) async fn recreate(&self) -> Result<(), Failure> {
+        self.handle.take();
+        open::delete(&self.name).await.map_err(Failure::Refused)?;
+        self.known.set(false);
+        self.lost.set(false);
+        self.ensure_open().await
+    }
+
+    /// Whether what it held was lost while it was in use.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.get()
+    }
+
+    async fn run<T>(
+        &self,
+        begin: impl Fn(&IdbDatabase) -> Result<Transaction, JsValue>,
+        ask: impl Fn(&Transaction) -> Result<T, JsValue>,
+    ) -> Result<T, Failure> {
+        let mut retried = false;
+        loop {
+            match attempt(&self.database().await?, &begin, &ask).await {
+                Ok(value) => return Ok(value),
+                Err(refused) if retried || !refused.is_of_the_connection() => {
+                    return Err(Failure::Refused(refused));
+                }
+                // Every write here gives a key the same record again, so that it does no harm if the first attempt
+                // took effect after all.
+                Err(_) => drop(self.handle.take()),
+            }
+            retried = true;
+        }
+    }
+
+    async fn database(&self) -> Result<IdbDatabase, Failure> {
+        let open = self.handle.borrow().as_ref().and_then(Handle::database);
+        let database = match open {
+            Some(database) => database,
+            None => {
+                let Opened { database, created } =
+                    open::open(&self.name, self.schema).await.map_err(Failure::Refused)?;
+                self.lost.set(self.lost.get() || (self.known.get() && created));
+                self.known.set(true);
+                self.handle.replace(Some(Handle::new(database.clone())));
+                database
+            }
+        };
+        if self.lost.get() { Err(Failure::Lost) } else { Ok(database) }
+    }
+}
+
+async fn attempt<T>(
+    database: &IdbDatabase,
+    begin: impl Fn(&IdbDatabase) -> Result<Transaction, JsValue>,
+    ask: impl Fn(&Transaction) -> Result<T, JsValue>,
+) -> Result<T, Refused> {
+    let transaction = begin(database)?;
+    let value = ask(&transaction)?;
+    transaction.finish().await?;
+    Ok(value)
+}
+
+/// An open database with its handlers. Closes when dropped, after the transactions that are under way.
+struct Handle {
+    database: IdbDatabase,
+    open: Rc<Cell<bool>>,
+    _on_end: Closure<dyn FnMut(Event)>,
+}
+
+impl Handle {
+    fn new(database: IdbDatabase) -> Self {
+        let open = Rc::new(Cell::new(true));
+        // `close`: the browser took it. `versionchange`: another page wants to upgrade or delete it and waits for us.
+        let on_end = Closure::<dyn FnMut(Event)>::new({
+            let (database, open) = (database.clone(), open.clone());
+            move |_| {
+                open.set(false);
+                database.close();
+            }
+        });
+        let handler = on_end.as_ref().unchecked_ref();
+        database.set_onclose(Some(handler));
+        database.set_onversionchange(Some(handler));
+        Self { database, open, _on_end: on_end }
+    }
+
+    fn database(&self) -> Option<IdbDatabase> {
+        self.open.get().then(|| self.database.clone())
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.database.set_onclose(None);
+        self.database.set_onversionchange(None);
+        self.database.close();
+    }
+}

@@ -1,0 +1,110 @@
+//! One transaction, from its creation to its end.
+
+use js_sys::{Object, Promise, Reflect};
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{IdbDatabase, IdbObjectStore, IdbTransaction};
+
+use super::failure::Refused;
+
+#[wasm_bindgen]
+extern "C" {
+    /// web-sys keeps the options of a transaction behind a compiler flag that all who build this would have to set.
+    #[wasm_bindgen(extends = IdbDatabase)]
+    type DatabaseWithOptions;
+    #[wasm_bindgen(method, catch, js_name = transaction)]
+    fn transaction(
+        this: &DatabaseWithOptions,
+        stores: &JsValue,
+        mode: &str,
+        options: &JsValue,
+    ) -> Result<IdbTransaction, JsValue>;
+
+    /// web-sys marks `commit` as deprecated; the standard does not.
+    #[wasm_bindgen(extends = IdbTransaction)]
+    type CommittableTransaction;
+    #[wasm_bindgen(method, catch)]
+    fn commit(this: &CommittableTransaction) -> Result<(), JsValue>;
+}
+
+/// What `complete` promises about a transaction's writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// They are on the disk.
+    Strict,
+    /// The operating system has them; the loss of power may take them back.
+    Relaxed,
+}
+
+/// A transaction that aborts when it is dropped before [`finish`](Self::finish).
+pub(crate) struct Transaction {
+    inner: IdbTransaction,
+    end: Option<JsFuture>,
+}
+
+impl Transaction {
+    /// Begins to read and write.
+    pub(super) fn writing(
+        database: &IdbDatabase,
+        stores: &JsValue,
+        durability: Durability,
+    ) -> Result<Self, JsValue> {
+        let options = Object::new();
+        let durability = match durability {
+            Durability::Strict => "strict",
+            Durability::Relaxed => "relaxed",
+        };
+        Reflect::set(&options, &"durability".into(), &durability.into())?;
+        Self::begin(database, stores, "readwrite", &options)
+    }
+
+    /// Begins to read.
+    pub(super) fn reading(database: &IdbDatabase, stores: &JsValue) -> Result<Self, JsValue> {
+        Self::begin(database, stores, "readonly", &JsValue::UNDEFINED)
+    }
+
+    fn begin(
+        database: &IdbDatabase,
+        stores: &JsValue,
+        mode: &str,
+        options: &JsValue,
+    ) -> Result<Self, JsValue> {
+        let database: &DatabaseWithOptions = database.unchecked_ref();
+        let inner = database.transaction(stores, mode, options)?;
+        let end = Promise::new(&mut |resolve, reject| {
+            inner.set_oncomplete(Some(&resolve));
+            inner.set_onabort(Some(&reject));
+        });
+        Ok(Self { end: Some(end.into()), inner })
+    }
+
+    /// One of the object stores. What is asked of it is done in order; its results can be taken from the requests
+    /// after [`finish`](Self::finish).
+    pub(crate) fn store(&self, name: &str) -> Result<IdbObjectStore, JsValue> {
+        self.inner.object_store(name)
+    }
+
+    /// Asks for nothing more, and waits for the end. A future that is dropped here does not stop the transaction.
+    pub(super) async fn finish(mut self) -> Result<(), Refused> {
+        let Some(end) = self.end.take() else { return Ok(()) };
+        // Saves the browser a turn of the event loop to find that nothing more is asked. Where it is missing, or the
+        // transaction has ended already, it would have told us nothing that the end does not tell.
+        let _ = self.inner.unchecked_ref::<CommittableTransaction>().commit();
+        match end.await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(match self.inner.error() {
+                Some(error) => JsValue::from(error).into(),
+                None => Refused { name: "AbortError".into(), message: String::new() },
+            }),
+        }
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        // Half of what belongs together must not be committed.
+        if self.end.is_some() {
+            let _ = self.inner.abort();
+        }
+    }
+}

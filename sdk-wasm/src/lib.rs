@@ -1,0 +1,10 @@
+//! The client in a browser.
+//!
+//! `sdk-core` decides what to store and to send; this crate gives it IndexedDB, WebSocket, `fetch`, timers and the
+//! page's events, and offers the whole as one JavaScript class. It works in windows and in workers, touches nothing
+//! of the browser before a client is opened, and talks JSON text to TypeScript so that no object is converted field
+//! by field.
+#![cfg(target_arch = "wasm32")]
+
+mod idb;
+pub mod store;

@@ -1,0 +1,84 @@
+//! The irreplaceable side: operations that the server has not judged yet, and the client's own identity.
+
+use js_sys::Array;
+use sdk_core::engine::storage::{OutboxBatch, OutboxRecord, StoreError};
+use wasm_bindgen::{JsCast, JsValue};
+
+use crate::idb::{Connection, Durability, Schema};
+
+const SCHEMA: Schema = Schema { version: 1, stores: &[RECORDS, META] };
+/// Record key (a number) to its text.
+const RECORDS: &str = "records";
+/// One record, under the key [`META_KEY`].
+const META: &str = "meta";
+const META_KEY: &str = "client";
+
+pub(super) struct Outbox {
+    database: Connection,
+}
+
+impl Outbox {
+    pub(super) async fn open(name: String) -> Result<Self, StoreError> {
+        let database = Connection::new(name, &SCHEMA);
+        database.ensure_open().await?;
+        Ok(Self { database })
+    }
+
+    /// Every record by its key, and the metadata.
+    pub(super) async fn load(&self) -> Result<(Vec<OutboxRecord>, Option<String>), StoreError> {
+        let (keys, texts, meta) = self
+            .database
+            .read(|transaction| {
+                let records = transaction.store(RECORDS)?;
+                let meta = transaction.store(META)?.get(&META_KEY.into())?;
+                Ok((records.get_all_keys()?, records.get_all()?, meta))
+            })
+            .await?;
+        let keys = results(keys.result())?;
+        let texts = results(texts.result())?;
+        let records = keys
+            .iter()
+            .zip(texts.iter())
+            .map(|(key, text)| Some(OutboxRecord { key: key.as_f64()? as u64, text: text.as_string()? }))
+            .collect::<Option<_>>()
+            .ok_or_else(foreign)?;
+        Ok((records, meta.result().unwrap_or(JsValue::UNDEFINED).as_string()))
+    }
+
+    /// Resolves when the batch would survive the loss of power.
+    pub(super) async fn apply(&self, batch: &OutboxBatch) -> Result<(), StoreError> {
+        let write = self.database.write(Durability::Strict, |transaction| {
+            let records = transaction.store(RECORDS)?;
+            for key in &batch.remove {
+                records.delete(&number(*key))?;
+            }
+            for record in &batch.put {
+                records.put_with_key(&record.text.as_str().into(), &number(record.key))?;
+            }
+            if let Some(meta) = &batch.meta {
+                transaction.store(META)?.put_with_key(&meta.into(), &META_KEY.into())?;
+            }
+            Ok(())
+        });
+        Ok(write.await?)
+    }
+
+    /// Whether the browser deleted it while it was open. What is submitted from then on is refused: to go on in an
+    /// empty outbox under the old client id could give two operations the same id after the next start.
+    pub(super) fn is_lost(&self) -> bool {
+        self.database.is_lost()
+    }
+}
+
+/// Exact: the engine keeps to whole numbers that JavaScript holds.
+fn number(key: u64) -> JsValue {
+    JsValue::from_f64(key as f64)
+}
+
+fn results(result: Result<JsValue, JsValue>) -> Result<Array, StoreError> {
+    result.ok().and_then(|value| value.dyn_into().ok()).ok_or_else(foreign)
+}
+
+fn foreign() -> StoreError {
+    StoreError::Corrupt("the outbox holds a record that is not ours".into())
+}
