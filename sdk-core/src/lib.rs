@@ -8,6 +8,12 @@ pub mod protocol;
 pub mod reconcile;
 
 #[cfg(feature = "client")]
+pub mod connection;
+#[cfg(feature = "client")]
 pub mod driver;
 #[cfg(feature = "client")]
 pub mod engine;
+#[cfg(feature = "client")]
+pub mod outbox;
+#[cfg(feature = "client")]
+pub mod routing;

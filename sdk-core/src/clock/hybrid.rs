@@ -48,6 +48,11 @@ impl HybridClock {
         Self { newest }
     }
 
+    /// The newest timestamp handed out or heard of.
+    pub fn newest(&self) -> Hlc {
+        self.newest
+    }
+
     /// A timestamp for an event that happens now.
     pub fn tick(&mut self, wall: Millis) -> Hlc {
         let now = Hlc { wall, counter: 0 };

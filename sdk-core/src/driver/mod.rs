@@ -1,16 +1,36 @@
 //! The asynchronous shell around the engine: performs its effects on a store, a network and a clock.
+//!
+//! Every effect becomes a task of its own, whose end is the engine's next input. Nothing is decided here.
 
+mod http;
+mod parts;
 mod store;
 mod transport;
 
+pub use parts::{EventSink, Parts, Platform};
 pub use store::Store;
 pub use transport::{HttpReply, HttpRequest, Link, Runtime, TokenSource, Transport, TransportError};
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    clock::Millis,
+    engine::{
+        Config, Effect, Engine, Event, Input, LinkId, QueryId, Rejected, Status, Ticket, View,
+        storage::{Query, StoreError},
+    },
+    protocol::{ClientId, DocKey, Intent, Seq, decode_server_frame, encode},
+};
 
 /// `Send` where there are threads; nothing in the browser, whose objects stay on theirs.
 #[cfg(not(target_arch = "wasm32"))]
 pub trait MaybeSend: Send {}
 #[cfg(not(target_arch = "wasm32"))]
 impl<T: Send> MaybeSend for T {}
+/// `Send` where there are threads; nothing in the browser, whose objects stay on theirs.
 #[cfg(target_arch = "wasm32")]
 pub trait MaybeSend {}
 #[cfg(target_arch = "wasm32")]
@@ -21,7 +41,255 @@ impl<T> MaybeSend for T {}
 pub trait MaybeSync: Sync {}
 #[cfg(not(target_arch = "wasm32"))]
 impl<T: Sync> MaybeSync for T {}
+/// `Sync` where there are threads.
 #[cfg(target_arch = "wasm32")]
 pub trait MaybeSync {}
 #[cfg(target_arch = "wasm32")]
 impl<T> MaybeSync for T {}
+
+/// A running client. Cheap to clone; the clones are one client. It runs until [`stop`](Self::stop).
+pub struct Driver<P: Platform>(Arc<Inner<P>>);
+
+impl<P: Platform> Clone for Driver<P> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+struct Inner<P: Platform> {
+    parts: Parts<P>,
+    core: Mutex<Core<P>>,
+}
+
+struct Core<P: Platform> {
+    engine: Engine,
+    /// The link that the engine wants, open or not.
+    wanted: Option<LinkId>,
+    link: Option<(LinkId, Arc<Link_<P>>)>,
+    heralds: Heralds,
+    /// When the running timer ends, and which one it is.
+    armed: Option<Millis>,
+    timer: u64,
+    stopped: bool,
+}
+
+type Link_<P> = <<P as Platform>::Transport as Transport>::Link;
+
+/// Events on their way out. Those that only say "look again" are told once, however often they occur.
+#[derive(Default)]
+struct Heralds {
+    events: Vec<Event>,
+    views: BTreeSet<QueryId>,
+    status: bool,
+    leaving: bool,
+}
+
+impl<P: Platform> Driver<P> {
+    /// Loads the store and begins to work. `seed` spreads the client's retries; it should be random.
+    ///
+    /// # Errors
+    /// The outbox could not be loaded. Nothing was changed.
+    pub async fn start(parts: Parts<P>, mut config: Config, seed: u64) -> Result<Self, StoreError> {
+        let stored = parts.store.load().await?;
+        config.durable = parts.store.is_durable();
+        let core = Core {
+            engine: Engine::restore(stored, config, seed)?,
+            wanted: None,
+            link: None,
+            heralds: Heralds::default(),
+            armed: None,
+            timer: 0,
+            stopped: false,
+        };
+        let driver = Self(Arc::new(Inner { parts, core: Mutex::new(core) }));
+        driver.dispatch(Input::Wake);
+        Ok(driver)
+    }
+
+    /// Submits an edit; [`Event::Submitted`] or [`Event::Refused`] answers with the ticket.
+    pub fn submit(&self, ticket: Ticket, doc: DocKey, schema: u32, intents: Vec<Intent>) {
+        self.dispatch(Input::Submit { ticket, doc, schema, intents });
+    }
+
+    /// Begins to follow documents; [`Event::ViewChanged`] tells when to look.
+    pub fn open(&self, id: QueryId, query: Query) {
+        self.dispatch(Input::Open(id, query));
+    }
+
+    /// Ends that.
+    pub fn close(&self, id: QueryId) {
+        self.dispatch(Input::Close(id));
+    }
+
+    /// What a live query shows now; none if it is not open.
+    pub fn view(&self, id: QueryId) -> Option<View> {
+        self.core().engine.view(id)
+    }
+
+    /// How the client is doing.
+    pub fn status(&self) -> Status {
+        self.core().engine.status()
+    }
+
+    /// The operations that the server will never apply and nobody has discarded.
+    pub fn rejected(&self) -> Vec<Rejected> {
+        self.core().engine.rejected()
+    }
+
+    /// Drops a rejected operation for good.
+    pub fn discard(&self, seq: Seq) {
+        self.dispatch(Input::Discard(seq));
+    }
+
+    /// Allows the network, or forbids it; edits go on either way.
+    pub fn set_network(&self, allowed: bool) {
+        self.dispatch(Input::Network(allowed));
+    }
+
+    /// Tries again now whatever waits to be tried again.
+    pub fn wake(&self) {
+        self.dispatch(Input::Wake);
+    }
+
+    /// The id of this installation.
+    pub fn client(&self) -> ClientId {
+        self.core().engine.client()
+    }
+
+    /// Ends it: closes the link, and does nothing any more. A commit under way still reaches the store.
+    pub fn stop(&self) {
+        let mut core = self.core();
+        core.stopped = true;
+        if let Some((_, link)) = core.link.take() {
+            link.close();
+        }
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core<P>> {
+        self.0.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn dispatch(&self, input: Input) {
+        let mut core = self.core();
+        if core.stopped {
+            return;
+        }
+        core.engine.handle(self.0.parts.runtime.now(), input);
+        // Under the lock, so that frames leave in the order in which the engine sent them.
+        while let Some(effect) = core.engine.poll_effect() {
+            self.perform(&mut core, effect);
+        }
+        self.arm(&mut core);
+    }
+
+    fn perform(&self, core: &mut Core<P>, effect: Effect) {
+        let driver = self.clone();
+        let runtime = &self.0.parts.runtime;
+        match effect {
+            Effect::Commit(id, batch) => runtime.spawn(async move {
+                driver.dispatch(match driver.0.parts.store.apply(batch).await {
+                    Ok(()) => Input::Committed(id),
+                    Err(error) => Input::StoreFailed(id, error),
+                });
+            }),
+            Effect::Read(id, query) => runtime.spawn(async move {
+                let result = driver.0.parts.store.read(query).await;
+                driver.dispatch(Input::Loaded(id, result));
+            }),
+            Effect::FetchToken => runtime.spawn(async move {
+                let result = driver.0.parts.tokens.token().await;
+                driver.dispatch(Input::Token(result));
+            }),
+            Effect::Connect(id) => {
+                core.wanted = Some(id);
+                core.link = None;
+                runtime.spawn(async move { driver.run_link(id).await });
+            }
+            Effect::Send(id, frame) => {
+                if let Some((_, link)) = core.link.as_ref().filter(|(current, _)| *current == id) {
+                    link.send(encode(&frame));
+                }
+            }
+            Effect::Disconnect(id) => {
+                core.wanted = core.wanted.filter(|wanted| *wanted != id);
+                if let Some((_, link)) = core.link.take_if(|(current, _)| *current == id) {
+                    link.close();
+                }
+            }
+            Effect::Http(id, call) => runtime.spawn(async move {
+                let result = http::post(&driver.0.parts.transport, call).await;
+                driver.dispatch(Input::HttpDone(id, result));
+            }),
+            Effect::Emit(event) => self.announce(core, event),
+        }
+    }
+
+    /// Opens a WebSocket and passes on what it brings, to its end.
+    async fn run_link(&self, id: LinkId) {
+        if let Ok(link) = self.0.parts.transport.open().await {
+            let link = Arc::new(link);
+            {
+                let mut core = self.core();
+                if core.stopped || core.wanted != Some(id) {
+                    link.close();
+                    return;
+                }
+                core.link = Some((id, Arc::clone(&link)));
+            }
+            self.dispatch(Input::LinkUp(id));
+            while let Some(text) = link.receive().await {
+                if let Some(frame) = decode_server_frame(&text).transpose() {
+                    self.dispatch(Input::Received(id, frame));
+                }
+            }
+        }
+        self.dispatch(Input::LinkDown(id));
+    }
+
+    /// Events leave from a task of their own: whoever hears them may call back.
+    fn announce(&self, core: &mut Core<P>, event: Event) {
+        let heralds = &mut core.heralds;
+        match event {
+            Event::ViewChanged(id) => {
+                heralds.views.insert(id);
+            }
+            Event::StatusChanged => heralds.status = true,
+            event => heralds.events.push(event),
+        }
+        if std::mem::replace(&mut heralds.leaving, true) {
+            return;
+        }
+        let driver = self.clone();
+        self.0.parts.runtime.spawn(async move {
+            let heralds = std::mem::take(&mut driver.core().heralds);
+            let mut events = heralds.events;
+            events.extend(heralds.views.into_iter().map(Event::ViewChanged));
+            events.extend(heralds.status.then_some(Event::StatusChanged));
+            driver.0.parts.events.emit(events);
+        });
+    }
+
+    /// Keeps one timer running that ends no later than the engine's next deadline.
+    fn arm(&self, core: &mut Core<P>) {
+        let Some(at) = core.engine.poll_timeout() else { return };
+        if core.armed.is_some_and(|armed| armed <= at) {
+            return;
+        }
+        core.armed = Some(at);
+        core.timer += 1;
+        let (driver, timer) = (self.clone(), core.timer);
+        let runtime = &self.0.parts.runtime;
+        let sleep = runtime.sleep(Millis(at.since(runtime.now().monotonic).max(1)));
+        runtime.spawn(async move {
+            sleep.await;
+            {
+                let mut core = driver.core();
+                if core.timer != timer {
+                    return;
+                }
+                core.armed = None;
+            }
+            driver.dispatch(Input::Timeout);
+        });
+    }
+}

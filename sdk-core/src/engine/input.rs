@@ -161,6 +161,8 @@ pub enum Event {
     ViewChanged(QueryId),
     /// The status is not what it was.
     StatusChanged,
+    /// There are [`MAX_QUERIES`](super::MAX_QUERIES) already; the query was not opened.
+    QueryRefused(QueryId),
     /// The history of a collection was not continuous: missed changes cannot be told one by one, and the
     /// collection is fetched anew.
     NotRecovered(CollectionName),

@@ -1,9 +1,192 @@
 //! The client as a pure state machine: no I/O, no clock, no randomness of its own.
+//!
+//! Whoever drives it passes every event in with [`Engine::handle`], then drains [`Engine::poll_effect`] to `None` and
+//! performs the effects, and calls again with [`Input::Timeout`] when [`Engine::poll_timeout`] is reached. The same
+//! inputs give the same effects.
+//!
+//! The life of an edit: `submit` gives it a place in its lane and shows it; `commit` makes it durable, together
+//! with whatever else was submitted meanwhile; `link` or `fallback` sends it; `settle` takes the server's
+//! judgement and keeps the edit in view until `changes` has brought the document that contains it; then its
+//! record is removed. A crash between any two of these repeats a step and never its effect.
 
+mod changes;
+mod commit;
+mod config;
+mod fallback;
 mod input;
+mod link;
+mod meta;
+mod replica;
+mod settle;
+mod status;
 pub mod storage;
+mod submit;
+#[cfg(test)]
+mod tests;
+mod token;
+mod view;
 
+use std::collections::{BTreeMap, VecDeque};
+
+pub use config::Config;
 pub use input::{
     BatchId, Call, CallBody, Effect, Event, HttpFailure, HttpId, Input, LinkId, Now, QueryId, ReadId,
     Refusal, Reply, Ticket, TokenError,
 };
+pub use status::{Rejected, Status};
+pub use view::{MAX_QUERIES, View, ViewDocument};
+
+use crate::{
+    clock::{HybridClock, Millis},
+    connection::{Poll, Socket},
+    outbox::Outbox,
+    protocol::{ClientId, Limits, ProtocolError, Seq},
+};
+use commit::Saving;
+use meta::Identifiers;
+use replica::Replica;
+use storage::{StoreError, Stored};
+use token::Token;
+use view::Views;
+
+/// One client.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    random: fastrand::Rng,
+    ids: Identifiers,
+    clock: HybridClock,
+    /// Milliseconds that the server's clock is ahead of ours.
+    ahead: i64,
+    outbox: Outbox,
+    tickets: BTreeMap<Seq, Ticket>,
+    saving: Saving,
+    replica: Replica,
+    views: Views,
+    socket: Socket,
+    link: LinkId,
+    poll: Poll,
+    request: Option<HttpId>,
+    last_request: fallback::Kind,
+    token: Token,
+    limits: Limits,
+    /// Operations in the next batch; small while one of them is suspected to upset the server.
+    batch: usize,
+    network: bool,
+    problem: Option<ProtocolError>,
+    told: Option<Status>,
+    counter: u64,
+    effects: VecDeque<Effect>,
+}
+
+impl Engine {
+    /// A client with what its store holds.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if the outbox cannot be read. Nothing was changed in storage.
+    pub fn restore(stored: Stored, config: Config, seed: u64) -> Result<Self, StoreError> {
+        let ids = match stored.meta {
+            Some(text) => Identifiers::restore(
+                serde_json::from_str(&text).map_err(|error| StoreError::Corrupt(error.to_string()))?,
+            ),
+            None if stored.outbox.is_empty() => Identifiers::fresh(config.fresh_client),
+            None => return Err(StoreError::Corrupt("operations without the record of their client".into())),
+        };
+        let records = stored.outbox.iter().map(|record| (record.key, record.text.as_str()));
+        let outbox = Outbox::restore(records, config.outbox)
+            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let newest = outbox.entries().map(|entry| entry.operation.at).max().unwrap_or_default();
+        Ok(Self {
+            random: fastrand::Rng::with_seed(seed),
+            clock: HybridClock::resume(newest.max(ids.newest())),
+            ids,
+            ahead: 0,
+            outbox,
+            tickets: BTreeMap::new(),
+            saving: Saving::default(),
+            replica: Replica::restore(&config.collections, stored.cursors),
+            views: Views::default(),
+            socket: Socket::new(),
+            link: LinkId(0),
+            poll: Poll::new(config.poll_interval),
+            request: None,
+            last_request: fallback::Kind::Pull,
+            token: Token::default(),
+            limits: Limits::default(),
+            batch: usize::MAX,
+            network: true,
+            problem: None,
+            told: None,
+            counter: 0,
+            effects: VecDeque::new(),
+            config,
+        })
+    }
+
+    /// Takes one event. Drain [`Self::poll_effect`] before the next.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        let at = now.monotonic;
+        match input {
+            Input::Submit { ticket, doc, schema, intents } => self.submit(now, ticket, doc, schema, intents),
+            Input::Discard(seq) => self.discard(seq),
+            Input::Open(id, query) => self.open(id, query),
+            Input::Close(id) => self.views.close(id, |key| self.outbox.has_lane(key)),
+            Input::Network(allowed) => self.allow_network(at, allowed),
+            Input::Committed(id) => self.committed(id),
+            Input::StoreFailed(id, error) => self.store_failed(at, id, error),
+            Input::Loaded(id, result) => self.loaded(at, id, result),
+            Input::Token(result) => self.token_came(at, result),
+            Input::LinkUp(id) => self.link_up(at, id),
+            Input::LinkDown(id) => self.link_down(at, id),
+            Input::Received(id, frame) => self.received(now, id, frame),
+            Input::HttpDone(id, result) => self.http_done(now, id, result),
+            Input::Wake => self.wake(at),
+            Input::Timeout => {}
+        }
+        self.advance(at);
+    }
+
+    /// The next thing to do; none when nothing is left.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When to call with [`Input::Timeout`], on the monotonic clock.
+    pub fn poll_timeout(&self) -> Option<Millis> {
+        let stores = [self.saving.timeout(), self.replica.timeout()];
+        let network = if self.network { [self.link_timeout(), self.fallback_timeout()] } else { [None; 2] };
+        stores.into_iter().chain(network).flatten().min()
+    }
+
+    /// The id of this installation.
+    pub fn client(&self) -> ClientId {
+        self.ids.meta.client
+    }
+
+    /// Does whatever can be done now.
+    fn advance(&mut self, now: Millis) {
+        self.flush_outbox(now);
+        self.flush_replica(now);
+        if self.network {
+            self.advance_link(now);
+            self.advance_fallback(now);
+        }
+        for id in self.views.take_dirty() {
+            self.emit(Event::ViewChanged(id));
+        }
+        let status = self.status();
+        if self.told.as_ref() != Some(&status) {
+            self.told = Some(status);
+            self.emit(Event::StatusChanged);
+        }
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.effects.push_back(Effect::Emit(event));
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+}

@@ -105,6 +105,20 @@ name! {
     Epoch, "epoch", |text| free_text(text, 64)
 }
 
+impl DocumentId {
+    /// The first id in the order of ids.
+    pub fn smallest() -> Self {
+        Self(" ".into())
+    }
+}
+
+impl Epoch {
+    /// Stands for the history of a collection that was never read; no server hands it out.
+    pub fn unread() -> Self {
+        Self("unread".into())
+    }
+}
+
 fn free_text(text: &str, most: usize) -> Option<&'static str> {
     if text.is_empty() || text.len() > most {
         Some("is empty or too long")

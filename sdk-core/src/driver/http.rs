@@ -1,0 +1,43 @@
+//! The HTTP twins of the session's frames.
+
+use super::{HttpReply, HttpRequest, Transport};
+use crate::{
+    engine::{Call, CallBody, HttpFailure, Reply},
+    protocol::{ErrorCode, ProtocolError, PullReply, PushReply, decode, encode},
+};
+
+pub(super) async fn post(transport: &impl Transport, call: Call) -> Result<Reply, HttpFailure> {
+    let (path, body, is_push) = match &call.body {
+        CallBody::Push(request) => ("v1/push", encode(request), true),
+        CallBody::Pull(request) => ("v1/pull", encode(request), false),
+    };
+    let request = HttpRequest { path, token: call.token, body };
+    let reply = transport.post(request).await.map_err(|_| HttpFailure::Unreachable)?;
+    if reply.status != 200 {
+        return Err(problem(&reply));
+    }
+    // Something between us and the server may answer 200 with a page of its own.
+    let foreign = |_| HttpFailure::Unreachable;
+    if is_push {
+        decode::<PushReply>(&reply.body).map(Reply::Push).map_err(foreign)
+    } else {
+        decode::<PullReply>(&reply.body).map(Reply::Pull).map_err(foreign)
+    }
+}
+
+/// A problem document (RFC 9457) of ours, or somebody else's answer.
+fn problem(reply: &HttpReply) -> HttpFailure {
+    #[derive(serde::Deserialize)]
+    struct Problem {
+        code: ErrorCode,
+        #[serde(default)]
+        detail: String,
+    }
+    match decode::<Problem>(&reply.body) {
+        Ok(Problem { code, detail }) => {
+            let retry_after = reply.retry_after.map(|seconds| seconds.saturating_mul(1_000));
+            HttpFailure::Refused(ProtocolError { code, message: detail, retry_after })
+        }
+        Err(_) => HttpFailure::Unreachable,
+    }
+}

@@ -1,0 +1,24 @@
+//! What the server tells of other clients' work, and of this one's.
+
+use super::{Engine, Event, replica::Arrival};
+use crate::protocol::Changes;
+
+impl Engine {
+    pub(super) fn changes(&mut self, now: super::Now, changes: Changes) {
+        let name = changes.collection.clone();
+        for changed in &changes.documents {
+            if let Some(stamp) = changed.doc.written {
+                self.clock.observe(stamp.at, self.server_time(now.wall), crate::protocol::MAX_SKEW);
+            }
+        }
+        let knew =
+            self.replica.collections.get(&name).is_some_and(|collection| collection.received.is_some());
+        if self.replica.receive(changes) == Arrival::Anew {
+            self.views.mark_stale(|key| key.collection == name);
+            self.forget_positions(|collection| *collection == name);
+            if knew {
+                self.emit(Event::NotRecovered(name));
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Group commit: whatever is submitted while one commit is under way goes together in the next.
+
+use super::{
+    BatchId, Effect, Engine, Event, ReadId, Refusal,
+    replica::Staged,
+    storage::{Batch, OutboxBatch, OutboxRecord, StoreError, StoredDocument},
+};
+use crate::{
+    clock::Millis,
+    connection::Backoff,
+    protocol::{DocKey, ErrorCode, ProtocolError},
+};
+
+/// The commits under way.
+#[derive(Debug)]
+pub(super) struct Saving {
+    outbox: Option<BatchId>,
+    wrote_meta: bool,
+    replica: Option<BatchId>,
+    backoff: Backoff,
+    retry_at: Option<Millis>,
+}
+
+impl Default for Saving {
+    fn default() -> Self {
+        Self {
+            outbox: None,
+            wrote_meta: false,
+            replica: None,
+            backoff: Backoff::new(250, 30_000),
+            retry_at: None,
+        }
+    }
+}
+
+impl Saving {
+    /// When removals that failed are tried again; a new submission does not wait for that.
+    pub(super) fn timeout(&self) -> Option<Millis> {
+        self.retry_at.filter(|_| self.outbox.is_none())
+    }
+}
+
+impl Engine {
+    pub(super) fn flush_outbox(&mut self, now: Millis) {
+        let waiting = self.saving.retry_at.is_some_and(|at| at > now) && self.tickets.is_empty();
+        if self.saving.outbox.is_some() || waiting {
+            return;
+        }
+        self.saving.retry_at = None;
+        let Some(records) = self.outbox.flush() else { return };
+        let put = records.put.into_iter().map(|(key, text)| OutboxRecord { key, text }).collect();
+        let meta = self.ids.flush(self.clock.newest());
+        self.saving.wrote_meta = meta.is_some();
+        let id = BatchId(self.next_id());
+        self.saving.outbox = Some(id);
+        let batch = Batch::Outbox(OutboxBatch { remove: records.remove, put, meta });
+        self.effects.push_back(Effect::Commit(id, batch));
+    }
+
+    pub(super) fn flush_replica(&mut self, now: Millis) {
+        if let Some(batch) = self.replica.flush(now) {
+            let id = BatchId(self.next_id());
+            self.saving.replica = Some(id);
+            self.effects.push_back(Effect::Commit(id, Batch::Replica(batch)));
+        }
+    }
+
+    pub(super) fn committed(&mut self, id: BatchId) {
+        if self.saving.outbox.take_if(|current| *current == id).is_some() {
+            self.saving.backoff.reset();
+            for seq in self.outbox.confirm() {
+                if let Some(ticket) = self.tickets.remove(&seq) {
+                    self.emit(Event::Submitted(ticket, seq));
+                }
+            }
+        } else if self.saving.replica.take_if(|current| *current == id).is_some() {
+            let stored = self.replica.confirm();
+            self.show(stored);
+            self.settle();
+        }
+    }
+
+    pub(super) fn store_failed(&mut self, now: Millis, id: BatchId, error: StoreError) {
+        if self.saving.outbox.take_if(|current| *current == id).is_some() {
+            if std::mem::take(&mut self.saving.wrote_meta) {
+                self.ids.take_back();
+            }
+            for entry in self.outbox.take_back() {
+                self.views.touch(&entry.operation.doc);
+                if let Some(ticket) = self.tickets.remove(&entry.seq()) {
+                    self.emit(Event::Refused(ticket, Refusal::NotDurable(error.clone())));
+                }
+            }
+            self.saving.retry_at = Some(self.saving.backoff.fail(now, 100, &mut self.random));
+        } else if self.saving.replica.take_if(|current| *current == id).is_some() {
+            self.replica_failed(now, &error);
+        }
+    }
+
+    pub(super) fn loaded(
+        &mut self,
+        now: Millis,
+        id: ReadId,
+        result: Result<Vec<StoredDocument>, StoreError>,
+    ) {
+        if let Err(error) = result.and_then(|documents| self.views.loaded(id, documents)) {
+            self.views.not_loaded();
+            self.replica_failed(now, &error);
+        }
+    }
+
+    /// The replica is thrown away and fetched again. What is in view stays until then.
+    fn replica_failed(&mut self, now: Millis, error: &StoreError) {
+        self.problem = Some(ProtocolError::new(ErrorCode::StorageUnavailable, error.to_string()));
+        self.saving.replica = None;
+        self.views.mark_stale(|_| true);
+        self.replica.fail(now, &mut self.random);
+        self.forget_positions(|_| true);
+    }
+
+    /// Puts stored changes into view.
+    fn show(&mut self, stored: Staged) {
+        let mut removed: Vec<DocKey> = Vec::new();
+        for (key, document) in stored.documents {
+            if !document.is_alive() {
+                removed.push(key.clone());
+            }
+            self.views.update(&key, document, self.outbox.has_lane(&key));
+        }
+        for name in &stored.complete {
+            self.views.drop_stale(|key| key.collection == *name);
+        }
+        self.refill(&removed);
+    }
+}

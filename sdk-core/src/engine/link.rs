@@ -1,0 +1,226 @@
+//! The WebSocket session.
+
+use super::{Effect, Engine, LinkId, Now, input::Event};
+use crate::{
+    clock::Millis,
+    connection::Phase,
+    outbox::{Entry, State},
+    protocol::{
+        ClientFrame, ErrorCode, Hello, Judgement, Outcome, Outcomes, ProtocolError, Push, Rejection, Retry,
+        Seq, ServerFrame, VERSIONS, Welcome,
+    },
+    routing::{Class, Route, route},
+};
+
+/// Milliseconds before another try after an error that will most likely come again.
+const PERMANENT: u64 = 30_000;
+
+impl Engine {
+    pub(super) fn link_up(&mut self, now: Millis, id: LinkId) {
+        if id != self.link || self.socket.phase() != Phase::Opening {
+            return;
+        }
+        self.socket.opened(now);
+        let Some(token) = self.token.get() else {
+            self.drop_link(now, 0);
+            return;
+        };
+        let hello = Hello {
+            versions: VERSIONS.to_vec(),
+            token: token.to_owned(),
+            client: self.client(),
+            resume: self.replica.resume(),
+        };
+        self.effects.push_back(Effect::Send(id, ClientFrame::Hello(hello)));
+    }
+
+    pub(super) fn link_down(&mut self, now: Millis, id: LinkId) {
+        if id == self.link && !matches!(self.socket.phase(), Phase::Waiting(_)) {
+            self.lose_link(now, 0);
+        }
+    }
+
+    pub(super) fn received(&mut self, now: Now, id: LinkId, frame: Result<ServerFrame, ProtocolError>) {
+        let at = now.monotonic;
+        if id != self.link || matches!(self.socket.phase(), Phase::Waiting(_) | Phase::Opening) {
+            return;
+        }
+        self.socket.heard(at);
+        let live = self.socket.is_live();
+        match frame {
+            Ok(ServerFrame::Welcome(welcome)) if !live => self.welcome_link(now, &welcome),
+            Ok(ServerFrame::Outcomes(Outcomes { judgements })) if live => self.judged(judgements),
+            Ok(ServerFrame::Changes(changes)) if live => self.changes(now, changes),
+            Ok(ServerFrame::Ping {}) => self.effects.push_back(Effect::Send(id, ClientFrame::Pong {})),
+            Ok(ServerFrame::GoAway(leave)) => self.drop_link(at, leave.retry_after),
+            Ok(ServerFrame::Error(error)) | Err(error) => self.refused_link(at, error),
+            Ok(_) => {
+                let message = "frame out of place".to_owned();
+                self.refused_link(at, ProtocolError::new(ErrorCode::UnexpectedFrame, message));
+            }
+        }
+        if self.socket.is_live() {
+            self.socket.answered(at, self.outbox.in_flight() > 0 || self.replica.is_pulling());
+        }
+    }
+
+    fn welcome_link(&mut self, now: Now, welcome: &Welcome) {
+        if let Err(error) = self.welcome(now, welcome) {
+            self.refused_link(now.monotonic, error);
+            return;
+        }
+        self.socket.welcomed(now.monotonic, welcome.heartbeat);
+        self.poll.stop();
+        self.request = None;
+        self.outbox.requeue();
+        self.replica.link_changed();
+    }
+
+    /// Takes what the server says of itself and of this client.
+    ///
+    /// # Errors
+    /// The token names somebody else than the one whose data this is. Nothing must be sent.
+    pub(super) fn welcome(&mut self, now: Now, welcome: &Welcome) -> Result<(), ProtocolError> {
+        let owner = self.ids.meta.identity.as_ref();
+        if owner.is_some_and(|owner| *owner != welcome.identity) {
+            let message = "the token names another person than the one whose edits are stored here";
+            return Err(ProtocolError::new(ErrorCode::ClientIdTaken, message));
+        }
+        self.ids.met(welcome.actor, &welcome.identity);
+        self.limits = welcome.limits;
+        self.ahead = welcome.server_time.0.cast_signed().wrapping_sub(now.wall.0.cast_signed());
+        self.token.proved();
+        self.problem = None;
+        Ok(())
+    }
+
+    fn refused_link(&mut self, now: Millis, error: ProtocolError) {
+        let least = self.refused(now, error);
+        self.drop_link(now, least);
+    }
+
+    /// Learns from an error of the server; returns how long to stay away.
+    pub(super) fn refused(&mut self, now: Millis, error: ProtocolError) -> u64 {
+        let retry = error.code.retry();
+        let blamed = retry == Retry::Never && blames_operations(error.code) && self.outbox.in_flight() > 0;
+        let least = match retry {
+            Retry::Later => error.retry_after.unwrap_or(0),
+            Retry::Never if blamed => {
+                self.isolate(&error);
+                0
+            }
+            Retry::Never => PERMANENT,
+            Retry::Reauthenticate => {
+                self.token.refused(now, &mut self.random);
+                0
+            }
+        };
+        if error.code == ErrorCode::ClientIdTaken {
+            self.token.refused(now, &mut self.random);
+        }
+        self.problem = Some(error);
+        least
+    }
+
+    /// Something in flight upsets the server. Operations go one by one until the one is found; it is rejected, so
+    /// that it blocks nothing but itself.
+    fn isolate(&mut self, error: &ProtocolError) {
+        self.batch = 1;
+        let in_flight = |entry: &&Entry| matches!(entry.state, State::InFlight);
+        let suspects: Vec<Seq> = self.outbox.entries().filter(in_flight).map(Entry::seq).take(2).collect();
+        if let [culprit] = suspects[..] {
+            self.reject(culprit, error.code, &error.message);
+        }
+    }
+
+    fn reject(&mut self, seq: Seq, code: ErrorCode, message: &str) {
+        let outcome = Outcome::Rejected(Rejection { code, message: message.to_owned() });
+        let Some(doc) = self.outbox.get(seq).map(|entry| entry.operation.doc.clone()) else { return };
+        self.outbox.judge(Judgement { seq, outcome: outcome.clone(), position: None }, None);
+        self.views.touch(&doc);
+        self.emit(Event::Settled(seq, doc, outcome));
+    }
+
+    /// Closes the WebSocket, if there is one.
+    pub(super) fn drop_link(&mut self, now: Millis, least: u64) {
+        if !matches!(self.socket.phase(), Phase::Waiting(_)) {
+            self.effects.push_back(Effect::Disconnect(self.link));
+            self.lose_link(now, least);
+        }
+    }
+
+    fn lose_link(&mut self, now: Millis, least: u64) {
+        self.socket.lost(now, least, &mut self.random);
+        self.outbox.requeue();
+        self.replica.link_changed();
+    }
+
+    pub(super) fn wake(&mut self, now: Millis) {
+        if self.socket.is_overdue(now) {
+            self.drop_link(now, 0);
+        }
+        self.socket.hurry(now);
+        self.poll.hurry(now);
+        self.token.hurry(now);
+    }
+
+    pub(super) fn advance_link(&mut self, now: Millis) {
+        if self.socket.is_dead(now).is_some() {
+            self.drop_link(now, 0);
+        }
+        if self.socket.is_due(now) && self.has_token(now) {
+            self.link = LinkId(self.next_id());
+            self.socket.opening(now);
+            self.effects.push_back(Effect::Connect(self.link));
+        }
+        if route(Class::LowLatency, self.link_state()) == Route::Socket {
+            self.send(now);
+        }
+    }
+
+    fn send(&mut self, now: Millis) {
+        self.reject_oversize();
+        loop {
+            // One at a time while a culprit is sought, so that an error can be told to be about it.
+            if self.batch == 1 && self.outbox.in_flight() > 0 {
+                break;
+            }
+            let operations = self.outbox.take_batch(&self.limits, self.batch);
+            if operations.is_empty() {
+                break;
+            }
+            self.socket.asked(now);
+            self.effects.push_back(Effect::Send(self.link, ClientFrame::Push(Push { operations })));
+        }
+        for resume in self.replica.take_pulls() {
+            self.socket.asked(now);
+            self.effects.push_back(Effect::Send(self.link, ClientFrame::Pull(resume)));
+        }
+    }
+
+    /// What the server would refuse for its size is not sent; it may be from before the limit was known.
+    pub(super) fn reject_oversize(&mut self) {
+        let limit = self.limits.operation_bytes;
+        while let Some(entry) = self.outbox.oldest_queued().filter(|entry| entry.bytes > limit) {
+            let (seq, message) =
+                (entry.seq(), format!("operation has {} bytes; {limit} are allowed", entry.bytes));
+            self.reject(seq, ErrorCode::FrameTooLarge, &message);
+        }
+    }
+
+    pub(super) fn link_timeout(&self) -> Option<Millis> {
+        match self.socket.phase() {
+            Phase::Waiting(at) => Some(self.token.timeout().map_or(at, |token| token.max(at))),
+            _ => self.socket.timeout(),
+        }
+    }
+}
+
+/// Whether an error says that what was sent is at fault, and not who sent it.
+fn blames_operations(code: ErrorCode) -> bool {
+    use ErrorCode::*;
+    matches!(
+        code,
+        Malformed | FrameTooLarge | TooDeep | TooMany | InvalidOperation | DocumentTooLarge | Unknown
+    )
+}

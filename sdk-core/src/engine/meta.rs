@@ -1,0 +1,84 @@
+//! The outbox's own record: who this client is, and what must outlive its operations.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Hlc,
+    protocol::{ActorId, ClientId, Identity, Seq, encode},
+};
+
+/// Numbers reserved at a time, so that most commits need not write this record.
+const RESERVE: u64 = 1_024;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Meta {
+    pub(super) client: ClientId,
+    /// No operation has had this number or a larger one.
+    reserved: Seq,
+    /// The server's name for the client, once met.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) actor: Option<ActorId>,
+    /// Whose data this is, once met.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) identity: Option<Identity>,
+    /// A time that no earlier operation was later than, when this was written.
+    newest: Hlc,
+}
+
+/// The record, and what has been handed out since it was stored.
+#[derive(Debug)]
+pub(super) struct Identifiers {
+    pub(super) meta: Meta,
+    next: Seq,
+    dirty: bool,
+}
+
+impl Identifiers {
+    /// A client that was never here before.
+    pub(super) fn fresh(client: ClientId) -> Self {
+        let meta = Meta { client, reserved: Seq(1), actor: None, identity: None, newest: Hlc::default() };
+        Self { meta, next: Seq(1), dirty: true }
+    }
+
+    pub(super) fn restore(meta: Meta) -> Self {
+        Self { next: meta.reserved, meta, dirty: false }
+    }
+
+    /// A number that was never used.
+    pub(super) fn next_seq(&mut self) -> Seq {
+        let seq = self.next;
+        self.next = seq.next();
+        if self.next > self.meta.reserved {
+            self.meta.reserved = Seq(seq.0 + RESERVE);
+            self.dirty = true;
+        }
+        seq
+    }
+
+    /// The server has told who this client is.
+    pub(super) fn met(&mut self, actor: ActorId, identity: &Identity) {
+        if self.meta.actor != Some(actor) || self.meta.identity.as_ref() != Some(identity) {
+            self.meta.actor = Some(actor);
+            self.meta.identity = Some(identity.clone());
+            self.dirty = true;
+        }
+    }
+
+    pub(super) fn newest(&self) -> Hlc {
+        self.meta.newest
+    }
+
+    /// The record's text if it has to be written.
+    pub(super) fn flush(&mut self, newest: Hlc) -> Option<String> {
+        if !std::mem::take(&mut self.dirty) {
+            return None;
+        }
+        self.meta.newest = newest;
+        Some(encode(&self.meta))
+    }
+
+    /// The record was not written.
+    pub(super) fn take_back(&mut self) {
+        self.dirty = true;
+    }
+}

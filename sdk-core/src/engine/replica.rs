@@ -1,0 +1,275 @@
+//! The copy of the server's documents: how far each collection is known, and what waits to be stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::storage::{Clear, ReplicaBatch, StoredDocument};
+use crate::{
+    clock::Millis,
+    connection::Backoff,
+    protocol::{Changes, CollectionName, DocKey, Document, Resume, Strategy, StreamPosition, encode},
+};
+
+/// Documents that may wait for the store; beyond that, changes are pulled again later.
+const STAGED_DOCUMENTS: usize = 4_096;
+
+/// One followed collection.
+#[derive(Debug)]
+pub(super) struct Collection {
+    pub(super) strategy: Strategy,
+    /// What has arrived.
+    pub(super) received: Option<StreamPosition>,
+    /// What is stored and shown.
+    pub(super) applied: Option<StreamPosition>,
+    /// It is being fetched from nothing; until that is done, older documents stay in view.
+    pub(super) resetting: bool,
+    /// The server has more, or something was missed.
+    wants_pull: bool,
+    pulling: bool,
+}
+
+/// What the changes of a frame came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// They wait to be stored, or were known already.
+    Taken,
+    /// What was known is void; they begin anew.
+    Anew,
+}
+
+/// Something to be stored in one commit.
+#[derive(Debug, Default)]
+pub(super) struct Staged {
+    clear: Clear,
+    pub(super) documents: BTreeMap<DocKey, Document>,
+    pub(super) cursors: BTreeMap<CollectionName, StreamPosition>,
+    /// Collections whose reset is complete with this commit.
+    pub(super) complete: BTreeSet<CollectionName>,
+}
+
+/// Every followed collection, and the commits of their changes.
+#[derive(Debug)]
+pub(super) struct Replica {
+    pub(super) collections: BTreeMap<CollectionName, Collection>,
+    staged: Staged,
+    in_flight: Option<Staged>,
+    backoff: Backoff,
+    retry_at: Millis,
+}
+
+impl Replica {
+    /// With `cursors` of `None` the stored replica is unreadable and is emptied first.
+    pub(super) fn restore(
+        followed: &[(CollectionName, Strategy)],
+        cursors: Option<Vec<(CollectionName, StreamPosition)>>,
+    ) -> Self {
+        let collection = |strategy| Collection {
+            strategy,
+            received: None,
+            applied: None,
+            resetting: false,
+            wants_pull: false,
+            pulling: false,
+        };
+        let collections =
+            followed.iter().map(|(name, strategy)| (name.clone(), collection(*strategy))).collect();
+        let mut replica = Self {
+            collections,
+            staged: Staged::default(),
+            in_flight: None,
+            backoff: Backoff::new(500, 60_000),
+            retry_at: Millis::default(),
+        };
+        match cursors {
+            None => replica.discard(),
+            Some(cursors) => {
+                for (name, position) in cursors {
+                    if let Some(collection) = replica.collections.get_mut(&name) {
+                        collection.received = Some(position.clone());
+                        collection.applied = Some(position);
+                    }
+                }
+            }
+        }
+        replica
+    }
+
+    /// What is known of each collection, to be told to the server.
+    pub(super) fn resume(&self) -> Vec<Resume> {
+        self.collections.iter().map(|(name, collection)| collection.resume(name)).collect()
+    }
+
+    /// Takes changes from the server. Those that do not follow on what is known are not taken, but pulled.
+    pub(super) fn receive(&mut self, changes: Changes) -> Arrival {
+        let Some(collection) = self.collections.get_mut(&changes.collection) else { return Arrival::Taken };
+        collection.pulling = false;
+        let mut arrival = Arrival::Taken;
+        if !changes.recovered && changes.from.is_none() {
+            collection.begin_anew();
+            self.staged.forget(&changes.collection);
+            arrival = Arrival::Anew;
+        }
+        if !collection.follows(&changes) {
+            collection.wants_pull = true;
+            return arrival;
+        }
+        if collection
+            .received
+            .as_ref()
+            .is_some_and(|have| have.includes(&changes.to.epoch, changes.to.offset))
+        {
+            return arrival;
+        }
+        if self.staged.documents.len() >= STAGED_DOCUMENTS {
+            collection.wants_pull = true;
+            return arrival;
+        }
+        collection.received = Some(changes.to.clone());
+        collection.wants_pull = changes.more;
+        let name = changes.collection;
+        if collection.resetting && !changes.more {
+            self.staged.complete.insert(name.clone());
+        }
+        for changed in changes.documents {
+            self.staged.documents.insert(DocKey { collection: name.clone(), id: changed.id }, changed.doc);
+        }
+        self.staged.cursors.insert(name, changes.to);
+        arrival
+    }
+
+    /// The next commit, unless one is under way.
+    pub(super) fn flush(&mut self, now: Millis) -> Option<ReplicaBatch> {
+        if self.in_flight.is_some() || self.retry_at > now || self.staged.is_empty() {
+            return None;
+        }
+        let staged = std::mem::take(&mut self.staged);
+        let mut batch = ReplicaBatch { clear: staged.clear.clone(), ..ReplicaBatch::default() };
+        for (key, document) in &staged.documents {
+            if document.is_alive() {
+                batch.put.push(StoredDocument { key: key.clone(), text: encode(document) });
+            } else {
+                batch.remove.push(key.clone());
+            }
+        }
+        batch.cursors =
+            staged.cursors.iter().map(|(name, position)| (name.clone(), position.clone())).collect();
+        self.in_flight = Some(staged);
+        Some(batch)
+    }
+
+    /// The commit is durable.
+    pub(super) fn confirm(&mut self) -> Staged {
+        self.backoff.reset();
+        let stored = self.in_flight.take().unwrap_or_default();
+        for (name, position) in &stored.cursors {
+            if let Some(collection) = self.collections.get_mut(name) {
+                collection.applied = Some(position.clone());
+                collection.resetting &= !stored.complete.contains(name);
+            }
+        }
+        if stored.clear == Clear::All {
+            self.collections
+                .values_mut()
+                .for_each(|collection| collection.wants_pull |= collection.received.is_none());
+        }
+        stored
+    }
+
+    /// The commit failed, or what is stored cannot be read: the replica is emptied and fetched anew, after a while.
+    pub(super) fn fail(&mut self, now: Millis, random: &mut fastrand::Rng) {
+        self.retry_at = self.backoff.fail(now, 100, random);
+        self.discard();
+    }
+
+    fn discard(&mut self) {
+        self.in_flight = None;
+        self.staged = Staged { clear: Clear::All, ..Staged::default() };
+        self.collections.values_mut().for_each(Collection::begin_anew);
+    }
+
+    /// A new session: what was asked for before will not be answered.
+    pub(super) fn link_changed(&mut self) {
+        for collection in self.collections.values_mut() {
+            collection.pulling = false;
+            collection.wants_pull = false;
+        }
+    }
+
+    /// The pulls to send now. None while something waits to be stored, so that a fast server meets a slow store.
+    pub(super) fn take_pulls(&mut self) -> Vec<Resume> {
+        if self.is_storing() {
+            return Vec::new();
+        }
+        let wanting = self
+            .collections
+            .iter_mut()
+            .filter(|(_, collection)| collection.wants_pull && !collection.pulling);
+        wanting
+            .map(|(name, collection)| {
+                collection.wants_pull = false;
+                collection.pulling = true;
+                collection.resume(name)
+            })
+            .collect()
+    }
+
+    /// Whether something waits to be stored.
+    pub(super) fn is_storing(&self) -> bool {
+        self.in_flight.is_some() || !self.staged.is_empty()
+    }
+
+    /// Whether an answer to a pull is expected.
+    pub(super) fn is_pulling(&self) -> bool {
+        self.collections.values().any(|collection| collection.pulling)
+    }
+
+    /// Whether there is more to pull.
+    pub(super) fn wants_pull(&self) -> bool {
+        self.collections.values().any(|collection| collection.wants_pull)
+    }
+
+    /// When a failed commit is tried again.
+    pub(super) fn timeout(&self) -> Option<Millis> {
+        (self.in_flight.is_none() && !self.staged.is_empty()).then_some(self.retry_at)
+    }
+}
+
+impl Collection {
+    fn resume(&self, name: &CollectionName) -> Resume {
+        Resume { collection: name.clone(), strategy: self.strategy, after: self.received.clone() }
+    }
+
+    fn begin_anew(&mut self) {
+        self.received = None;
+        self.applied = None;
+        self.resetting = true;
+        self.wants_pull = false;
+    }
+
+    /// Whether nothing is missing between what is known and the changes.
+    fn follows(&self, changes: &Changes) -> bool {
+        match (&changes.from, &self.received) {
+            (None, None) => true,
+            (None, Some(have)) => have.epoch == changes.to.epoch,
+            (Some(from), Some(have)) => have.includes(&from.epoch, from.offset),
+            (Some(_), None) => false,
+        }
+    }
+}
+
+impl Staged {
+    fn is_empty(&self) -> bool {
+        self.clear == Clear::Nothing && self.cursors.is_empty()
+    }
+
+    /// Drops what waits of a collection, and empties what is stored of it.
+    fn forget(&mut self, name: &CollectionName) {
+        self.documents.retain(|key, _| key.collection != *name);
+        self.cursors.remove(name);
+        self.complete.remove(name);
+        match &mut self.clear {
+            Clear::All => {}
+            Clear::Collections(names) => names.push(name.clone()),
+            Clear::Nothing => self.clear = Clear::Collections(vec![name.clone()]),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Judgements, and when an operation may leave.
+
+use super::{Engine, Event};
+use crate::{
+    outbox::{Entry, State},
+    protocol::{CollectionName, Judgement, Outcome, Seq},
+};
+
+impl Engine {
+    /// Takes the server's judgements. Some may be repeated, or be of operations long settled.
+    pub(super) fn judged(&mut self, judgements: Vec<Judgement>) {
+        let actor = self.ids.meta.actor;
+        for judgement in judgements {
+            let (seq, outcome) = (judgement.seq, judgement.outcome.clone());
+            if !self.outbox.judge(judgement, actor) {
+                continue;
+            }
+            let Some(doc) = self.outbox.get(seq).map(|entry| entry.operation.doc.clone()) else { continue };
+            self.views.touch(&doc);
+            if matches!(outcome, Outcome::Rejected(_)) {
+                self.emit(Event::Settled(seq, doc, outcome));
+            }
+        }
+        self.batch = self.batch.saturating_mul(2);
+        self.settle();
+    }
+
+    /// Lets go of the operations whose effect the replica holds.
+    pub(super) fn settle(&mut self) {
+        let done: Vec<Seq> =
+            self.outbox.judged().filter(|entry| self.is_contained(entry)).map(Entry::seq).collect();
+        for seq in done {
+            let Some(entry) = self.drop_settled(seq) else { continue };
+            if let State::Judged { outcome, .. } = entry.state {
+                self.emit(Event::Settled(seq, entry.operation.doc, outcome));
+            }
+        }
+    }
+
+    fn is_contained(&self, entry: &Entry) -> bool {
+        let State::Judged { position, .. } = &entry.state else { return false };
+        let Some(collection) = self.replica.collections.get(&entry.operation.doc.collection) else {
+            return true;
+        };
+        match (position, &collection.applied) {
+            (None, _) => !collection.resetting,
+            (Some(_), None) => false,
+            (Some(position), Some(applied)) => applied.includes(&position.epoch, position.offset),
+        }
+    }
+
+    /// The positions of these collections mean nothing any more; whatever is fetched next contains the effects.
+    pub(super) fn forget_positions(&mut self, void: impl Fn(&CollectionName) -> bool) {
+        let seqs: Vec<Seq> = self
+            .outbox
+            .judged()
+            .filter(|entry| void(&entry.operation.doc.collection))
+            .map(Entry::seq)
+            .collect();
+        for seq in seqs {
+            self.outbox.forget_position(seq);
+        }
+    }
+
+    pub(super) fn drop_settled(&mut self, seq: Seq) -> Option<Entry> {
+        let entry = self.outbox.remove(seq)?;
+        let doc = &entry.operation.doc;
+        self.views.touch(doc);
+        if !self.outbox.has_lane(doc) {
+            self.views.release(doc);
+        }
+        Some(entry)
+    }
+}

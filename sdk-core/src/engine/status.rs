@@ -1,0 +1,91 @@
+//! The truth about the network and what is saved where, in one value.
+
+use serde::Serialize;
+
+use super::Engine;
+use crate::{
+    outbox::State,
+    protocol::{DocKey, Intent, ProtocolError, Rejection, Seq},
+    routing::LinkState,
+};
+
+/// How a client is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(tsify::Tsify))]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// What can be reached.
+    pub link: LinkState,
+    /// Whether the application allows the network.
+    pub network: bool,
+    /// Operations that are not settled.
+    pub pending: usize,
+    /// Operations that were rejected and not yet seen.
+    pub rejected: usize,
+    /// Whether what is submitted survives a restart.
+    pub durable: bool,
+    /// Why the link is not up, or what last went wrong with it.
+    #[cfg_attr(
+        feature = "typescript",
+        tsify(optional, type = "{ code: string; message: string; retryAfter?: number }")
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<ProtocolError>,
+}
+
+/// An operation that the server will never apply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(tsify::Tsify))]
+#[serde(rename_all = "camelCase")]
+pub struct Rejected {
+    /// The operation.
+    #[cfg_attr(feature = "typescript", tsify(type = "number"))]
+    pub seq: Seq,
+    /// The document it was to edit.
+    #[cfg_attr(feature = "typescript", tsify(type = "[collection: string, id: string]"))]
+    pub doc: DocKey,
+    /// What it was to do.
+    #[cfg_attr(feature = "typescript", tsify(type = "unknown[]"))]
+    pub intents: Vec<Intent>,
+    /// Why not.
+    #[cfg_attr(feature = "typescript", tsify(type = "{ code: string; message: string }"))]
+    pub reason: Rejection,
+}
+
+impl Engine {
+    /// How the client is doing now.
+    pub fn status(&self) -> Status {
+        Status {
+            link: self.link_state(),
+            network: self.network,
+            pending: self.outbox.pending(),
+            rejected: self.outbox.rejected(),
+            durable: self.config.durable,
+            problem: self.problem.clone(),
+        }
+    }
+
+    /// The operations that were rejected and not yet discarded, oldest first.
+    pub fn rejected(&self) -> Vec<Rejected> {
+        let rejected = |entry: &crate::outbox::Entry| match &entry.state {
+            State::Rejected(reason) => Some(Rejected {
+                seq: entry.seq(),
+                doc: entry.operation.doc.clone(),
+                intents: entry.operation.intents.clone(),
+                reason: reason.clone(),
+            }),
+            _ => None,
+        };
+        self.outbox.entries().filter_map(rejected).collect()
+    }
+
+    pub(super) fn link_state(&self) -> LinkState {
+        if self.socket.is_live() {
+            LinkState::Up
+        } else if self.network && self.poll.works() {
+            LinkState::Degraded
+        } else {
+            LinkState::Down
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! The engine alone, its effects answered by hand. The simulator runs it against the real server.
+
+use super::{
+    storage::{Batch, OutboxBatch, Stored},
+    *,
+};
+use crate::protocol::{
+    ActorId, Changed, Changes, ClientFrame, CollectionName, DocKey, Document, DocumentId, Epoch, ErrorCode,
+    FieldName, GoAway, Identity, Intent, Json, Judgement, Offset, Operation, Outcome, Outcomes, ServerFrame,
+    Strategy, StreamPosition, Welcome,
+};
+
+struct Bench {
+    engine: Engine,
+    now: u64,
+    effects: Vec<Effect>,
+}
+
+fn cards() -> CollectionName {
+    CollectionName::new("cards").unwrap()
+}
+
+fn key(id: &str) -> DocKey {
+    DocKey::new("cards", id).unwrap()
+}
+
+fn set(value: u32) -> Vec<Intent> {
+    let field = (FieldName::new("n").unwrap(), Json::parse(value.to_string()).unwrap());
+    vec![Intent::Set([field].into())]
+}
+
+fn at(offset: u64) -> StreamPosition {
+    StreamPosition { epoch: Epoch::new("e").unwrap(), offset: Offset(offset) }
+}
+
+impl Bench {
+    fn new(stored: Stored) -> Self {
+        let config = Config::new(vec![(cards(), Strategy::FieldLevel)], ClientId::from_random([7; 16]));
+        let engine = Engine::restore(stored, config, 1).unwrap();
+        Self { engine, now: 1_000, effects: vec![] }
+    }
+
+    fn fresh() -> Self {
+        Self::new(Stored { cursors: Some(vec![]), ..Stored::default() })
+    }
+
+    fn input(&mut self, input: Input) {
+        let now = Now { monotonic: Millis(self.now), wall: Millis(self.now) };
+        self.engine.handle(now, input);
+        while let Some(effect) = self.engine.poll_effect() {
+            self.effects.push(effect);
+        }
+    }
+
+    fn later(&mut self, millis: u64) {
+        self.now += millis;
+        self.input(Input::Timeout);
+    }
+
+    fn take<T>(&mut self, pick: impl Fn(&Effect) -> Option<T>) -> Vec<T> {
+        let taken = self.effects.iter().filter_map(&pick).collect();
+        self.effects.retain(|effect| pick(effect).is_none());
+        taken
+    }
+
+    fn submit(&mut self, ticket: u64, id: &str, value: u32) {
+        self.input(Input::Submit { ticket: Ticket(ticket), doc: key(id), schema: 0, intents: set(value) });
+    }
+
+    /// Answers every commit, until there is none; returns the outbox batches.
+    fn commit(&mut self) -> Vec<OutboxBatch> {
+        let mut outbox = vec![];
+        loop {
+            let commits = self.take(|effect| match effect {
+                Effect::Commit(id, batch) => Some((*id, batch.clone())),
+                _ => None,
+            });
+            if commits.is_empty() {
+                return outbox;
+            }
+            for (id, batch) in commits {
+                if let Batch::Outbox(batch) = batch {
+                    outbox.push(batch);
+                }
+                self.input(Input::Committed(id));
+            }
+        }
+    }
+
+    fn link(&mut self) -> LinkId {
+        let ids = self.take(|effect| if let Effect::Connect(id) = effect { Some(*id) } else { None });
+        *ids.last().expect("a WebSocket is wanted")
+    }
+
+    fn frames(&mut self) -> Vec<ClientFrame> {
+        self.take(|effect| if let Effect::Send(_, frame) = effect { Some(frame.clone()) } else { None })
+    }
+
+    fn pushed(&mut self) -> Vec<Operation> {
+        let pushes = self.frames().into_iter().filter_map(|frame| match frame {
+            ClientFrame::Push(push) => Some(push.operations),
+            _ => None,
+        });
+        pushes.flatten().collect()
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        self.take(|effect| if let Effect::Emit(event) = effect { Some(event.clone()) } else { None })
+    }
+
+    fn connect(&mut self) -> LinkId {
+        self.input(Input::Wake);
+        if !self.take(|effect| (*effect == Effect::FetchToken).then_some(())).is_empty() {
+            self.input(Input::Token(Ok("token".into())));
+        }
+        let link = self.link();
+        self.frames();
+        self.input(Input::LinkUp(link));
+        assert!(matches!(self.frames()[..], [ClientFrame::Hello(_)]));
+        self.input(Input::Received(link, Ok(ServerFrame::Welcome(welcome("ada")))));
+        link
+    }
+
+    fn receive(&mut self, link: LinkId, frame: ServerFrame) {
+        self.input(Input::Received(link, Ok(frame)));
+    }
+}
+
+fn welcome(subject: &str) -> Welcome {
+    Welcome {
+        version: 1,
+        actor: ActorId(3),
+        identity: Identity { tenant: "t".into(), subject: subject.into() },
+        limits: Limits::default(),
+        heartbeat: 25_000,
+        server_time: Millis(1_000),
+    }
+}
+
+fn accepted(seq: u64, offset: u64) -> ServerFrame {
+    let judgement = Judgement { seq: Seq(seq), outcome: Outcome::Accepted {}, position: Some(at(offset)) };
+    ServerFrame::Outcomes(Outcomes { judgements: vec![judgement] })
+}
+
+fn changes(from: Option<u64>, to: u64, id: &str) -> ServerFrame {
+    let doc = Document { rev: Offset(to), ..Document::default() };
+    ServerFrame::Changes(Changes {
+        collection: cards(),
+        from: from.map(at),
+        to: at(to),
+        documents: vec![Changed { id: DocumentId::new(id).unwrap(), doc }],
+        recovered: true,
+        more: false,
+    })
+}
+
+#[test]
+fn an_operation_is_never_sent_before_it_is_stored() {
+    let mut bench = Bench::fresh();
+    bench.connect();
+    bench.submit(1, "a", 1);
+    assert!(bench.pushed().is_empty() && !bench.events().contains(&Event::Submitted(Ticket(1), Seq(1))));
+    bench.commit();
+    assert_eq!(bench.pushed().len(), 1);
+    assert!(bench.events().contains(&Event::Submitted(Ticket(1), Seq(1))));
+}
+
+#[test]
+fn what_is_submitted_during_a_commit_goes_together_in_the_next() {
+    let mut bench = Bench::fresh();
+    (1..=100).for_each(|n| bench.submit(n, "a", 1));
+    assert_eq!(bench.commit().len(), 2);
+    assert_eq!(bench.engine.status().pending, 100);
+}
+
+#[test]
+fn an_accepted_operation_leaves_only_after_the_replica_holds_it() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.submit(1, "a", 1);
+    bench.commit();
+    bench.receive(link, accepted(1, 5));
+    assert!(bench.commit().is_empty(), "the record stays");
+    assert_eq!(bench.engine.status().pending, 1);
+    bench.receive(link, changes(None, 5, "a"));
+    let removed = bench.commit();
+    assert_eq!(removed[0].remove, [1]);
+    assert!(bench.events().contains(&Event::Settled(Seq(1), key("a"), Outcome::Accepted {})));
+    assert_eq!(bench.engine.status().pending, 0);
+}
+
+#[test]
+fn what_was_sent_and_not_judged_goes_out_again_on_the_next_link() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.submit(1, "a", 1);
+    bench.commit();
+    assert_eq!(bench.pushed().len(), 1);
+    bench.input(Input::LinkDown(link));
+    bench.connect();
+    assert_eq!(bench.pushed().len(), 1);
+}
+
+#[test]
+fn a_failed_commit_refuses_the_operation_and_shows_it_no_more() {
+    let mut bench = Bench::fresh();
+    bench.input(Input::Open(QueryId(1), storage::Query::all(cards())));
+    bench.submit(1, "a", 1);
+    assert_eq!(bench.engine.view(QueryId(1)).unwrap().documents.len(), 1);
+    let ids = bench.take(|effect| if let Effect::Commit(id, _) = effect { Some(*id) } else { None });
+    bench.input(Input::StoreFailed(ids[0], StoreError::Full("quota".into())));
+    let refused = |event: &Event| matches!(event, Event::Refused(Ticket(1), Refusal::NotDurable(_)));
+    assert!(bench.events().iter().any(refused));
+    assert!(bench.engine.view(QueryId(1)).unwrap().documents.is_empty());
+}
+
+#[test]
+fn a_gap_is_pulled_and_not_applied() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.receive(link, changes(None, 5, "a"));
+    bench.commit();
+    bench.frames();
+    bench.receive(link, changes(Some(7), 8, "b"));
+    let frames = bench.frames();
+    let [ClientFrame::Pull(resume)] = &frames[..] else { panic!("{frames:?}") };
+    assert_eq!(resume.after, Some(at(5)));
+}
+
+#[test]
+fn a_history_that_does_not_go_on_is_reported_and_fetched_anew() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.receive(link, changes(None, 5, "a"));
+    bench.commit();
+    let anew = Changes {
+        collection: cards(),
+        from: None,
+        to: StreamPosition { epoch: Epoch::new("f").unwrap(), offset: Offset(2) },
+        documents: vec![],
+        recovered: false,
+        more: false,
+    };
+    bench.receive(link, ServerFrame::Changes(anew));
+    assert!(bench.events().contains(&Event::NotRecovered(cards())));
+    let cleared = |effect: &Effect| match effect {
+        Effect::Commit(_, Batch::Replica(batch)) => Some(batch.clear.clone()),
+        _ => None,
+    };
+    assert_eq!(bench.take(cleared), [storage::Clear::Collections(vec![cards()])]);
+}
+
+#[test]
+fn an_operation_that_upsets_the_server_is_found_and_set_aside() {
+    let mut bench = Bench::fresh();
+    let mut link = bench.connect();
+    (1..=3).for_each(|n| bench.submit(n, "abc".get(n as usize - 1..n as usize).unwrap(), 1));
+    bench.commit();
+    let error = ProtocolError::new(ErrorCode::Malformed, "no");
+    bench.receive(link, ServerFrame::Error(error.clone()));
+    link = bench.connect();
+    let alone: Vec<u64> = bench.pushed().iter().map(|operation| operation.seq.0).collect();
+    assert_eq!(alone, [1]);
+    bench.receive(link, accepted(1, 1));
+    let rest: Vec<u64> = bench.pushed().iter().map(|operation| operation.seq.0).collect();
+    assert_eq!(rest, [2, 3]);
+    bench.receive(link, ServerFrame::Error(error.clone()));
+    link = bench.connect();
+    assert_eq!(bench.pushed()[0].seq, Seq(2));
+    bench.receive(link, ServerFrame::Error(error));
+    assert_eq!(bench.engine.rejected()[0].seq, Seq(2));
+    bench.connect();
+    assert_eq!(bench.pushed()[0].seq, Seq(3));
+}
+
+#[test]
+fn edits_of_one_person_are_not_sent_under_another_ones_token() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.submit(1, "a", 1);
+    bench.commit();
+    bench.input(Input::LinkDown(link));
+    bench.frames();
+    bench.input(Input::Wake);
+    let link = bench.link();
+    bench.input(Input::LinkUp(link));
+    bench.frames();
+    bench.receive(link, ServerFrame::Welcome(welcome("eve")));
+    assert!(bench.pushed().is_empty());
+    assert_eq!(bench.engine.status().problem.unwrap().code, ErrorCode::ClientIdTaken);
+    assert_eq!(bench.engine.status().pending, 1);
+}
+
+#[test]
+fn a_server_that_leaves_is_not_called_before_it_asked_to_be() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.receive(link, ServerFrame::GoAway(GoAway { reason: "restart".into(), retry_after: 5_000 }));
+    bench.later(4_999);
+    assert!(!bench.effects.iter().any(|effect| matches!(effect, Effect::Connect(_))));
+    bench.later(60_000);
+    bench.link();
+}
+
+#[test]
+fn the_network_switched_off_stays_off_until_it_is_switched_on() {
+    let mut bench = Bench::fresh();
+    bench.connect();
+    bench.input(Input::Network(false));
+    assert!(bench.effects.iter().any(|effect| matches!(effect, Effect::Disconnect(_))));
+    bench.effects.clear();
+    bench.submit(1, "a", 1);
+    bench.commit();
+    bench.later(600_000);
+    assert!(!bench.effects.iter().any(|effect| matches!(effect, Effect::Connect(_) | Effect::Http(..))));
+    bench.input(Input::Network(true));
+    bench.link();
+}
+
+#[test]
+fn http_stands_in_while_the_websocket_is_refused_and_the_websocket_is_tried_again() {
+    let mut bench = Bench::fresh();
+    bench.submit(1, "a", 1);
+    bench.commit();
+    bench.input(Input::Wake);
+    bench.input(Input::Token(Ok("token".into())));
+    let link = bench.link();
+    bench.input(Input::LinkDown(link));
+    let calls = bench
+        .take(|effect| if let Effect::Http(id, call) = effect { Some((*id, call.clone())) } else { None });
+    let [(id, Call { body: CallBody::Push(request), .. })] = &calls[..] else { panic!("{calls:?}") };
+    assert_eq!(request.operations.len(), 1);
+    let judgement = Judgement { seq: Seq(1), outcome: Outcome::Accepted {}, position: Some(at(1)) };
+    let reply = crate::protocol::PushReply { welcome: welcome("ada"), judgements: vec![judgement] };
+    bench.input(Input::HttpDone(*id, Ok(Reply::Push(reply))));
+    assert_eq!(bench.engine.status().link, crate::routing::LinkState::Degraded);
+    bench.later(61_000);
+    bench.link();
+}

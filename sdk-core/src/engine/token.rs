@@ -1,0 +1,91 @@
+//! The application's token: asked for when needed, kept until the server refuses it.
+
+use super::{Effect, Engine, TokenError};
+use crate::{
+    clock::Millis,
+    connection::Backoff,
+    protocol::{ErrorCode, ProtocolError},
+};
+
+/// Milliseconds for the application to answer, before it is asked again.
+const PATIENCE: u64 = 60_000;
+
+/// Where the token is.
+#[derive(Debug)]
+pub(super) struct Token {
+    state: State,
+    backoff: Backoff,
+}
+
+#[derive(Debug)]
+enum State {
+    /// To be asked for at this time.
+    Wanted(Millis),
+    Asked(Millis),
+    Here(String),
+}
+
+impl Default for Token {
+    fn default() -> Self {
+        Self { state: State::Wanted(Millis::default()), backoff: Backoff::new(1_000, 60_000) }
+    }
+}
+
+impl Token {
+    /// The token, if it is here.
+    pub(super) fn get(&self) -> Option<&str> {
+        if let State::Here(token) = &self.state { Some(token) } else { None }
+    }
+
+    /// The server took it.
+    pub(super) fn proved(&mut self) {
+        self.backoff.reset();
+    }
+
+    /// The server refused it.
+    pub(super) fn refused(&mut self, now: Millis, random: &mut fastrand::Rng) {
+        // The first time at once: a token that was good has expired.
+        let at = if self.backoff.failures() == 0 { now } else { now.plus(1_000) };
+        let later = self.backoff.fail(now, 0, random);
+        self.state = State::Wanted(if at == now { now } else { later.max(at) });
+    }
+
+    pub(super) fn hurry(&mut self, now: Millis) {
+        if let State::Wanted(at) = &mut self.state {
+            *at = now.min(*at);
+        }
+    }
+
+    pub(super) fn timeout(&self) -> Option<Millis> {
+        match self.state {
+            State::Wanted(at) => Some(at),
+            State::Asked(since) => Some(since.plus(PATIENCE)),
+            State::Here(_) => None,
+        }
+    }
+}
+
+impl Engine {
+    /// Whether a token is here; asks for one if not.
+    pub(super) fn has_token(&mut self, now: Millis) -> bool {
+        let ask = self.token.timeout().is_some_and(|at| at <= now);
+        if ask {
+            self.token.state = State::Asked(now);
+            self.effects.push_back(Effect::FetchToken);
+        }
+        self.token.get().is_some()
+    }
+
+    pub(super) fn token_came(&mut self, now: Millis, result: Result<String, TokenError>) {
+        if !matches!(self.token.state, State::Asked(_)) {
+            return;
+        }
+        match result {
+            Ok(token) => self.token.state = State::Here(token),
+            Err(error) => {
+                self.problem = Some(ProtocolError::new(ErrorCode::Unauthenticated, error.to_string()));
+                self.token.state = State::Wanted(self.token.backoff.fail(now, 500, &mut self.random));
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Records: several operations each, because a store is fast in bytes and slow in records.
+//!
+//! A record's key is the smallest `Seq` it was made with. When some of its operations go, the record is written
+//! again with the rest; when all are gone, it is removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::entry::{Entry, State};
+use crate::protocol::{Operation, Rejection, Seq, encode};
+
+/// Operations in one record.
+const PACK_OPERATIONS: usize = 64;
+/// Bytes after which a record takes no more operations.
+const PACK_BYTES: usize = 64 * 1024;
+
+/// A stored record cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("outbox record {key} cannot be read: {problem}")]
+pub struct RecordError {
+    key: u64,
+    problem: String,
+}
+
+/// What is to be written in one commit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Records {
+    /// Keys that go.
+    pub remove: Vec<u64>,
+    /// Records that are written, by key.
+    pub put: Vec<(u64, String)>,
+}
+
+/// A record as JSON.
+#[derive(Serialize, Deserialize)]
+struct Record<T> {
+    operations: Vec<T>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Packed<O> {
+    op: O,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rejected: Option<Rejection>,
+}
+
+/// Which operation is in which record, and what is to be written.
+#[derive(Debug, Default)]
+pub(super) struct Packs {
+    members: BTreeMap<u64, BTreeSet<Seq>>,
+    home: BTreeMap<Seq, u64>,
+    /// Operations in no record yet.
+    fresh: BTreeSet<Seq>,
+    /// Records that are no longer what is stored.
+    dirty: BTreeSet<u64>,
+    flushing: Option<Flush>,
+}
+
+#[derive(Debug)]
+struct Flush {
+    fresh: BTreeSet<Seq>,
+    new_keys: BTreeSet<u64>,
+    dirty: BTreeSet<u64>,
+}
+
+impl Packs {
+    pub(super) fn restore(&mut self, key: u64, text: &str) -> Result<Vec<Entry>, RecordError> {
+        let record: Record<Packed<Operation>> =
+            serde_json::from_str(text).map_err(|error| RecordError { key, problem: error.to_string() })?;
+        let entry = |packed: Packed<Operation>| {
+            let state = packed.rejected.map_or(State::Queued, State::Rejected);
+            let bytes = encode(&packed.op).len();
+            Entry { operation: packed.op, bytes, state }
+        };
+        let entries: Vec<Entry> = record.operations.into_iter().map(entry).collect();
+        for entry in &entries {
+            self.home.insert(entry.seq(), key);
+            self.members.entry(key).or_default().insert(entry.seq());
+        }
+        Ok(entries)
+    }
+
+    pub(super) fn add(&mut self, seq: Seq) {
+        self.fresh.insert(seq);
+    }
+
+    pub(super) fn rewrite(&mut self, seq: Seq) {
+        if let Some(key) = self.home.get(&seq) {
+            self.dirty.insert(*key);
+        }
+    }
+
+    pub(super) fn remove(&mut self, seq: Seq) {
+        self.rewrite(seq);
+        if let Some(key) = self.home.remove(&seq)
+            && let Some(members) = self.members.get_mut(&key)
+        {
+            members.remove(&seq);
+        }
+    }
+
+    pub(super) fn flush(&mut self, entries: &BTreeMap<Seq, Entry>) -> Option<Records> {
+        if self.fresh.is_empty() && self.dirty.is_empty() {
+            return None;
+        }
+        let fresh = std::mem::take(&mut self.fresh);
+        let new_keys = self.pack(&fresh, entries);
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut records = Records::default();
+        for key in new_keys.union(&dirty) {
+            match self.members.get(key).filter(|members| !members.is_empty()) {
+                Some(members) => records.put.push((*key, text(members, entries))),
+                None => {
+                    self.members.remove(key);
+                    records.remove.push(*key);
+                }
+            }
+        }
+        self.flushing = Some(Flush { fresh, new_keys, dirty });
+        Some(records)
+    }
+
+    /// Distributes operations over new records.
+    fn pack(&mut self, fresh: &BTreeSet<Seq>, entries: &BTreeMap<Seq, Entry>) -> BTreeSet<u64> {
+        let mut keys = BTreeSet::new();
+        let (mut key, mut count, mut bytes) = (0, 0, 0);
+        for seq in fresh {
+            if count == 0 || count >= PACK_OPERATIONS || bytes >= PACK_BYTES {
+                (key, count, bytes) = (seq.0, 0, 0);
+                keys.insert(key);
+            }
+            count += 1;
+            bytes += entries.get(seq).map_or(0, |entry| entry.bytes);
+            self.home.insert(*seq, key);
+            self.members.entry(key).or_default().insert(*seq);
+        }
+        keys
+    }
+
+    pub(super) fn confirm(&mut self) -> Vec<Seq> {
+        self.flushing.take().map_or_else(Vec::new, |flush| flush.fresh.into_iter().collect())
+    }
+
+    pub(super) fn take_back(&mut self) -> Vec<Seq> {
+        let Some(flush) = self.flushing.take() else { return Vec::new() };
+        for seq in &flush.fresh {
+            self.home.remove(seq);
+        }
+        for key in &flush.new_keys {
+            self.members.remove(key);
+        }
+        // A store may report a failure although it has written. Whatever it says, records whose operations were
+        // refused must not come back after a restart, so they are removed once more.
+        self.dirty.extend(flush.dirty);
+        self.dirty.extend(flush.new_keys);
+        flush.fresh.into_iter().collect()
+    }
+}
+
+fn text(members: &BTreeSet<Seq>, entries: &BTreeMap<Seq, Entry>) -> String {
+    let packed = |entry| {
+        let Entry { operation, state, .. }: &Entry = entry;
+        let rejected = if let State::Rejected(reason) = state { Some(reason.clone()) } else { None };
+        Packed { op: operation, rejected }
+    };
+    encode(&Record { operations: members.iter().filter_map(|seq| entries.get(seq)).map(packed).collect() })
+}
