@@ -12,7 +12,9 @@ interface Submission {
 export interface Follower {
   /** The query shows something else, or has ended. */
   stale(): void;
-  /** The same, a microtask later, when callbacks may run. */
+  /** The engine has too many queries and did not open this one. */
+  refuse(error: RealtimeError): void;
+  /** After any of these, a microtask later, when callbacks may run. */
   notify(): void;
 }
 
@@ -161,6 +163,15 @@ export class Bridge {
       const follower = this.#queries.get(event.viewChanged);
       if (follower) {
         follower.stale();
+        this.#notifySoon(follower);
+      }
+    } else if ("queryRefused" in event) {
+      const follower = this.#queries.get(event.queryRefused);
+      if (follower) {
+        this.#queries.delete(event.queryRefused);
+        follower.refuse(
+          new RealtimeError("too_many", "too many documents and ranges are followed at one time"),
+        );
         this.#notifySoon(follower);
       }
     }

@@ -16,7 +16,6 @@ import type {
   Status,
   Waiting,
 } from "./types.js";
-import { wakeOn } from "./wake.js";
 
 /** Starts a client on an engine. */
 export async function openClient<const C extends Collections>(
@@ -59,7 +58,6 @@ class LocalClient<C extends Collections> implements Client<C> {
     this.#names = names;
     this.#schema = schema;
     this.#ending = ending;
-    wakeOn(() => this.wake(), ending.signal);
   }
 
   get status(): Status {

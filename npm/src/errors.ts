@@ -1,59 +1,47 @@
-/** The codes of this version. A newer engine or server may send others. */
-type KnownCode =
+/** Every code of this version, and whether the same call may succeed later. */
+export const RETRYABLE = {
   // This package's own.
-  | "unsupported_environment"
-  | "invalid_options"
-  | "invalid_value"
-  | "load_failed"
-  | "engine_failed"
-  | "closed"
+  unsupported_environment: false,
+  invalid_options: false,
+  invalid_value: false,
+  load_failed: true,
+  engine_failed: false,
+  closed: false,
   // The device's.
-  | "not_durable"
-  | "outbox_full"
-  | "unknown_collection"
-  | "too_large"
-  | "invalid"
-  | "in_use"
-  | "denied"
-  | "full"
-  | "corrupt"
-  | "failed"
-  // The server's.
-  | "malformed"
-  | "unsupported_version"
-  | "frame_too_large"
-  | "too_deep"
-  | "too_many"
-  | "unexpected_frame"
-  | "timeout"
-  | "unauthenticated"
-  | "token_expired"
-  | "forbidden"
-  | "client_id_taken"
-  | "operation_id_reused"
-  | "invalid_operation"
-  | "document_too_large"
-  | "strategy_mismatch"
-  | "rate_limited"
-  | "overloaded"
-  | "storage_unavailable"
-  | "internal";
+  in_use: true,
+  denied: false,
+  full: true,
+  corrupt: false,
+  failed: true,
+  not_durable: true,
+  outbox_full: true,
+  unknown_collection: false,
+  too_large: false,
+  invalid: false,
+  // The server's; `tests/vectors/error-codes.json` has the same list.
+  malformed: false,
+  unsupported_version: false,
+  frame_too_large: false,
+  too_deep: false,
+  too_many: false,
+  unexpected_frame: false,
+  timeout: true,
+  unauthenticated: true,
+  token_expired: true,
+  forbidden: false,
+  client_id_taken: false,
+  operation_id_reused: false,
+  invalid_operation: false,
+  document_too_large: false,
+  strategy_mismatch: false,
+  rate_limited: true,
+  overloaded: true,
+  storage_unavailable: true,
+  internal: true,
+} as const;
 
-/** A stable reason. Programs decide by it; messages are for people. */
-export type ErrorCode = KnownCode | (string & {});
-
-const RETRYABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  "load_failed",
-  "not_durable",
-  "outbox_full",
-  "in_use",
-  "full",
-  "timeout",
-  "rate_limited",
-  "overloaded",
-  "storage_unavailable",
-  "internal",
-]);
+/** A stable reason. Programs decide by it; messages are for people. A newer server may send other codes. */
+export type ErrorCode = keyof typeof RETRYABLE | (string & {});
 
 /** Anything that goes wrong, but for the caller's own abort, which rejects with the reason of its signal. */
 export class RealtimeError extends Error {
@@ -65,7 +53,8 @@ export class RealtimeError extends Error {
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown; retryable?: boolean }) {
     super(message, options && "cause" in options ? { cause: options.cause } : undefined);
     this.code = code;
-    this.retryable = options?.retryable ?? RETRYABLE.has(code);
+    this.retryable =
+      options?.retryable ?? (Object.hasOwn(RETRYABLE, code) && RETRYABLE[code as keyof typeof RETRYABLE]);
   }
 
   static {

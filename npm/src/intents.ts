@@ -11,6 +11,7 @@ export function put(value: unknown): string {
 export function update(patch: unknown): string {
   const set = fields(patch);
   const unset = Object.keys(set).filter((name) => set[name] === undefined);
+  unset.forEach(refuseReserved);
   const kept = Object.keys(set).length - unset.length;
   if (kept + unset.length === 0) {
     throw invalid("a patch must name at least one field");
@@ -42,9 +43,7 @@ function encode(intents: unknown[]): string {
 /** Refuses what JSON would leave out or change without a word, in the same pass that writes the text. */
 function refuse(this: unknown, key: string, value: unknown): unknown {
   const original = (this as Record<string, unknown>)[key];
-  if (RESERVED.has(key)) {
-    throw invalid(`the key ${key} is reserved`);
-  }
+  refuseReserved(key);
   if (typeof original === "object" && original !== null ? original !== value || !isPlain(original) : false) {
     throw invalid(`the value of ${key} is an object of a class, not plain data`);
   }
@@ -55,6 +54,13 @@ function refuse(this: unknown, key: string, value: unknown): unknown {
     throw invalid("a list has a hole, or an undefined element");
   }
   return value;
+}
+
+/** Names that reach a prototype. */
+function refuseReserved(key: string): void {
+  if (RESERVED.has(key)) {
+    throw invalid(`the key ${key} is reserved`);
+  }
 }
 
 /** An array, or an object of no class; of another window's `Object` as well. */

@@ -2,7 +2,7 @@
 export interface Source<T> {
   /** Calls back after each change and at the end. */
   subscribe(listener: () => void): () => void;
-  /** The value; `undefined` while there is none yet. */
+  /** The value; `undefined` while there is none yet. What it throws ends the iteration. */
   read(): T | undefined;
   /** Whether it will change no more. */
   ended(): boolean;
@@ -59,23 +59,34 @@ export class LatestIterator<T extends object> implements AsyncIterableIterator<T
     return this;
   }
 
-  readonly #abort = (): void => {
-    this.#failure = { reason: this.#signal?.reason };
-    this.#end();
-  };
+  readonly #abort = (): void => this.#fail(this.#signal?.reason);
 
   readonly #advance = (): void => {
-    if (!this.#over && this.#waiters.length > 0) {
-      const value = this.#source.read();
-      if (value !== undefined && value !== this.#delivered) {
-        this.#delivered = value;
-        this.#waiters.shift()?.resolve({ done: false, value });
-      } else if (this.#source.ended()) {
-        this.#end();
-      }
+    try {
+      this.#deliver();
+    } catch (error) {
+      this.#fail(error);
     }
     this.#drain();
   };
+
+  #deliver(): void {
+    if (this.#over || this.#waiters.length === 0) {
+      return;
+    }
+    const value = this.#source.read();
+    if (value !== undefined && value !== this.#delivered) {
+      this.#delivered = value;
+      this.#waiters.shift()?.resolve({ done: false, value });
+    } else if (this.#source.ended()) {
+      this.#end();
+    }
+  }
+
+  #fail(reason: unknown): void {
+    this.#failure = { reason };
+    this.#end();
+  }
 
   #end(): void {
     if (!this.#over) {

@@ -15,9 +15,7 @@ export class Listeners {
       try {
         callback();
       } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
+        reportError(error);
       }
     }
   }

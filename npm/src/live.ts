@@ -1,4 +1,5 @@
 import type { Bridge, Follower } from "./bridge.js";
+import type { RealtimeError } from "./errors.js";
 import { LatestIterator } from "./latest.js";
 import { Listeners } from "./listeners.js";
 import type { WireQuery, WireView } from "./seam.js";
@@ -17,6 +18,7 @@ export class LiveQuery<T> implements Live<T>, Follower {
   #loaded = false;
   #stale = true;
   #closed = false;
+  #refused: RealtimeError | undefined;
 
   constructor(bridge: Bridge, query: WireQuery) {
     this.#bridge = bridge;
@@ -65,11 +67,18 @@ export class LiveQuery<T> implements Live<T>, Follower {
     this.#stale = true;
   }
 
+  refuse(error: RealtimeError): void {
+    this.#refused = error;
+  }
+
   notify(): void {
     this.#listeners.notify();
   }
 
   #refresh(): void {
+    if (this.#refused) {
+      throw this.#refused;
+    }
     if (!this.#stale || this.#closed || this.#bridge.closed) {
       return;
     }

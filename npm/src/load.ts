@@ -1,4 +1,5 @@
 import { Engine, initSync } from "#engine";
+import { compile } from "./compile.js";
 import { RealtimeError } from "./errors.js";
 import type { OpenEngine } from "./seam.js";
 import type { WasmSource } from "./types.js";
@@ -17,35 +18,17 @@ export function loadEngine(
 ): Promise<OpenEngine> {
   loading ??= load(source ?? new URL("./engine.wasm", import.meta.url)).catch((error: unknown) => {
     loading = undefined;
-    throw error instanceof RealtimeError ? error : failed("the engine could not be loaded", error);
+    throw error;
   });
   return orAborted(loading, signal);
 }
 
 async function load(source: WasmSource): Promise<OpenEngine> {
-  initSync({ module: await compile(source) });
+  const module = await compile(source);
+  try {
+    initSync({ module });
+  } catch (cause) {
+    throw new RealtimeError("load_failed", "the WebAssembly module is not the one of this version", { cause });
+  }
   return (options, token, events) => Engine.open(options, token, events);
-}
-
-/** Makes a module of anything that leads to one. */
-export async function compile(source: WasmSource): Promise<WebAssembly.Module> {
-  const given = await (typeof source === "string" || source instanceof URL ? fetch(source) : source);
-  if (!(given instanceof Response)) {
-    return isBytes(given) ? WebAssembly.compile(given) : given;
-  }
-  if (!given.ok) {
-    throw failed(`the engine could not be loaded: ${given.url} answered ${given.status}`);
-  }
-  // Streaming demands this type of the answer, which many plain file servers do not give.
-  return given.headers.get("content-type") === "application/wasm"
-    ? WebAssembly.compileStreaming(given)
-    : WebAssembly.compile(await given.arrayBuffer());
-}
-
-function isBytes(given: BufferSource | WebAssembly.Module): given is BufferSource {
-  return given instanceof ArrayBuffer || ArrayBuffer.isView(given);
-}
-
-function failed(message: string, cause?: unknown): RealtimeError {
-  return new RealtimeError("load_failed", message, cause === undefined ? {} : { cause });
 }

@@ -48,6 +48,7 @@ export type WireEvent =
   | { refused: [ticket: number, refusal: { code: string; message: string; retryable?: boolean }] }
   | { settled: [seq: number, document: [collection: string, id: string], outcome: WireOutcome] }
   | { viewChanged: number }
+  | { queryRefused: number }
   | { notRecovered: string };
 
 /** The content of a live query. */

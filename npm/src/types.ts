@@ -163,7 +163,10 @@ export interface Collection<T> {
   update(id: string, patch: Patch<T>, options?: Waiting): Promise<Operation>;
   /** The document shall be gone, also against edits made without knowing of this. */
   delete(id: string, options?: Waiting): Promise<Operation>;
-  /** Reads one document from this device, as last known and with pending operations applied. */
+  /**
+   * Reads one document from this device, as last known and with pending operations applied. While it waits it
+   * counts among the documents that are followed.
+   */
   get(id: string, options?: Waiting): Promise<Doc<T> | undefined>;
   /** Follows documents until `close()`. */
   live(range?: Range): Live<T>;
@@ -173,6 +176,9 @@ export interface Collection<T> {
 
 /**
  * Documents that are followed. `subscribe` and `getSnapshot` are bound and fit React's `useSyncExternalStore`.
+ *
+ * A client follows at most 1,024 documents and ranges at one time. One more is refused: reading it throws, and
+ * loops over it reject with, code `too_many`.
  *
  * As an async iterable it gives the newest snapshot: a slow loop skips the ones between, nothing piles up.
  */

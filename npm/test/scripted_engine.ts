@@ -1,0 +1,94 @@
+import type { Engine, OpenEngine, WireEvent, WireStatus, WireView } from "../src/seam.js";
+
+/** One call that the facade made. */
+export type Call = [method: string, ...args: unknown[]];
+
+/**
+ * The engine's side of the seam, played by the test: it records what the facade asks and says what the test tells
+ * it to. It has no behaviour of its own; what the engine does is tested with the engine.
+ */
+export class ScriptedEngine implements Engine {
+  readonly calls: Call[] = [];
+  readonly views = new Map<number, WireView>();
+  statusNow: WireStatus = { link: "down", network: true, pending: 0, rejected: 0, durable: true };
+  rejectedNow: unknown[] = [];
+  /** What the next call throws. */
+  failure: unknown;
+  options: Record<string, unknown> = {};
+  token: () => Promise<string> = () => Promise.reject(new Error("not open"));
+  #events: (json: string) => void = () => undefined;
+
+  /** Give this to the facade. */
+  readonly open: OpenEngine = (options, token, events) => {
+    this.options = JSON.parse(options) as Record<string, unknown>;
+    this.token = token;
+    this.#events = events;
+    return Promise.resolve(this);
+  };
+
+  /** Tells the facade of events, as one list. */
+  emit(...events: (WireEvent | object | string)[]): void {
+    this.#events(JSON.stringify(events));
+  }
+
+  /** The calls of one method, each as its arguments. */
+  called(method: keyof Engine): unknown[][] {
+    return this.calls.filter(([name]) => name === method).map(([, ...args]) => args);
+  }
+
+  /** The newest argument of that place. */
+  last(method: keyof Engine, argument = 0): number {
+    return this.called(method).at(-1)?.[argument] as number;
+  }
+
+  submit(...args: [number, string, string, number, string]): void {
+    this.#record("submit", args);
+  }
+  openQuery(id: number, query: string): void {
+    this.#record("openQuery", [id, JSON.parse(query)]);
+  }
+  closeQuery(id: number): void {
+    this.#record("closeQuery", [id]);
+  }
+  view(id: number): string | undefined {
+    this.#record("view", [id]);
+    const view = this.views.get(id);
+    return view && JSON.stringify(view);
+  }
+  status(): string {
+    this.#record("status", []);
+    return JSON.stringify(this.statusNow);
+  }
+  rejected(): string {
+    this.#record("rejected", []);
+    return JSON.stringify(this.rejectedNow);
+  }
+  discard(seq: number): void {
+    this.#record("discard", [seq]);
+  }
+  setNetwork(allowed: boolean): void {
+    this.#record("setNetwork", [allowed]);
+  }
+  wake(): void {
+    this.#record("wake", []);
+  }
+  clientId(): string {
+    return "c1";
+  }
+  stop(): Promise<void> {
+    this.#record("stop", []);
+    return Promise.resolve();
+  }
+  free(): void {
+    this.#record("free", []);
+  }
+
+  #record(method: string, args: unknown[]): void {
+    this.calls.push([method, ...args]);
+    if (this.failure !== undefined) {
+      const failure = this.failure;
+      this.failure = undefined;
+      throw failure;
+    }
+  }
+}

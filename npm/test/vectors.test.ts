@@ -1,0 +1,109 @@
+/** The golden vectors that the Rust side is held to as well: see `sdk-core/tests/vectors.rs`. */
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import test from "node:test";
+import { RETRYABLE, RealtimeError } from "../src/errors.js";
+import { put, remove, update } from "../src/intents.js";
+import { outcome } from "../src/operation.js";
+import type { WireIntent, WireOutcome } from "../src/seam.js";
+
+interface Vector {
+  name: string;
+  direction?: "client" | "server" | "http";
+  frame?: unknown;
+  body?: unknown;
+  text?: string;
+  error?: string;
+  codes?: { code: string; status: number; retry: "never" | "later" | "reauthenticate" }[];
+}
+
+const FOLDER = join(process.cwd(), "../tests/vectors");
+const VECTORS = readdirSync(FOLDER)
+  .filter((name) => name.endsWith(".json"))
+  .map((name) => ({ file: name, vector: JSON.parse(readFileSync(join(FOLDER, name), "utf8")) as Vector }));
+
+/** Every object that is the value of a key of this name, wherever it is. */
+function* found(name: string, value: unknown): Generator<unknown> {
+  if (typeof value === "object" && value !== null) {
+    for (const [key, part] of Object.entries(value)) {
+      if (key === name) {
+        yield part;
+      }
+      yield* found(name, part);
+    }
+  }
+}
+
+function all<T>(name: string): T[] {
+  return VECTORS.flatMap(({ vector }) => [...found(name, vector.frame ?? vector.body)] as T[]);
+}
+
+for (const { file, vector } of VECTORS) {
+  test(`vector ${file}: ${vector.name}`, () => {
+    const message = vector.frame ?? vector.body;
+    if (message !== undefined) {
+      assert.deepEqual(JSON.parse(JSON.stringify(message)), message);
+      JSON.stringify(message, (key, value: unknown) => {
+        assert.ok(typeof value !== "number" || !Number.isInteger(value) || Number.isSafeInteger(value), key);
+        return value;
+      });
+    }
+    if (vector.error !== undefined) {
+      assert.ok(Object.hasOwn(RETRYABLE, vector.error), vector.error);
+    }
+  });
+}
+
+test("the facade writes the intents that the vectors hold", () => {
+  const written = new Set<string>();
+  for (const intents of all<WireIntent[]>("intents")) {
+    const kinds = intents.map((intent) => Object.keys(intent)[0] ?? "");
+    const patch: Record<string, unknown> = {};
+    let text: string | undefined;
+    for (const intent of intents) {
+      if ("put" in intent) {
+        text = put(intent.put);
+      } else if ("delete" in intent) {
+        text = remove();
+      } else if ("set" in intent) {
+        Object.assign(patch, intent.set);
+      } else {
+        intent.unset.forEach((name) => (patch[name] = undefined));
+      }
+    }
+    // An operation of several puts, or of one and then edits, is not what this facade makes.
+    if (intents.length === 1 || kinds.join() === "set,unset") {
+      assert.deepEqual(JSON.parse(text ?? update(patch)), intents);
+      kinds.forEach((kind) => written.add(kind));
+    }
+  }
+  assert.deepEqual([...written].sort(), ["delete", "put", "set", "unset"]);
+});
+
+test("the facade reads every outcome that the vectors hold, also with fields of a newer version", () => {
+  const read = new Set<string>();
+  for (const wire of all<WireOutcome>("outcome")) {
+    const told = outcome(structuredClone(wire));
+    read.add(told.type);
+    const [[kind, content]] = Object.entries(wire) as [[string, object]];
+    assert.deepEqual(told, { type: kind, ...content });
+    assert.deepEqual(outcome({ [kind]: { ...content, addedInVersionTwo: 1 } } as WireOutcome), told);
+  }
+  assert.deepEqual([...read].sort(), ["accepted", "merged", "rejected", "superseded"]);
+});
+
+test("every code of the server is known here, with the same advice", () => {
+  const codes = VECTORS.flatMap(({ vector }) => vector.codes ?? []);
+  assert.ok(codes.length > 0);
+  for (const { code, retry } of codes) {
+    assert.ok(Object.hasOwn(RETRYABLE, code), code);
+    assert.equal(new RealtimeError(code, "").retryable, retry !== "never", code);
+  }
+});
+
+test("a code of a newer server is permanent, whatever its name", () => {
+  for (const code of ["added_in_version_two", "constructor", "__proto__"]) {
+    assert.equal(new RealtimeError(code, "").retryable, false);
+  }
+});
