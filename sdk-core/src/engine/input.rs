@@ -107,12 +107,19 @@ pub enum Effect {
 }
 
 /// An HTTP request, with the token to send.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Call {
     /// The bearer token.
     pub token: String,
     /// What to send.
     pub body: CallBody,
+}
+
+/// Without the token, which must not reach a log.
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call").field("body", &self.body).finish_non_exhaustive()
+    }
 }
 
 /// The body of an HTTP request.

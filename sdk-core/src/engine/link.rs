@@ -53,7 +53,12 @@ impl Engine {
             Ok(ServerFrame::Changes(changes)) if live => self.changes(now, changes),
             Ok(ServerFrame::Ping {}) => self.effects.push_back(Effect::Send(id, ClientFrame::Pong {})),
             Ok(ServerFrame::GoAway(leave)) => self.drop_link(at, leave.retry_after),
-            Ok(ServerFrame::Error(error)) | Err(error) => self.refused_link(at, error),
+            Ok(ServerFrame::Error(error)) => self.refused_link(at, error),
+            Err(error) => {
+                // What cannot be read says nothing about what was sent.
+                self.problem = Some(error);
+                self.drop_link(at, 0);
+            }
             Ok(_) => {
                 let message = "frame out of place".to_owned();
                 self.refused_link(at, ProtocolError::new(ErrorCode::UnexpectedFrame, message));
@@ -87,7 +92,7 @@ impl Engine {
             return Err(ProtocolError::new(ErrorCode::ClientIdTaken, message));
         }
         self.ids.met(welcome.actor, &welcome.identity);
-        self.limits = welcome.limits;
+        self.limits = welcome.limits.usable();
         self.ahead = welcome.server_time.0.cast_signed().wrapping_sub(now.wall.0.cast_signed());
         self.token.proved();
         self.problem = None;
@@ -174,6 +179,7 @@ impl Engine {
             self.effects.push_back(Effect::Connect(self.link));
         }
         if route(Class::LowLatency, self.link_state()) == Route::Socket {
+            self.pull_overdue(now);
             self.send(now);
         }
     }
@@ -211,7 +217,10 @@ impl Engine {
     pub(super) fn link_timeout(&self) -> Option<Millis> {
         match self.socket.phase() {
             Phase::Waiting(at) => Some(self.token.timeout().map_or(at, |token| token.max(at))),
-            _ => self.socket.timeout(),
+            _ => [self.socket.timeout(), self.overdue_at().filter(|_| self.socket.is_live())]
+                .into_iter()
+                .flatten()
+                .min(),
         }
     }
 }

@@ -74,6 +74,8 @@ pub struct Engine {
     batch: usize,
     network: bool,
     problem: Option<ProtocolError>,
+    /// Since when judged operations wait for the change that contains them.
+    waiting_since: Option<Millis>,
     told: Option<Status>,
     counter: u64,
     effects: VecDeque<Effect>,
@@ -116,6 +118,7 @@ impl Engine {
             batch: usize::MAX,
             network: true,
             problem: None,
+            waiting_since: None,
             told: None,
             counter: 0,
             effects: VecDeque::new(),

@@ -212,6 +212,13 @@ impl Replica {
             .collect()
     }
 
+    /// Something of the collection is missing.
+    pub(super) fn want(&mut self, name: &CollectionName) {
+        if let Some(collection) = self.collections.get_mut(name) {
+            collection.wants_pull = true;
+        }
+    }
+
     /// Whether something waits to be stored.
     pub(super) fn is_storing(&self) -> bool {
         self.in_flight.is_some() || !self.staged.is_empty()

@@ -2,9 +2,13 @@
 
 use super::{Engine, Event};
 use crate::{
+    clock::Millis,
     outbox::{Entry, State},
     protocol::{CollectionName, Judgement, Outcome, Seq},
 };
+
+/// Milliseconds that the change which contains a judged operation may take to come by itself.
+const OVERDUE: u64 = 5_000;
 
 impl Engine {
     /// Takes the server's judgements. Some may be repeated, or be of operations long settled.
@@ -29,12 +33,36 @@ impl Engine {
     pub(super) fn settle(&mut self) {
         let done: Vec<Seq> =
             self.outbox.judged().filter(|entry| self.is_contained(entry)).map(Entry::seq).collect();
+        if !done.is_empty() {
+            self.waiting_since = None;
+        }
         for seq in done {
             let Some(entry) = self.drop_settled(seq) else { continue };
             if let State::Judged { outcome, .. } = entry.state {
                 self.emit(Event::Settled(seq, entry.operation.doc, outcome));
             }
         }
+    }
+
+    /// Judged operations whose change does not come are not waited for: it is pulled.
+    pub(super) fn pull_overdue(&mut self, now: Millis) {
+        let waiting = self.outbox.judged().next().is_some();
+        match self.overdue_at() {
+            Some(at) if waiting && at <= now => {
+                let names: Vec<_> =
+                    self.outbox.judged().map(|entry| entry.operation.doc.collection.clone()).collect();
+                names.iter().for_each(|name| self.replica.want(name));
+                self.waiting_since = Some(now);
+            }
+            None if waiting => self.waiting_since = Some(now),
+            _ if !waiting => self.waiting_since = None,
+            _ => {}
+        }
+    }
+
+    /// When the oldest judged operation has waited long enough.
+    pub(super) fn overdue_at(&self) -> Option<Millis> {
+        self.waiting_since.map(|since| since.plus(OVERDUE))
     }
 
     fn is_contained(&self, entry: &Entry) -> bool {

@@ -215,6 +215,18 @@ fn a_failed_commit_refuses_the_operation_and_shows_it_no_more() {
 }
 
 #[test]
+fn a_change_that_does_not_come_is_pulled() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.submit(1, "a", 1);
+    bench.commit();
+    bench.receive(link, accepted(1, 5));
+    bench.frames();
+    bench.later(5_000);
+    assert!(matches!(bench.frames()[..], [ClientFrame::Pull(_)]));
+}
+
+#[test]
 fn a_gap_is_pulled_and_not_applied() {
     let mut bench = Bench::fresh();
     let link = bench.connect();

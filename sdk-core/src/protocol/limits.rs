@@ -40,3 +40,14 @@ impl Default for Limits {
         }
     }
 }
+
+impl Limits {
+    /// The same, but for numbers with which nothing could ever be sent.
+    pub fn usable(self) -> Self {
+        Self {
+            batch_operations: self.batch_operations.max(1),
+            in_flight_operations: self.in_flight_operations.max(1),
+            ..self
+        }
+    }
+}
