@@ -13,7 +13,11 @@ pub mod connection;
 pub mod driver;
 #[cfg(feature = "client")]
 pub mod engine;
+#[cfg(feature = "native")]
+pub mod native;
 #[cfg(feature = "client")]
 pub mod outbox;
 #[cfg(feature = "client")]
 pub mod routing;
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -3,10 +3,12 @@
 //! Every effect becomes a task of its own, whose end is the engine's next input. Nothing is decided here.
 
 mod http;
+mod memory;
 mod parts;
 mod store;
 mod transport;
 
+pub use memory::MemoryStore;
 pub use parts::{EventSink, Parts, Platform};
 pub use store::Store;
 pub use transport::{HttpReply, HttpRequest, Link, Runtime, TokenSource, Transport, TransportError};

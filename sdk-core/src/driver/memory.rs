@@ -1,0 +1,140 @@
+//! A store that forgets: what a client goes on with where there is no storage.
+
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use super::Store;
+use crate::{
+    engine::storage::{
+        Batch, Clear, OutboxBatch, OutboxRecord, Query, ReplicaBatch, StoreError, Stored, StoredDocument,
+    },
+    protocol::{CollectionName, DocKey, DocumentId, MAX_SAFE_INTEGER, StreamPosition},
+};
+
+/// Keeps everything in memory and nothing beyond it; [`is_durable`](Store::is_durable) says so.
+///
+/// It has no cap of its own: the outbox is capped by the engine's limits, and the replica by what the
+/// server holds of the collections followed.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    records: BTreeMap<u64, String>,
+    meta: Option<String>,
+    documents: BTreeMap<CollectionName, BTreeMap<DocumentId, String>>,
+    cursors: BTreeMap<CollectionName, StreamPosition>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // No code between taking and releasing the lock leaves a batch half applied.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    async fn load(&self) -> Result<Stored, StoreError> {
+        let held = self.held();
+        let record = |(key, text): (&u64, &String)| OutboxRecord { key: *key, text: text.clone() };
+        Ok(Stored {
+            outbox: held.records.iter().map(record).collect(),
+            meta: held.meta.clone(),
+            cursors: Some(held.cursors.clone().into_iter().collect()),
+        })
+    }
+
+    async fn read(&self, query: Query) -> Result<Vec<StoredDocument>, StoreError> {
+        Ok(match query {
+            Query::One(key) => self.held().document(&key).into_iter().collect(),
+            Query::Range { collection, from, to, limit } => {
+                self.held().range(&collection, from, to).take(limit).collect()
+            }
+        })
+    }
+
+    async fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        match batch {
+            Batch::Outbox(batch) => self.held().apply_outbox(batch),
+            Batch::Replica(batch) => {
+                self.held().apply_replica(batch);
+                Ok(())
+            }
+        }
+    }
+
+    fn is_durable(&self) -> bool {
+        false
+    }
+}
+
+impl Held {
+    fn document(&self, key: &DocKey) -> Option<StoredDocument> {
+        let text = self.documents.get(&key.collection)?.get(&key.id)?;
+        Some(StoredDocument { key: key.clone(), text: text.clone() })
+    }
+
+    fn range(
+        &self,
+        collection: &CollectionName,
+        from: Option<DocumentId>,
+        to: Option<DocumentId>,
+    ) -> impl Iterator<Item = StoredDocument> {
+        let first = from.map_or(Bound::Unbounded, Bound::Included);
+        // The upper bound is tested apart: a map refuses bounds that are the wrong way round.
+        self.documents
+            .get(collection)
+            .into_iter()
+            .flat_map(move |documents| documents.range((first.clone(), Bound::Unbounded)))
+            .take_while(move |(id, _)| to.as_ref().is_none_or(|to| *id < to))
+            .map(|(id, text)| StoredDocument {
+                key: DocKey { collection: collection.clone(), id: id.clone() },
+                text: text.clone(),
+            })
+    }
+
+    fn apply_outbox(&mut self, batch: OutboxBatch) -> Result<(), StoreError> {
+        if let Some(record) = batch.put.iter().find(|record| record.key > MAX_SAFE_INTEGER) {
+            return Err(StoreError::Failed(format!("key {} is beyond 2^53 - 1", record.key)));
+        }
+        for key in batch.remove {
+            self.records.remove(&key);
+        }
+        self.records.extend(batch.put.into_iter().map(|record| (record.key, record.text)));
+        self.meta = batch.meta.or(self.meta.take());
+        Ok(())
+    }
+
+    fn apply_replica(&mut self, batch: ReplicaBatch) {
+        match batch.clear {
+            Clear::Nothing => {}
+            Clear::Collections(names) => {
+                self.documents.retain(|name, _| !names.contains(name));
+                self.cursors.retain(|name, _| !names.contains(name));
+            }
+            Clear::All => {
+                self.documents.clear();
+                self.cursors.clear();
+            }
+        }
+        for DocKey { collection, id } in batch.remove {
+            if let Some(documents) = self.documents.get_mut(&collection) {
+                documents.remove(&id);
+            }
+        }
+        for StoredDocument { key: DocKey { collection, id }, text } in batch.put {
+            self.documents.entry(collection).or_default().insert(id, text);
+        }
+        self.cursors.extend(batch.cursors);
+    }
+}

@@ -1,0 +1,51 @@
+//! What stays, and who may have it open.
+
+use super::{Stores, cursor, document, open, record, write_outbox, write_replica};
+use crate::{
+    driver::Store,
+    engine::storage::{OutboxBatch, Query, ReplicaBatch, StoreError, Stored},
+};
+
+/// What was applied is there when the store is opened again. A store that is not durable says so, and starts
+/// empty.
+pub async fn a_durable_store_keeps_everything_across_a_restart(stores: &impl Stores) {
+    let store = open(stores).await;
+    let durable = store.is_durable();
+    let put = vec![record(1, "one"), record(1 << 40, "far")];
+    write_outbox(&store, OutboxBatch { put, meta: Some("meta".into()), remove: vec![] }).await;
+    let put = vec![document("cards", "a", "doc")];
+    write_replica(
+        &store,
+        ReplicaBatch { put: put.clone(), cursors: vec![cursor("cards", 3)], ..ReplicaBatch::default() },
+    )
+    .await;
+    drop(store);
+
+    let store = stores.open("main").await.expect("the place is free again after the store was dropped");
+    assert_eq!(store.is_durable(), durable, "a place stays durable or not");
+    let kept = Stored {
+        outbox: vec![record(1, "one"), record(1 << 40, "far")],
+        meta: Some("meta".into()),
+        cursors: Some(vec![cursor("cards", 3)]),
+    };
+    let nothing = Stored { cursors: Some(Vec::new()), ..Stored::default() };
+    let documents = store.read(Query::all(put[0].key.collection.clone())).await;
+    if durable {
+        assert_eq!((store.load().await, documents), (Ok(kept), Ok(put)));
+    } else {
+        assert_eq!((store.load().await, documents), (Ok(nothing), Ok(vec![])));
+    }
+}
+
+/// Two clients on one durable store would send one operation twice under one id, so the second is refused and
+/// the first goes on.
+pub async fn a_store_is_open_once(stores: &impl Stores) {
+    let first = open(stores).await;
+    if first.is_durable() {
+        let second = stores.open("main").await;
+        assert_eq!(second.map(|_| "opened").unwrap_err(), StoreError::InUse);
+    }
+    write_outbox(&first, OutboxBatch { put: vec![record(1, "x")], ..OutboxBatch::default() }).await;
+    let other = stores.open("other").await.expect("another place is not in use");
+    assert_eq!(other.load().await.map(|stored| stored.outbox), Ok(vec![]), "places are apart");
+}
