@@ -8,6 +8,8 @@ pub mod protocol;
 pub mod reconcile;
 
 #[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "client")]
 pub mod connection;
 #[cfg(feature = "client")]
 pub mod driver;

@@ -1,11 +1,14 @@
 //! What goes into the engine and what comes out of it.
 
-use super::storage::{Batch, Query, StoreError, StoredDocument};
+use super::{
+    Event,
+    storage::{Batch, Query, StoreError, StoredDocument},
+};
 use crate::{
     clock::Millis,
     protocol::{
-        ClientFrame, CollectionName, DocKey, Intent, Outcome, ProtocolError, PullReply, PullRequest,
-        PushReply, PushRequest, Seq, ServerFrame,
+        ClientFrame, DocKey, Intent, ProtocolError, PullReply, PullRequest, PushReply, PushRequest, Seq,
+        ServerFrame,
     },
 };
 
@@ -22,6 +25,8 @@ macro_rules! tickets {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(serde::Serialize)]
+        #[serde(transparent)]
         pub struct $name(pub u64);
     )*};
 }
@@ -153,55 +158,3 @@ pub enum HttpFailure {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no token: {0}")]
 pub struct TokenError(pub String);
-
-/// What the application hears.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// A submission is durable on this device and has its place.
-    Submitted(Ticket, Seq),
-    /// A submission was refused; nothing of it was kept.
-    Refused(Ticket, Refusal),
-    /// An operation is settled.
-    Settled(Seq, DocKey, Outcome),
-    /// A live query shows something else than before.
-    ViewChanged(QueryId),
-    /// The status is not what it was.
-    StatusChanged,
-    /// There are [`MAX_QUERIES`](super::MAX_QUERIES) already; the query was not opened.
-    QueryRefused(QueryId),
-    /// The history of a collection was not continuous: missed changes cannot be told one by one, and the
-    /// collection is fetched anew.
-    NotRecovered(CollectionName),
-}
-
-/// Why a submission was not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// Storing it failed; it will never be sent.
-    #[error("the operation could not be saved on this device")]
-    NotDurable(#[source] StoreError),
-    /// The outbox is full.
-    #[error("the outbox holds its limit of {limit} operations or {bytes} bytes")]
-    OutboxFull {
-        /// Operations it can hold.
-        limit: usize,
-        /// Bytes it can hold.
-        bytes: usize,
-    },
-    /// The collection is not among those the client was built with.
-    #[error("the client was not built with this collection")]
-    UnknownCollection,
-    /// The operation is over its limit.
-    #[error("the operation has {bytes} bytes; {limit} are allowed")]
-    TooLarge {
-        /// Bytes it has.
-        bytes: usize,
-        /// Bytes allowed.
-        limit: usize,
-    },
-    /// The operation makes no sense.
-    #[error("{0}")]
-    Invalid(String),
-}

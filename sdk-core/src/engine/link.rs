@@ -1,6 +1,6 @@
 //! The WebSocket session.
 
-use super::{Effect, Engine, LinkId, Now, input::Event};
+use super::{Effect, Engine, Event, LinkId, Now};
 use crate::{
     clock::Millis,
     connection::Phase,

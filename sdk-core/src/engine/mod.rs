@@ -12,6 +12,7 @@
 mod changes;
 mod commit;
 mod config;
+mod event;
 mod fallback;
 mod input;
 mod link;
@@ -29,9 +30,10 @@ mod view;
 use std::collections::{BTreeMap, VecDeque};
 
 pub use config::Config;
+pub use event::{Event, Refusal};
 pub use input::{
-    BatchId, Call, CallBody, Effect, Event, HttpFailure, HttpId, Input, LinkId, Now, QueryId, ReadId,
-    Refusal, Reply, Ticket, TokenError,
+    BatchId, Call, CallBody, Effect, HttpFailure, HttpId, Input, LinkId, Now, QueryId, ReadId, Reply, Ticket,
+    TokenError,
 };
 pub use status::{Rejected, Status};
 pub use view::{MAX_QUERIES, View, ViewDocument};

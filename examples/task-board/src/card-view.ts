@@ -1,0 +1,106 @@
+import { COLUMNS, type BoardCard, type Card, type ColumnId } from "./cards.js";
+import { button, el, say } from "./dom.js";
+import { Editable } from "./editable.js";
+import { cardName } from "./words.js";
+
+/** What a card lets people do. Each gives `true` once it is saved on this device, `false` if it could not be. */
+export interface CardActions {
+  edit(card: BoardCard, edit: Partial<Card>): Promise<boolean>;
+  /** Into a column, at its end. */
+  move(card: BoardCard, column: ColumnId): Promise<boolean>;
+  /** One up or down in its column. */
+  nudge(card: BoardCard, by: -1 | 1): Promise<boolean>;
+  remove(card: BoardCard): Promise<boolean>;
+}
+
+/** One card of the board, kept for as long as the card exists so that typing in it is never disturbed. */
+export class CardView {
+  readonly element: HTMLLIElement;
+  #card: BoardCard;
+  readonly #title: Editable;
+  readonly #note: Editable;
+  readonly #back: HTMLButtonElement;
+  readonly #on: HTMLButtonElement;
+  readonly #waiting = el("span", { class: "waiting" });
+
+  constructor(card: BoardCard, actions: CardActions) {
+    this.#card = card;
+    this.#title = new Editable({
+      label: "Title",
+      className: "card-title",
+      multiline: false,
+      maxLength: 200,
+      save: (title) => actions.edit(this.#card, { title: title.trim() }),
+    });
+    this.#note = new Editable({
+      label: "Note",
+      className: "card-note",
+      placeholder: "Add a note",
+      multiline: true,
+      maxLength: 4000,
+      save: (note) => actions.edit(this.#card, { note }),
+    });
+    this.#back = button("", "move", () => this.#step(-1, actions));
+    this.#on = button("", "move", () => this.#step(1, actions));
+    this.element = el(
+      "li",
+      { class: "card", draggable: "true" },
+      this.#title.element,
+      this.#note.element,
+      this.#waiting,
+      el(
+        "div",
+        { class: "card-actions" },
+        this.#back,
+        this.#on,
+        el("span", { class: "gap" }),
+        button("↑", "icon", () => void actions.nudge(this.#card, -1), "Move up"),
+        button("↓", "icon", () => void actions.nudge(this.#card, 1), "Move down"),
+        button("×", "icon delete", () => void actions.remove(this.#card), "Delete this card"),
+      ),
+    );
+    // Selecting text in a field must not drag the card.
+    for (const { element } of [this.#title, this.#note]) {
+      element.addEventListener("focus", () => (this.element.draggable = false));
+      element.addEventListener("blur", () => (this.element.draggable = true));
+    }
+    this.show(card);
+  }
+
+  get card(): BoardCard {
+    return this.#card;
+  }
+
+  show(card: BoardCard): void {
+    this.#card = card;
+    this.#title.show(card.title);
+    this.#note.show(card.note);
+    this.element.dataset["card"] = card.id;
+    this.element.setAttribute("aria-label", cardName(card.title));
+    this.element.classList.toggle("pending", card.pending);
+    say(this.#waiting, card.pending ? "Not on the server yet" : "");
+    const index = indexOf(card.column);
+    neighbour(this.#back, COLUMNS[index - 1], (name) => `← ${name}`);
+    neighbour(this.#on, COLUMNS[index + 1], (name) => `${name} →`);
+  }
+
+  #step(by: -1 | 1, actions: CardActions): void {
+    const column = COLUMNS[indexOf(this.#card.column) + by];
+    if (column) void actions.move(this.#card, column.id);
+  }
+}
+
+function indexOf(id: ColumnId): number {
+  return COLUMNS.findIndex((column) => column.id === id);
+}
+
+function neighbour(
+  press: HTMLButtonElement,
+  column: { name: string } | undefined,
+  text: (name: string) => string,
+): void {
+  press.hidden = column === undefined;
+  if (!column) return;
+  say(press, text(column.name));
+  press.setAttribute("aria-label", `Move to ${column.name}`);
+}

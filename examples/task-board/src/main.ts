@@ -1,0 +1,50 @@
+import { createClient, RealtimeError } from "@webwaka/realtime";
+
+import { fetchToken, rememberedName, rememberName } from "./account.js";
+import { COLLECTIONS, type BoardClient } from "./cards.js";
+import { askName, notice } from "./gate.js";
+import { showBoard } from "./page.js";
+
+/** How often a second tab looks whether the first has gone. */
+const LOOK_AGAIN = 1_000;
+
+const root = document.querySelector("#app");
+if (root) void run(root, rememberedName());
+
+async function run(root: Element, name: string | undefined): Promise<void> {
+  for (;;) {
+    name ??= await askName(root);
+    rememberName(name);
+    const client = await open(root, name);
+    await showBoard(root, client, name);
+    await client.close();
+    name = await askName(root, name);
+  }
+}
+
+/** Opens the client of this person; resolves when it is there, however long another tab has it. */
+async function open(root: Element, name: string): Promise<BoardClient> {
+  for (;;) {
+    try {
+      return await createClient({
+        url: location.origin,
+        token: ({ signal }) => fetchToken(name, signal),
+        collections: COLLECTIONS,
+        // Edits belong to who made them: each name has a storage of its own.
+        name: `task-board.${encodeURIComponent(name)}`,
+      });
+    } catch (error) {
+      if (error instanceof RealtimeError && error.code === "in_use") {
+        notice(
+          root,
+          "The board is open in another tab",
+          "This tab takes over by itself when the other one is closed. Nothing you wrote there is lost.",
+        );
+        await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
+      } else {
+        const reason = error instanceof Error ? error.message : String(error);
+        await new Promise<void>((again) => notice(root, "The board could not start", reason, again));
+      }
+    }
+  }
+}

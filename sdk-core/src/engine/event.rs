@@ -1,0 +1,89 @@
+//! What the application hears.
+
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use super::{QueryId, Ticket, storage::StoreError};
+use crate::protocol::{CollectionName, DocKey, Outcome, Seq};
+
+/// What the application hears.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Event {
+    /// A submission is durable on this device and has its place.
+    Submitted(Ticket, Seq),
+    /// A submission was refused; nothing of it was kept.
+    Refused(Ticket, Refusal),
+    /// An operation is settled.
+    Settled(Seq, DocKey, Outcome),
+    /// A live query shows something else than before.
+    ViewChanged(QueryId),
+    /// The status is not what it was.
+    StatusChanged,
+    /// There are [`MAX_QUERIES`](super::MAX_QUERIES) already; the query was not opened.
+    QueryRefused(QueryId),
+    /// The history of a collection was not continuous: missed changes cannot be told one by one, and the
+    /// collection is fetched anew.
+    NotRecovered(CollectionName),
+}
+
+/// Why a submission was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Storing it failed; it will never be sent.
+    #[error("the operation could not be saved on this device")]
+    NotDurable(#[source] StoreError),
+    /// The outbox is full.
+    #[error("the outbox holds its limit of {limit} operations or {bytes} bytes")]
+    OutboxFull {
+        /// Operations it can hold.
+        limit: usize,
+        /// Bytes it can hold.
+        bytes: usize,
+    },
+    /// The collection is not among those the client was built with.
+    #[error("the client was not built with this collection")]
+    UnknownCollection,
+    /// The operation is over its limit.
+    #[error("the operation has {bytes} bytes; {limit} are allowed")]
+    TooLarge {
+        /// Bytes it has.
+        bytes: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// The operation makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl Refusal {
+    /// The stable reason.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotDurable(StoreError::Full(_)) => "storage_full",
+            Self::NotDurable(_) => "not_durable",
+            Self::OutboxFull { .. } => "outbox_full",
+            Self::UnknownCollection => "unknown_collection",
+            Self::TooLarge { .. } => "too_large",
+            Self::Invalid(_) => "invalid_operation",
+        }
+    }
+
+    /// Whether the same submission may be taken later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::NotDurable(_) | Self::OutboxFull { .. })
+    }
+}
+
+/// As an object with `code`, `message` and `retryable`.
+impl Serialize for Refusal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Refusal", 3)?;
+        object.serialize_field("code", self.code())?;
+        object.serialize_field("message", &self.to_string())?;
+        object.serialize_field("retryable", &self.is_retryable())?;
+        object.end()
+    }
+}

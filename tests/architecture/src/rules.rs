@@ -1,0 +1,127 @@
+//! The rules, as tables.
+
+use crate::Source;
+
+/// What each room of `sdk-core` may use of the others. A room that is not here may use all of them.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("protocol", &["clock"]),
+    ("clock", &["protocol"]),
+    ("reconcile", FOUNDATION),
+    ("routing", FOUNDATION),
+    ("outbox", FOUNDATION),
+    ("connection", FOUNDATION),
+    ("engine", &["protocol", "clock", "reconcile", "routing", "outbox", "connection"]),
+    ("driver", &["protocol", "clock", "reconcile", "routing", "outbox", "connection", "engine"]),
+    ("client", &["protocol", "clock", "reconcile", "routing", "outbox", "connection", "engine", "driver"]),
+];
+
+const FOUNDATION: &[&str] = &["protocol", "clock"];
+
+/// What the server uses of `sdk-core`.
+const SERVER: &[&str] = &["protocol", "clock", "reconcile"];
+
+/// The rooms without I/O, time or randomness of their own.
+const PURE: &[&str] = &["protocol", "clock", "reconcile", "routing", "outbox", "connection", "engine"];
+
+/// Words that have no business in a pure room.
+const IMPURE: &[&str] =
+    &["async", "await", "futures", "tokio", "web_sys", "js_sys", "Instant", "SystemTime", "getrandom"];
+
+/// Lines of one file.
+pub const MAX_LINES: usize = 500;
+
+/// What is wrong with a file of `sdk-core`, given the path of its module below the crate.
+pub fn core(module: &[&str], source: &Source) -> Vec<String> {
+    let Some(room) = module.first() else { return Vec::new() };
+    let mut wrong = Vec::new();
+    if let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| name == room) {
+        for path in source.paths.iter().filter(|path| path[0] == "crate") {
+            // An item at the root of the crate is nobody's room.
+            let Some(used) = path.get(1) else { continue };
+            let known =
+                ROOMS.iter().any(|(name, _)| name == used) || matches!(used.as_str(), "native" | "testing");
+            if known && used != room && !allowed.contains(&used.as_str()) {
+                wrong.push(format!("{room} may not use {}", path.join("::")));
+            }
+        }
+    }
+    if PURE.contains(room) {
+        let words = source.words.iter().filter(|word| IMPURE.contains(&word.as_str()));
+        wrong.extend(words.map(|word| format!("{room} is pure and may not name `{word}`")));
+        if source.calls.iter().any(|call| call == "now") {
+            wrong.push(format!("{room} is pure and may not ask a clock for now()"));
+        }
+    }
+    wrong
+}
+
+/// What is wrong with a file of `server-reference`.
+pub fn server(source: &Source) -> Vec<String> {
+    let uses = source.paths.iter().filter(|path| path[0] == "sdk_core");
+    let foreign = uses.filter(|path| !SERVER.contains(&path[1].as_str()));
+    foreign.map(|path| format!("the server may not use {}", path.join("::"))).collect()
+}
+
+/// What is wrong with the length of a file.
+pub fn length(text: &str) -> Option<String> {
+    let lines = text.lines().count();
+    (lines > MAX_LINES).then(|| format!("{lines} lines; {MAX_LINES} are allowed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong_in_core(file: &str, text: &str) -> Vec<String> {
+        let module = Source::module_of(file);
+        core(&module, &Source::parse(&module, text).unwrap())
+    }
+
+    #[test]
+    fn an_import_against_the_direction_is_found() {
+        assert_eq!(wrong_in_core("engine/link.rs", "use crate::outbox::Outbox;"), [""; 0]);
+        assert_eq!(
+            wrong_in_core("outbox/mod.rs", "use crate::{protocol::Seq, engine::Engine};"),
+            ["outbox may not use crate::engine::Engine"]
+        );
+        assert_eq!(
+            wrong_in_core("protocol/ids.rs", "fn f() -> super::super::reconcile::Applied {}"),
+            ["protocol may not use crate::reconcile::Applied"]
+        );
+    }
+
+    #[test]
+    fn middle_rooms_that_meet_are_found() {
+        let wrong = wrong_in_core("routing/mod.rs", "mod tests { use crate::connection::Backoff; }");
+        assert_eq!(wrong, ["routing may not use crate::connection::Backoff"]);
+    }
+
+    #[test]
+    fn impurity_is_found_wherever_it_hides() {
+        for text in [
+            "async fn f() {}",
+            "macro_rules! m { () => { tokio::spawn(x) } }",
+            "fn f() { clock.now() }",
+            "use std::time::SystemTime;",
+            "mod inner { use web_sys::window; }",
+        ] {
+            assert!(!wrong_in_core("engine/mod.rs", text).is_empty(), "{text}");
+            assert!(wrong_in_core("driver/mod.rs", text).is_empty(), "{text}");
+        }
+        assert!(
+            wrong_in_core("engine/mod.rs", "/// async\nfn f(now: Now) { now.wall; \"tokio\"; }").is_empty()
+        );
+    }
+
+    #[test]
+    fn a_server_that_reaches_for_the_client_is_found() {
+        let source = Source::parse(&["store"], "use sdk_core::{protocol::Seq, engine::Engine};").unwrap();
+        assert_eq!(server(&source), ["the server may not use sdk_core::engine::Engine"]);
+    }
+
+    #[test]
+    fn a_long_file_is_found() {
+        assert_eq!(length(&"\n".repeat(MAX_LINES)), None);
+        assert!(length(&"\n".repeat(MAX_LINES + 1)).is_some());
+    }
+}
