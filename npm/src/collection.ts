@@ -6,6 +6,9 @@ import type { WireQuery } from "./seam.js";
 import type { Collection, Doc, Live, Operation, Patch, Range, Waiting } from "./types.js";
 import { orAborted } from "./waiting.js";
 
+/** Documents that one live query shows at most, as the engine has it. */
+const MAX_QUERY = 10_000;
+
 /** One collection of a client. */
 export class BoundCollection<T> implements Collection<T> {
   readonly name: string;
@@ -58,6 +61,9 @@ export class BoundCollection<T> implements Collection<T> {
   }
 
   #follow({ from, to, limit }: Range = {}): LiveQuery<T> {
+    if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1 && limit <= MAX_QUERY)) {
+      throw new RealtimeError("invalid_value", `limit must be a whole number from 1 to ${MAX_QUERY}`);
+    }
     const range = {
       collection: this.name,
       ...(from !== undefined && { from }),

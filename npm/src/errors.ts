@@ -14,10 +14,10 @@ export const RETRYABLE = {
   corrupt: false,
   failed: true,
   not_durable: true,
+  storage_full: true,
   outbox_full: true,
   unknown_collection: false,
   too_large: false,
-  invalid: false,
   // The server's; `tests/vectors/error-codes.json` has the same list.
   malformed: false,
   unsupported_version: false,

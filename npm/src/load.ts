@@ -28,7 +28,9 @@ async function load(source: WasmSource): Promise<OpenEngine> {
   try {
     initSync({ module });
   } catch (cause) {
-    throw new RealtimeError("load_failed", "the WebAssembly module is not the one of this version", { cause });
+    throw new RealtimeError("load_failed", "the WebAssembly module is not the one of this version", {
+      cause,
+    });
   }
   return (options, token, events) => Engine.open(options, token, events);
 }

@@ -173,12 +173,21 @@ test("get() can be ended by a signal or by the close of the client", async () =>
 
 test("a query that the engine does not take is an error with its code", async () => {
   const { client, engine } = await start();
-  engine.failure = { code: "invalid", message: "limit must be 1 to 10000" };
-  assert.throws(() => client.collection<Card>("cards").live({ limit: 0 }), {
+  const message = "document id is empty or too long";
+  engine.failure = Object.assign(new Error(message), { code: "invalid_value", retryable: false });
+  assert.throws(() => client.collection<Card>("cards").live({ from: "" }), {
     name: "RealtimeError",
-    code: "invalid",
-    message: "limit must be 1 to 10000",
+    code: "invalid_value",
+    message,
   });
+});
+
+test("a limit that the engine would not keep is refused, not cut", async () => {
+  const { client, engine } = await start();
+  for (const limit of [0, -1, 1.5, 10_001, NaN]) {
+    assert.throws(() => client.collection<Card>("cards").live({ limit }), { code: "invalid_value" });
+  }
+  assert.deepEqual(engine.calls, []);
 });
 
 test("a query that is one too many is an error for whoever looks or waits", async () => {

@@ -1,0 +1,286 @@
+// index.d.ts
+import type { Client, ClientOptions, Collections } from "./types.js";
+/**
+ * Starts a client: loads the engine, opens the storage on this device, and connects in the background.
+ *
+ * Resolves when the client can be used, which takes no network but for loading the engine. Rejects with a
+ * `RealtimeError`: `invalid_options`; `load_failed`; `in_use` if another page of this origin has a client of
+ * this name; or the reason of the signal.
+ */
+export declare function createClient<const C extends Collections>(options: ClientOptions<C>): Promise<Client<C>>;
+export { RealtimeError } from "./errors.js";
+export type * from "./types.js";
+
+// node.d.ts
+import type { Client, ClientOptions, Collections } from "./types.js";
+/** On a server there is no device to keep anything on: rejects with code `unsupported_environment`. */
+export declare function createClient<const C extends Collections>(_options: ClientOptions<C>): Promise<Client<C>>;
+export { RealtimeError } from "./errors.js";
+export type * from "./types.js";
+
+// types.d.ts
+/// <reference lib="esnext.disposable" preserve="true" />
+import type { ErrorCode, RealtimeError } from "./errors.js";
+/** How concurrent edits of a document are resolved. The first client to name a collection settles it. */
+export type Strategy = 
+/** Field by field: edits of different fields both stay; of one field, the later stays. */
+"fieldLevel"
+/** The document as a whole: the later edit stays. Such documents are `put` whole, never `update`d. */
+ | "lastWriteWins";
+/** The collections of a client, by name: 1 to 64 characters of `a-z`, `0-9`, `-`, `_` and `.`. */
+export type Collections = Readonly<Record<string, Strategy>>;
+/** Where to get the WebAssembly module from, other than from beside the package's own JavaScript. */
+export type WasmSource = URL | string | Response | PromiseLike<Response> | BufferSource | WebAssembly.Module;
+/** A bearer token, or a function asked for one whenever a new one is needed. The signal is that of the client. */
+export type TokenSource = string | ((options: {
+    signal: AbortSignal;
+}) => string | PromiseLike<string>);
+/** What `createClient` takes. */
+export interface ClientOptions<C extends Collections = Collections> {
+    /** Address of the server, `http:` or `https:`. */
+    url: string | URL;
+    /** Who this is, to the server. */
+    token: TokenSource;
+    /** Every collection the client reads or writes. */
+    collections: C;
+    /** Names the storage on this device; clients of different names share nothing. Default: `"default"`. */
+    name?: string;
+    /** Version of the application's own data format, stored with each operation. Default: 0. */
+    schema?: number;
+    /** The WebAssembly module, where its usual address will not do. The first client of a page decides. */
+    wasm?: WasmSource;
+    /** Ends the start of the client. It has no effect on a client that has started. */
+    signal?: AbortSignal;
+}
+/** Options of whatever can be waited for. */
+export interface Waiting {
+    /** Ends the waiting; the promise then rejects with the signal's reason. */
+    signal?: AbortSignal | undefined;
+}
+/** The state of the connection: WebSocket, plain HTTP, or nothing. */
+export type LinkState = "up" | "degraded" | "down";
+/** What a page shows its user about the state of things. Immutable; a change makes a new one. */
+export interface Status {
+    readonly link: LinkState;
+    /** Whether the application allows the network. */
+    readonly network: boolean;
+    /** Operations saved here that the server has not settled yet. */
+    readonly pending: number;
+    /** Operations the server refused, waiting to be looked at and discarded. */
+    readonly rejected: number;
+    /** Whether what is saved here survives the end of the page. */
+    readonly durable: boolean;
+    /** Why the connection does not come about, if there is a reason beyond the network. */
+    readonly problem?: Problem | undefined;
+}
+/** What the server has against this client at present. */
+export interface Problem {
+    readonly code: ErrorCode;
+    /** For people. */
+    readonly message: string;
+}
+/** What became of an operation. It is final. */
+export type Outcome = 
+/** Applied whole. */
+{
+    readonly type: "accepted";
+}
+/** Applied but for these fields, where a concurrent write was later. */
+ | {
+    readonly type: "merged";
+    readonly lost: readonly string[];
+}
+/** Not applied: concurrent writes were later, or deleted the document. */
+ | {
+    readonly type: "superseded";
+}
+/** Not applied and never will be. It stays in `client.rejected()` until discarded. */
+ | {
+    readonly type: "rejected";
+    readonly code: ErrorCode;
+    readonly message: string;
+};
+/** An operation that is saved on this device. */
+export interface Operation {
+    /** Its name anywhere and for ever: the client's id and `seq`. */
+    readonly id: string;
+    /** Its place among the operations of this installation, from 1. */
+    readonly seq: number;
+    /** Whether it survives the end of the page; `false` only where the browser gives no storage. */
+    readonly durable: boolean;
+    /**
+     * Resolves once the server has settled it, which may take as long as the device is offline.
+     *
+     * Ending the wait (by the signal, or because the client is closed: code `closed`) does not touch the
+     * operation: it stays saved, and is sent by the next client of that name.
+     */
+    outcome(options?: Waiting): Promise<Outcome>;
+}
+/** An operation that the server refused. */
+export interface RejectedOperation {
+    readonly seq: number;
+    readonly collection: string;
+    /** The document. */
+    readonly id: string;
+    readonly code: ErrorCode;
+    readonly message: string;
+    /** What it would have done, in the words of the protocol. */
+    readonly intents: readonly unknown[];
+}
+/** A document as this device knows it: what the server has, with the operations still pending laid over it. */
+export interface Doc<T> {
+    readonly id: string;
+    /** Its fields. Frozen; equal parts of successive snapshots are the same objects. */
+    readonly value: Readonly<T>;
+    /** Whether an operation on it waits for the server. */
+    readonly pending: boolean;
+    /** When it was last written, in milliseconds of Unix time, once the server has it. */
+    readonly updatedAt?: number | undefined;
+}
+/** Whether a type is JSON through and through; parts that are not become `never`. */
+export type Json<T> = T extends string | number | boolean | null | undefined ? T : T extends bigint | symbol | ((...args: never[]) => unknown) ? never : T extends object ? JsonFields<T> : never;
+/** The fields of a document type, each JSON. */
+export type JsonFields<T> = {
+    [K in keyof T]: Json<T[K]>;
+};
+/** Fields to change; `undefined` takes a field away. */
+export type Patch<T> = {
+    readonly [K in keyof T]?: T[K] | undefined;
+};
+/** Which documents of a collection, by id in the order of their UTF-8 bytes. */
+export interface Range {
+    /** The smallest id; without it the first. */
+    from?: string | undefined;
+    /** The first id beyond; without it there is no bound. */
+    to?: string | undefined;
+    /** How many at most: 1 to 10,000, the default. */
+    limit?: number | undefined;
+}
+/**
+ * Documents of one kind.
+ *
+ * `put`, `update` and `delete` resolve once the operation is durable on this device, not once the server has
+ * it: await `outcome()` of the operation for that. When they reject with a `RealtimeError`, nothing was kept.
+ * Two rejections leave it open whether the operation was kept, as it can no longer be taken back: a signal
+ * that aborts after the call (one aborted before the call keeps it from being made), and code `closed`. The
+ * document itself shows which.
+ *
+ * Values are plain JSON. Anything else (functions, `BigInt`, cycles, class instances, numbers that are not
+ * finite, keys named `__proto__`, `constructor` or `prototype`) is refused with code `invalid_value`.
+ */
+export interface Collection<T> {
+    readonly name: string;
+    /** The document shall hold exactly these fields. */
+    put(id: string, value: T, options?: Waiting): Promise<Operation>;
+    /** These fields shall change, others stay. */
+    update(id: string, patch: Patch<T>, options?: Waiting): Promise<Operation>;
+    /** The document shall be gone, also against edits made without knowing of this. */
+    delete(id: string, options?: Waiting): Promise<Operation>;
+    /**
+     * Reads one document from this device, as last known and with pending operations applied. While it waits it
+     * counts among the documents that are followed.
+     */
+    get(id: string, options?: Waiting): Promise<Doc<T> | undefined>;
+    /** Follows documents until `close()`. */
+    live(range?: Range): Live<T>;
+    /** Follows documents for as long as the loop runs: once when they are loaded, then after each change. */
+    watch(options?: Range & Waiting): AsyncIterable<readonly Doc<T>[]>;
+}
+/**
+ * Documents that are followed. `subscribe` and `getSnapshot` are bound and fit React's `useSyncExternalStore`.
+ *
+ * A client follows at most 1,024 documents and ranges at one time. One more is refused: reading it throws, and
+ * loops over it reject with, code `too_many`.
+ *
+ * As an async iterable it gives the newest snapshot: a slow loop skips the ones between, nothing piles up.
+ */
+export interface Live<T> extends Disposable, AsyncIterable<readonly Doc<T>[]> {
+    /** The documents by id. Cached and frozen: the same array until something changes. Empty until loaded. */
+    readonly getSnapshot: () => readonly Doc<T>[];
+    /** Whether the documents of this device have been read. */
+    readonly loaded: boolean;
+    /** Calls back after each change, at most once per microtask; the function returned ends that. */
+    readonly subscribe: (listener: () => void) => () => void;
+    /** Ends the following; loops over it end, the last snapshot stays. */
+    close(): void;
+}
+/** One installation of the application, with its storage on this device and its link to the server. */
+export interface Client<C extends Collections = Collections> extends AsyncDisposable {
+    /** The state of things, for a page to show. Cached and frozen: the same object until something changes. */
+    readonly status: Status;
+    /** Calls back when the status or the list of rejected operations changes. */
+    readonly subscribe: (listener: () => void) => () => void;
+    /** The newest status, first at once and then after each change. */
+    statuses(options?: Waiting): AsyncIterable<Status>;
+    /** The documents of one of the collections the client was created with. */
+    collection<T extends JsonFields<T>>(name: keyof C & string): Collection<T>;
+    /** Allows the network, or forbids it: the client then works as if offline. */
+    setNetwork(allowed: boolean): void;
+    /** Hints that the network may be back. The client also listens to the browser for that. */
+    wake(): void;
+    /** The operations that the server refused. */
+    rejected(): readonly RejectedOperation[];
+    /** Drops a rejected operation for good, once its loss has been dealt with. */
+    discard(seq: number): void;
+    /**
+     * Ends the client: the link is closed and the storage free for the next one. What is saved stays saved.
+     * Whatever still waits on it rejects with code `closed`; loops end.
+     */
+    close(): Promise<void>;
+}
+export type { ErrorCode, RealtimeError };
+
+// errors.d.ts
+/** Every code of this version, and whether the same call may succeed later. */
+export declare const RETRYABLE: {
+    readonly unsupported_environment: false;
+    readonly invalid_options: false;
+    readonly invalid_value: false;
+    readonly load_failed: true;
+    readonly engine_failed: false;
+    readonly closed: false;
+    readonly in_use: true;
+    readonly denied: false;
+    readonly full: true;
+    readonly corrupt: false;
+    readonly failed: true;
+    readonly not_durable: true;
+    readonly storage_full: true;
+    readonly outbox_full: true;
+    readonly unknown_collection: false;
+    readonly too_large: false;
+    readonly malformed: false;
+    readonly unsupported_version: false;
+    readonly frame_too_large: false;
+    readonly too_deep: false;
+    readonly too_many: false;
+    readonly unexpected_frame: false;
+    readonly timeout: true;
+    readonly unauthenticated: true;
+    readonly token_expired: true;
+    readonly forbidden: false;
+    readonly client_id_taken: false;
+    readonly operation_id_reused: false;
+    readonly invalid_operation: false;
+    readonly document_too_large: false;
+    readonly strategy_mismatch: false;
+    readonly rate_limited: true;
+    readonly overloaded: true;
+    readonly storage_unavailable: true;
+    readonly internal: true;
+};
+/** A stable reason. Programs decide by it; messages are for people. A newer server may send other codes. */
+export type ErrorCode = keyof typeof RETRYABLE | (string & {});
+/** Anything that goes wrong, but for the caller's own abort, which rejects with the reason of its signal. */
+export declare class RealtimeError extends Error {
+    /** The stable reason. */
+    readonly code: ErrorCode;
+    /** Whether the same call may succeed later. */
+    readonly retryable: boolean;
+    constructor(code: ErrorCode, message: string, options?: {
+        cause?: unknown;
+        retryable?: boolean;
+    });
+}
+/** Makes the one error class of whatever came out of the engine. */
+export declare function realtimeError(thrown: unknown): RealtimeError;
