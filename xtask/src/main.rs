@@ -1,11 +1,17 @@
 //! The chores of the project; `cargo xtask help` lists them. Each sets up what it needs itself.
 
+mod bench;
+mod board;
 mod bundle;
+mod chromium;
 mod ci;
+mod demo;
 mod fingerprint;
 mod process;
 mod report;
 mod setup;
+mod sim;
+mod size;
 mod tally;
 mod workspace;
 
@@ -14,7 +20,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{report::Steps, workspace::Workspace};
+use crate::{report::Steps, sim::Seeds, size::Download, workspace::Workspace};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "The chores of webwaka-realtime")]
@@ -25,8 +31,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
-    /// Build the npm package: compile, bind and optimise the browser core, then bundle the TypeScript.
-    Build,
+    /// Build everything and serve the task board on this machine.
+    Demo {
+        /// Listen here, or fail; otherwise on 8787, or where there is room.
+        #[arg(long)]
+        port: Option<u16>,
+    },
     /// Run the whole test suite, fast parts first.
     Test,
     /// Run one job of the continuous integration.
@@ -34,6 +44,27 @@ enum Chore {
         /// Which.
         job: ci::Job,
     },
+    /// Build the npm package: compile, bind and optimise the browser core, then bundle the TypeScript.
+    Build,
+    /// Measure against what people would use instead.
+    Bench {
+        /// What to measure.
+        name: bench::Bench,
+        /// End with one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Weigh what a page downloads.
+    Size {
+        /// End with one line of JSON.
+        #[arg(long)]
+        json: bool,
+        /// Make this size the one that later ones are held to.
+        #[arg(long)]
+        record: bool,
+    },
+    /// Run the simulator.
+    Sim(Seeds),
 }
 
 fn main() -> ExitCode {
@@ -49,9 +80,19 @@ fn main() -> ExitCode {
 fn run(chore: Chore) -> Result<ExitCode> {
     let workspace = Workspace::locate()?;
     match chore {
-        Chore::Build => bundle::build(&workspace, &mut Steps::new(bundle::STEPS))?,
+        Chore::Demo { port } => demo::run(&workspace, port)?,
         Chore::Test => return Ok(ci::all(&workspace)),
         Chore::Ci { job } => return Ok(ci::job(&workspace, job)),
+        Chore::Build => bundle::build(&workspace, &mut Steps::new(bundle::STEPS))?,
+        Chore::Bench { name, json } => bench::run(&workspace, name, json)?,
+        Chore::Size { json, record } => {
+            let download = Download::measure(&workspace)?;
+            if record {
+                download.record(&workspace)?;
+            }
+            download.print(&workspace, json)?;
+        }
+        Chore::Sim(seeds) => sim::run(&workspace, &seeds).done()?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use std::{
     fmt,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -43,6 +43,11 @@ impl Run {
         self
     }
 
+    pub(crate) fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().into()));
+        self
+    }
+
     pub(crate) fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
         self
@@ -69,8 +74,12 @@ impl Run {
         Ok(())
     }
 
-    /// Runs it with this terminal.
-    pub(crate) fn status(&self) -> Result<ExitStatus> {
+    /// Starts it with this terminal, to go on beside it.
+    pub(crate) fn started(&self) -> Result<Child> {
+        self.command().spawn().with_context(|| format!("`{self}` could not be started"))
+    }
+
+    fn status(&self) -> Result<ExitStatus> {
         self.command().status().with_context(|| format!("`{self}` could not be started"))
     }
 

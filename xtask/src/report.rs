@@ -61,10 +61,11 @@ impl Report {
         });
     }
 
-    /// A program that runs tests and says how many. None at all counts as a failure: a suite that has lost its
+    /// A program that runs tests and says how many, after what it needs has been prepared. None at all counts as a failure: a suite that has lost its
     /// tests must not look like one that passes.
-    pub(crate) fn tests(&mut self, name: impl Into<String>, run: &Run) {
+    pub(crate) fn tests(&mut self, name: impl Into<String>, prepare: impl FnOnce() -> Result<Run>) {
         self.record(name.into(), |tally| {
+            let run = prepare()?;
             let status = run.watched(|line| tally.read(line))?;
             ensure!(status.success(), "`{run}` failed ({status})");
             ensure!(tally.ran() > 0, "`{run}` ran no tests");

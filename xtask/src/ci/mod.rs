@@ -1,21 +1,44 @@
 //! `cargo xtask ci <job>` and `cargo xtask test`, which is all of them.
 
+mod browser;
 mod style;
 mod unit;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::{report::Report, workspace::Workspace};
+use crate::{
+    bundle,
+    process::Run,
+    report::{Report, Steps},
+    setup,
+    sim::{self, Seeds},
+    size::Download,
+    workspace::Workspace,
+};
 
-/// One job of the continuous integration.
+/// Seeds that the continuous integration simulates.
+const SEEDS: u64 = 500;
+
+/// One job of the continuous integration, fast ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Job {
-    /// Formatting, lints, documentation, types, and the dependency rules.
+    /// Formatting, lints, documentation, types.
     Style,
-    /// Unit, contract and integration tests that need no browser.
+    /// Unit, contract, architecture and integration tests that need no browser.
     Test,
+    /// What a page downloads, against its budget and the size recorded last.
+    Size,
+    /// The npm package in an empty project, in Vite and in Node.
+    Packaging,
+    /// The store contract against IndexedDB, in Chromium.
+    Wasm,
+    /// The simulator.
+    Sim,
+    /// The task board in Chromium, end to end.
+    Browser,
 }
 
 /// Runs one job.
@@ -25,10 +48,14 @@ pub(crate) fn job(workspace: &Workspace, job: Job) -> ExitCode {
     report.close()
 }
 
-/// Runs every job, fast ones first, also after a failure.
+/// Runs every job, also after a failure.
 pub(crate) fn all(workspace: &Workspace) -> ExitCode {
     let mut report = Report::default();
-    for job in Job::value_variants() {
+    let jobs = Job::value_variants();
+    let mut steps = Steps::new(jobs.len());
+    for job in jobs {
+        let value = job.to_possible_value().expect("no job is hidden");
+        steps.next(format_args!("{}: {}", value.get_name(), value.get_help().unwrap_or_default()));
         run(workspace, *job, &mut report);
     }
     report.close()
@@ -38,5 +65,28 @@ fn run(workspace: &Workspace, job: Job, report: &mut Report) {
     match job {
         Job::Style => style::run(workspace, report),
         Job::Test => unit::run(workspace, report),
+        Job::Size => report.claim("size", || {
+            let download = Download::measure(workspace)?;
+            download.print(workspace, false)?;
+            download.hold(workspace)
+        }),
+        Job::Packaging => browser::packaging(workspace, report),
+        Job::Wasm => browser::stores(workspace, report),
+        Job::Sim => {
+            report.check(format!("simulator, {SEEDS} seeds"), &sim::run(workspace, &Seeds::first(SEEDS)))
+        }
+        Job::Browser => browser::board(workspace, report),
     }
+}
+
+/// The `test` script of an npm package, once its own packages are installed.
+fn npm_tests(workspace: &Workspace, folder: &str) -> Result<Run> {
+    let dir = workspace.path(folder);
+    setup::npm_packages(&dir)?;
+    // Without a terminal Node would report every assertion; this way it names tests and failures.
+    Ok(Run::npm_script(dir, "test").env("NODE_OPTIONS", "--test-reporter=spec"))
+}
+
+fn npm_package(workspace: &Workspace) -> Result<()> {
+    bundle::build(workspace, &mut Steps::new(bundle::STEPS))
 }

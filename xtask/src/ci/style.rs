@@ -1,5 +1,8 @@
 //! Formatting, lints and documentation.
 
+use anyhow::Result;
+
+use super::npm_package;
 use crate::{
     process::Run,
     report::Report,
@@ -29,4 +32,29 @@ pub(super) fn run(workspace: &Workspace, report: &mut Report) {
     }
     let rustdoc = cargo("doc --quiet --workspace --no-deps --document-private-items");
     report.check("rustdoc", &rustdoc.env("RUSTDOCFLAGS", "-D warnings"));
+    typescript(workspace, report);
+}
+
+/// The folders with a `package.json` of their own.
+const PACKAGES: &[&str] = &[
+    "npm",
+    "examples/task-board",
+    "tests/browser",
+    "tests/browser/stores",
+    "tests/packaging",
+    "tests/bench",
+];
+
+fn typescript(workspace: &Workspace, report: &mut Report) {
+    // The other packages take their types from it.
+    report.claim("the npm package builds", || npm_package(workspace));
+    for package in PACKAGES {
+        let dir = workspace.path(package);
+        let script = |script: &str| -> Result<()> {
+            setup::npm_packages(&dir)?;
+            Run::new("npm", ["run", "--silent", "--if-present", script]).dir(&dir).done()
+        };
+        report.claim(format!("prettier: {package}"), || script("format:check"));
+        report.claim(format!("tsc: {package}"), || script("check"));
+    }
 }

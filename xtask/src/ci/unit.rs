@@ -1,9 +1,14 @@
-//! The Rust tests that need no browser.
+//! The tests that need no browser.
 
+use super::npm_tests;
 use crate::{process::Run, report::Report, workspace::Workspace};
 
 pub(super) fn run(workspace: &Workspace, report: &mut Report) {
-    let cargo = |words: &str| Run::cargo(words.split_whitespace()).dir(workspace.root());
-    report.tests("sdk-core by itself", &cargo("test --package sdk-core"));
-    report.tests("the workspace", &cargo("test --workspace --features sdk-core/client,sdk-core/testing"));
+    let cargo = |words: &str| Ok(Run::cargo(words.split_whitespace()).dir(workspace.root()));
+    // By itself first: in the workspace every feature that anybody asks for is on.
+    report.tests("sdk-core as the server uses it", || cargo("test --package sdk-core"));
+    report.tests("the Rust workspace", || {
+        cargo("test --workspace --features sdk-core/native,sdk-core/testing")
+    });
+    report.tests("the npm package", || npm_tests(workspace, "npm"));
 }

@@ -1,0 +1,33 @@
+//! What only a browser, or a freshly installed package, can show.
+
+use anyhow::Result;
+
+use super::{npm_package, npm_tests};
+use crate::{board, chromium, demo, process::Run, report::Report, workspace::Workspace};
+
+/// The packed npm package, installed elsewhere.
+pub(super) fn packaging(workspace: &Workspace, report: &mut Report) {
+    report.tests("packaging", || {
+        npm_package(workspace)?;
+        in_chromium(npm_tests(workspace, "tests/packaging")?)
+    });
+}
+
+/// IndexedDB, held to the same contract as the other stores.
+pub(super) fn stores(workspace: &Workspace, report: &mut Report) {
+    report.tests("stores in Chromium", || in_chromium(npm_tests(workspace, "tests/browser/stores")?));
+}
+
+/// The task board against the real server, with kills of both.
+pub(super) fn board(workspace: &Workspace, report: &mut Report) {
+    report.tests("task board in Chromium", || {
+        npm_package(workspace)?;
+        board::build(workspace)?;
+        let server = demo::server(workspace)?;
+        in_chromium(npm_tests(workspace, "tests/browser")?.env("WEBWAKA_SERVER", server))
+    });
+}
+
+fn in_chromium(run: Run) -> Result<Run> {
+    Ok(run.env("CHROMIUM", chromium::locate()?))
+}

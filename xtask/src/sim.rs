@@ -1,0 +1,38 @@
+//! `cargo xtask sim`: the simulator, built with optimisations.
+
+use clap::Args;
+
+use crate::{process::Run, workspace::Workspace};
+
+/// Which runs to simulate.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Seeds {
+    /// One seed, with its story told.
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// A number of seeds from 0, or a range such as 100..200.
+    #[arg(long, value_name = "COUNT|A..B")]
+    seeds: Option<String>,
+    /// End with one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Seeds {
+    /// So many seeds, from 0.
+    pub(crate) fn first(count: u64) -> Self {
+        Self { seed: None, seeds: Some(count.to_string()), json: false }
+    }
+}
+
+/// The simulator with these seeds.
+pub(crate) fn run(workspace: &Workspace, Seeds { seed, seeds, json }: &Seeds) -> Run {
+    let mut run = Run::cargo(["run", "--release", "--package", "simulation", "--"]).dir(workspace.root());
+    if let Some(seed) = seed {
+        run = run.args(["--seed", &seed.to_string()]);
+    }
+    if let Some(seeds) = seeds {
+        run = run.args(["--seeds", seeds]);
+    }
+    if *json { run.arg("--json") } else { run }
+}
