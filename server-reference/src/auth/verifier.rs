@@ -1,0 +1,162 @@
+//! Verification of one token.
+
+use std::collections::BTreeMap;
+
+use jsonwebtoken::{DecodingKey, Validation, decode, decode_header, errors::ErrorKind};
+use sdk_core::{
+    clock::Millis,
+    protocol::{ErrorCode, ProtocolError},
+};
+use serde::Deserialize;
+
+use super::keys::Key;
+
+/// Milliseconds by which an issuer's clock may be ahead of ours.
+const NOT_BEFORE_LEEWAY: u64 = 30_000;
+/// Bytes of a tenant's or subject's name.
+const MAX_NAME: usize = 128;
+
+/// What a token said, once it is known to be true.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedClaims {
+    tenant: String,
+    subject: String,
+    expires: Millis,
+}
+
+impl VerifiedClaims {
+    /// The tenant.
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// The person or program.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Unix time at which the token ends.
+    pub fn expires(&self) -> Millis {
+        self.expires
+    }
+}
+
+/// Why a token was refused. For the log; a client is told only what it can act on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthError {
+    /// Not a token, or one with claims missing or of the wrong type.
+    #[error("token is malformed: {0}")]
+    Malformed(String),
+    /// Its `kid` names no key, or it has none where several keys are configured.
+    #[error("token names no known key")]
+    UnknownKey,
+    /// Its header does not have the algorithm of its key.
+    #[error("token has another algorithm than its key")]
+    WrongAlgorithm,
+    /// It demands an extension (`crit`) that is not understood here.
+    #[error("token demands an unknown extension")]
+    UnknownExtension,
+    /// The signature is not the key's.
+    #[error("token has a wrong signature")]
+    WrongSignature,
+    /// Issued by somebody else.
+    #[error("token has another issuer")]
+    WrongIssuer,
+    /// Issued for somebody else.
+    #[error("token has another audience")]
+    WrongAudience,
+    /// It is over.
+    #[error("token has expired")]
+    Expired,
+    /// Its time has not come.
+    #[error("token is not valid yet")]
+    NotYetValid,
+}
+
+impl From<&AuthError> for ProtocolError {
+    fn from(error: &AuthError) -> Self {
+        match error {
+            AuthError::Expired => Self::new(ErrorCode::TokenExpired, "the token has expired"),
+            _ => Self::new(ErrorCode::Unauthenticated, "no valid token"),
+        }
+    }
+}
+
+/// Verifies tokens of one issuer for one audience.
+pub struct Verifier {
+    keys: BTreeMap<String, (DecodingKey, Validation)>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    tenant: String,
+    exp: u64,
+    nbf: u64,
+}
+
+impl Verifier {
+    /// A verifier with the keys it trusts. Of two keys with one id the later stays.
+    pub fn new(issuer: &str, audience: &str, keys: impl IntoIterator<Item = Key>) -> Self {
+        let entry = |key: Key| {
+            let mut validation = Validation::new(key.algorithm);
+            validation.set_issuer(&[issuer]);
+            validation.set_audience(&[audience]);
+            validation.set_required_spec_claims(&["iss", "aud", "exp", "nbf", "sub"]);
+            // Both are checked below, against the time that is passed in.
+            validation.validate_exp = false;
+            validation.validate_nbf = false;
+            (key.id, (key.decoding, validation))
+        };
+        Self { keys: keys.into_iter().map(entry).collect() }
+    }
+
+    /// Verifies a token at a Unix time.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it; see [`AuthError`].
+    pub fn verify(&self, token: &str, now: Millis) -> Result<VerifiedClaims, AuthError> {
+        let header = decode_header(token).map_err(refusal)?;
+        if header.crit.is_some() {
+            return Err(AuthError::UnknownExtension);
+        }
+        let (decoding, validation) = match &header.kid {
+            Some(id) => self.keys.get(id),
+            None if self.keys.len() == 1 => self.keys.values().next(),
+            None => None,
+        }
+        .ok_or(AuthError::UnknownKey)?;
+        if !validation.algorithms.contains(&header.alg) {
+            return Err(AuthError::WrongAlgorithm);
+        }
+        let Claims { sub, tenant, exp, nbf } =
+            decode::<Claims>(token, decoding, validation).map_err(refusal)?.claims;
+        if Millis(nbf.saturating_mul(1000)) > now.plus(NOT_BEFORE_LEEWAY) {
+            return Err(AuthError::NotYetValid);
+        }
+        let expires = Millis(exp.saturating_mul(1000));
+        if expires <= now {
+            return Err(AuthError::Expired);
+        }
+        for (claim, name) in [("sub", &sub), ("tenant", &tenant)] {
+            if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+                return Err(AuthError::Malformed(format!(
+                    "{claim} must be 1 to {MAX_NAME} bytes of plain text"
+                )));
+            }
+        }
+        Ok(VerifiedClaims { tenant, subject: sub, expires })
+    }
+}
+
+fn refusal(error: jsonwebtoken::errors::Error) -> AuthError {
+    match error.kind() {
+        ErrorKind::InvalidSignature => AuthError::WrongSignature,
+        ErrorKind::InvalidIssuer => AuthError::WrongIssuer,
+        ErrorKind::InvalidAudience => AuthError::WrongAudience,
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => AuthError::WrongAlgorithm,
+        // None of these names a key or repeats the token.
+        _ => AuthError::Malformed(error.to_string()),
+    }
+}

@@ -1,0 +1,82 @@
+//! Reading a client's frames, with every limit.
+
+use std::collections::BTreeMap;
+
+use sdk_core::protocol::{
+    self, ClientFrame, ErrorCode, Hello, Limits, MAX_COLLECTIONS, ProtocolError, VERSIONS,
+};
+use serde::{Deserialize, de::IgnoredAny};
+
+/// Names of the frames that a client may send.
+const KNOWN: [&str; 4] = ["hello", "push", "pull", "pong"];
+
+/// Reads any frame of at most `most` bytes.
+pub(super) fn decode(text: &str, most: usize) -> Result<ClientFrame, ProtocolError> {
+    within(text, most)?;
+    protocol::decode(text).map_err(|error| match unknown_name(text) {
+        // A frame of a later version, or one that must not travel this way, such as a transaction.
+        Some(name) if error.code == ErrorCode::Malformed => ProtocolError::new(
+            ErrorCode::UnexpectedFrame,
+            format!("frame {name:?} is not part of this protocol; nothing was done"),
+        ),
+        _ => error,
+    })
+}
+
+/// Reads the first frame and picks the version.
+pub(super) fn hello(text: &str, most: usize) -> Result<(Hello, u32), ProtocolError> {
+    within(text, most)?;
+    // Looked at before the rest, which another version may have changed.
+    if let Ok(FirstFrame { hello: Versions { versions } }) = protocol::decode(text) {
+        pick_version(&versions)?;
+    }
+    let ClientFrame::Hello(hello) = decode(text, most)? else {
+        return Err(ProtocolError::new(ErrorCode::UnexpectedFrame, "the first frame must be a hello"));
+    };
+    if hello.resume.len() > MAX_COLLECTIONS {
+        let message = format!("a session follows at most {MAX_COLLECTIONS} collections");
+        return Err(ProtocolError::new(ErrorCode::TooMany, message));
+    }
+    let version = pick_version(&hello.versions)?;
+    Ok((hello, version))
+}
+
+/// A batch over its limit.
+pub(crate) fn too_many_operations(count: usize, limits: &Limits) -> ProtocolError {
+    let most = limits.batch_operations;
+    ProtocolError::new(
+        ErrorCode::TooMany,
+        format!("a batch holds at most {most} operations, this one {count}"),
+    )
+}
+
+#[derive(Deserialize)]
+struct FirstFrame {
+    hello: Versions,
+}
+
+#[derive(Deserialize)]
+struct Versions {
+    versions: Vec<u32>,
+}
+
+fn pick_version(offered: &[u32]) -> Result<u32, ProtocolError> {
+    VERSIONS.iter().copied().find(|version| offered.contains(version)).ok_or_else(|| {
+        ProtocolError::new(ErrorCode::UnsupportedVersion, format!("this server speaks versions {VERSIONS:?}"))
+    })
+}
+
+fn within(text: &str, most: usize) -> Result<(), ProtocolError> {
+    if text.len() <= most {
+        return Ok(());
+    }
+    let message = format!("a frame may have {most} bytes here, this one has {}", text.len());
+    Err(ProtocolError::new(ErrorCode::FrameTooLarge, message))
+}
+
+/// The name of a well-formed frame that is not a client's.
+fn unknown_name(text: &str) -> Option<&str> {
+    let object: BTreeMap<&str, IgnoredAny> = serde_json::from_str(text).ok()?;
+    let name = *object.keys().next()?;
+    (object.len() == 1 && !KNOWN.contains(&name)).then_some(name)
+}

@@ -1,0 +1,5 @@
+//! The WebSocket side: a connection's logic, and the socket around it.
+
+mod follow;
+mod frame;
+pub mod session;

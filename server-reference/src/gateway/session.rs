@@ -1,0 +1,443 @@
+//! One connection as a state machine: frames and answers in, frames and questions out.
+//!
+//! ```text
+//! Greeting --hello--> Verifying --scope--> Opening --actor--> Open --shutdown--> Draining --> Closed
+//! ```
+//! Any of them goes straight to `Closed` when a frame is refused, a deadline passes or the token ends. A frame that is
+//! refused ends the session, because what it held is not known: going on could let later operations of a lane
+//! overtake those that were in it. Only a pull of a collection that is not followed is answered and forgotten.
+//!
+//! Like the client's engine it has no I/O, no clock and no randomness. [`Session::handle`] takes one input;
+//! [`Session::poll_effect`] is drained to `None` after each, and [`Session::poll_timeout`] tells when to come back.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use sdk_core::{
+    clock::Millis,
+    protocol::{
+        ActorId, Changes, ClientFrame, ClientId, CollectionName, ErrorCode, GoAway, Hello, Limits,
+        MAX_FIRST_FRAME, Outcomes, ProtocolError, Push, ServerFrame, Strategy, Welcome, encode,
+    },
+};
+
+use super::{
+    follow::{Following, NextRead},
+    frame,
+};
+use crate::{
+    auth::AuthError,
+    storage::{Advance, Batch, Committed, Page, StorageError},
+    tenant::TenantScope,
+};
+
+/// Milliseconds until the first frame must be there.
+pub const FIRST_FRAME_DEADLINE: u64 = 10_000;
+/// Milliseconds between pings.
+pub const HEARTBEAT: u64 = 25_000;
+/// Milliseconds of silence after which the peer counts as gone. Hidden tabs get slow timers, but they still answer a
+/// ping within this time.
+pub const SILENCE: u64 = 3 * HEARTBEAT;
+/// Milliseconds that a client stays away, at least, after the server has said that it stops.
+const RETRY_AFTER_SHUTDOWN: u64 = 1_000;
+
+/// Both clocks at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Since an arbitrary start; never goes back. Timers run on it.
+    pub monotonic: Millis,
+    /// Unix time.
+    pub wall: Millis,
+}
+
+/// Everything that can happen to a session.
+#[derive(Debug)]
+pub enum Input {
+    /// A text frame came. Given only while [`Session::wants_frame`].
+    Received(String),
+    /// The peer sent what no frame of this protocol can be: binary data, or more than the transport takes.
+    Unreadable(ErrorCode),
+    /// The answer to [`Effect::Verify`].
+    Verified(Result<TenantScope, AuthError>),
+    /// The answer to [`Effect::Commit`].
+    Committed(Result<Committed, StorageError>),
+    /// The answer to [`Effect::Read`].
+    Read(Result<Changes, StorageError>),
+    /// A collection that the session follows moved on.
+    Advanced(Arc<Advance>),
+    /// Advances were dropped because this session did not keep up; any collection may have moved on.
+    Lagged,
+    /// The server stops.
+    Shutdown,
+    /// The time of [`Session::poll_timeout`] has come.
+    Timeout,
+}
+
+/// Everything a session can ask for.
+#[derive(Debug)]
+pub enum Effect {
+    /// Verify a token.
+    Verify(String),
+    /// Be told of advances of these collections from now on.
+    Follow(TenantScope, Vec<CollectionName>),
+    /// Commit a batch; one at a time.
+    Commit(Batch),
+    /// Read a page; one at a time.
+    Read(TenantScope, Page),
+    /// Send a text frame.
+    Send(Arc<str>),
+    /// Close the connection, once what was sent before is out. The last effect of a session.
+    Close(Closing),
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// The server stops.
+    GoingAway,
+    /// The client was told this.
+    Refused(ErrorCode),
+}
+
+/// A push that waits for the one before it.
+struct Waiting {
+    push: Push,
+    bytes: usize,
+}
+
+struct Open {
+    scope: TenantScope,
+    client: ClientId,
+    following: Following,
+    /// Operations of the commit in flight; none while there is none.
+    committing: Option<usize>,
+    waiting: VecDeque<Waiting>,
+    next_ping: Millis,
+    last_heard: Millis,
+    token_ends: Millis,
+}
+
+enum State {
+    Greeting { deadline: Millis },
+    Verifying { hello: Box<Hello>, version: u32 },
+    Opening { hello: Box<Hello>, version: u32, scope: TenantScope },
+    Open(Box<Open>),
+    Draining(Box<Open>),
+    Closed,
+}
+
+/// The server's side of one connection.
+pub struct Session {
+    limits: Limits,
+    state: State,
+    effects: VecDeque<Effect>,
+}
+
+impl Session {
+    /// A connection that has just been opened.
+    pub fn new(limits: Limits, now: Now) -> Self {
+        let deadline = now.monotonic.plus(FIRST_FRAME_DEADLINE);
+        Self { limits, state: State::Greeting { deadline }, effects: VecDeque::new() }
+    }
+
+    /// Takes one input. Answers that come after the session was closed are ignored.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Received(text) => self.received(now, &text),
+            Input::Unreadable(code) => self.refuse(ProtocolError::new(code, "not a frame of this protocol")),
+            Input::Verified(result) => self.verified(now, result),
+            Input::Committed(result) => self.committed(now, result),
+            Input::Read(result) => self.read(result),
+            Input::Advanced(advance) => self.advanced(&advance),
+            Input::Lagged => self.lagged(),
+            Input::Shutdown => self.shut_down(),
+            Input::Timeout => {}
+        }
+        self.check_deadlines(now);
+    }
+
+    /// What to do next, until there is nothing more.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When, on the monotonic clock, to come back with [`Input::Timeout`] at the latest.
+    pub fn poll_timeout(&self) -> Option<Millis> {
+        match &self.state {
+            State::Greeting { deadline } => Some(*deadline),
+            State::Open(open) => Some(open.next_ping.min(open.token_ends).min(open.silence_ends())),
+            State::Verifying { .. } | State::Opening { .. } | State::Draining(_) | State::Closed => None,
+        }
+    }
+
+    /// Whether another frame may be given. While not, frames stay in the transport and the peer is slowed down:
+    /// what a session holds is bounded by one batch in flight and what fits behind it.
+    pub fn wants_frame(&self) -> bool {
+        match &self.state {
+            State::Greeting { .. } => true,
+            State::Open(open) => open.has_room(&self.limits),
+            State::Verifying { .. } | State::Opening { .. } | State::Draining(_) | State::Closed => false,
+        }
+    }
+
+    /// Whether the session has ended; what is left of its effects is still to be drained.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    fn received(&mut self, now: Now, text: &str) {
+        match &mut self.state {
+            State::Greeting { .. } => match frame::hello(text, MAX_FIRST_FRAME) {
+                Ok((hello, version)) => {
+                    self.effects.push_back(Effect::Verify(hello.token.clone()));
+                    self.state = State::Verifying { hello: Box::new(hello), version };
+                }
+                Err(error) => self.refuse(error),
+            },
+            State::Open(open) => {
+                open.last_heard = now.monotonic;
+                match frame::decode(text, self.limits.frame_bytes) {
+                    Ok(frame) => self.frame(now, frame, text.len()),
+                    Err(error) => self.refuse(error),
+                }
+            }
+            State::Verifying { .. } | State::Opening { .. } | State::Draining(_) | State::Closed => {}
+        }
+    }
+
+    fn frame(&mut self, now: Now, frame: ClientFrame, bytes: usize) {
+        let State::Open(open) = &mut self.state else { return };
+        match frame {
+            ClientFrame::Pong {} => {}
+            ClientFrame::Hello(_) => {
+                let message = "a session has one hello";
+                self.refuse(ProtocolError::new(ErrorCode::UnexpectedFrame, message));
+            }
+            ClientFrame::Push(push) if push.operations.len() > self.limits.batch_operations => {
+                self.refuse(frame::too_many_operations(push.operations.len(), &self.limits));
+            }
+            ClientFrame::Push(push) => {
+                open.waiting.push_back(Waiting { push, bytes });
+                self.commit_next(now);
+            }
+            ClientFrame::Pull(pull) => {
+                if open.following.pull(&pull.collection, pull.after) {
+                    self.read_next();
+                } else {
+                    let message = format!("collection {} is not followed by this session", pull.collection);
+                    self.send(&ServerFrame::Error(ProtocolError::new(ErrorCode::Forbidden, message)));
+                }
+            }
+        }
+    }
+
+    fn verified(&mut self, now: Now, result: Result<TenantScope, AuthError>) {
+        let State::Verifying { hello, version } = &mut self.state else { return };
+        let scope = match result {
+            Ok(scope) => scope,
+            Err(error) => return self.refuse(ProtocolError::from(&error)),
+        };
+        // Makes client and collections known; there is nothing to judge yet.
+        self.effects.push_back(Effect::Commit(Batch {
+            scope: scope.clone(),
+            client: hello.client,
+            collections: hello
+                .resume
+                .iter()
+                .map(|resume| (resume.collection.clone(), resume.strategy))
+                .collect(),
+            operations: Vec::new(),
+            now: now.wall,
+        }));
+        let (hello, version) = (hello.clone(), *version);
+        self.state = State::Opening { hello, version, scope };
+    }
+
+    fn committed(&mut self, now: Now, result: Result<Committed, StorageError>) {
+        let committed = match result {
+            Ok(committed) => committed,
+            // Nothing was acknowledged. The session ends, so that nothing of it can overtake what failed.
+            Err(error) => return self.refuse(ProtocolError::from(&error)),
+        };
+        match &mut self.state {
+            State::Opening { .. } => self.open(now, committed.actor),
+            State::Open(open) => {
+                open.committing = None;
+                // While a commit was under way no frame was read, so silence says nothing about the peer.
+                open.last_heard = now.monotonic;
+                self.send(&ServerFrame::Outcomes(Outcomes { judgements: committed.judgements }));
+                self.commit_next(now);
+            }
+            State::Draining(_) => {
+                self.send(&ServerFrame::Outcomes(Outcomes { judgements: committed.judgements }));
+                self.close(Closing::GoingAway);
+            }
+            State::Greeting { .. } | State::Verifying { .. } | State::Closed => {}
+        }
+    }
+
+    fn open(&mut self, now: Now, actor: ActorId) {
+        let State::Opening { hello, version, scope } = std::mem::replace(&mut self.state, State::Closed)
+        else {
+            return;
+        };
+        self.send(&ServerFrame::Welcome(welcome(version, actor, &scope, self.limits, now.wall)));
+        let Hello { client, resume, .. } = *hello;
+        let collections = resume.iter().map(|resume| resume.collection.clone()).collect();
+        // Before the first read, so that what is committed after it is not missed.
+        self.effects.push_back(Effect::Follow(scope.clone(), collections));
+        self.state = State::Open(Box::new(Open {
+            token_ends: now.monotonic.plus(scope.expires().since(now.wall)),
+            scope,
+            client,
+            following: Following::new(resume),
+            committing: None,
+            waiting: VecDeque::new(),
+            next_ping: now.monotonic.plus(HEARTBEAT),
+            last_heard: now.monotonic,
+        }));
+        self.read_next();
+    }
+
+    fn commit_next(&mut self, now: Now) {
+        let State::Open(open) = &mut self.state else { return };
+        if open.committing.is_some() {
+            return;
+        }
+        let Some(Waiting { push: Push { operations }, .. }) = open.waiting.pop_front() else { return };
+        open.committing = Some(operations.len());
+        let mut collections: Vec<(CollectionName, Strategy)> = Vec::new();
+        for operation in &operations {
+            let name = &operation.doc.collection;
+            if let Some(strategy) = open.following.strategy(name)
+                && !collections.iter().any(|(known, _)| known == name)
+            {
+                collections.push((name.clone(), strategy));
+            }
+        }
+        let (scope, client) = (open.scope.clone(), open.client);
+        self.effects.push_back(Effect::Commit(Batch {
+            scope,
+            client,
+            collections,
+            operations,
+            now: now.wall,
+        }));
+    }
+
+    fn read(&mut self, result: Result<Changes, StorageError>) {
+        let State::Open(open) = &mut self.state else { return };
+        match result {
+            Ok(changes) => {
+                if let Some(changes) = open.following.read(changes) {
+                    self.send(&ServerFrame::Changes(changes));
+                }
+                self.read_next();
+            }
+            Err(error) => self.refuse(ProtocolError::from(&error)),
+        }
+    }
+
+    fn read_next(&mut self) {
+        let State::Open(open) = &mut self.state else { return };
+        if let Some(NextRead { collection, after }) = open.following.next_read() {
+            let page = Page { collection, after, bytes: self.limits.frame_bytes / 2 };
+            self.effects.push_back(Effect::Read(open.scope.clone(), page));
+        }
+    }
+
+    fn advanced(&mut self, advance: &Advance) {
+        let State::Open(open) = &mut self.state else { return };
+        // The hub tells only of the tenant that was asked for; a mistake there must not become a leak here.
+        if *advance.tenant != **open.scope.tenant() {
+            return;
+        }
+        match open.following.advanced(advance) {
+            Some(frame) => self.effects.push_back(Effect::Send(frame)),
+            None => self.read_next(),
+        }
+    }
+
+    fn lagged(&mut self) {
+        if let State::Open(open) = &mut self.state {
+            open.following.lagged();
+            self.read_next();
+        }
+    }
+
+    fn shut_down(&mut self) {
+        let reason = "the server is stopping".to_owned();
+        let go_away = ServerFrame::GoAway(GoAway { reason, retry_after: RETRY_AFTER_SHUTDOWN });
+        match std::mem::replace(&mut self.state, State::Closed) {
+            // What is being committed is still answered for; what waits behind it was never begun.
+            State::Open(open) if open.committing.is_some() => {
+                self.send(&go_away);
+                self.state = State::Draining(open);
+            }
+            State::Draining(open) => self.state = State::Draining(open),
+            State::Closed => {}
+            State::Greeting { .. } | State::Verifying { .. } | State::Opening { .. } | State::Open(_) => {
+                self.send(&go_away);
+                self.close(Closing::GoingAway);
+            }
+        }
+    }
+
+    fn check_deadlines(&mut self, now: Now) {
+        let error = match &mut self.state {
+            State::Greeting { deadline } if now.monotonic >= *deadline => {
+                ProtocolError::new(ErrorCode::Timeout, "no hello within the deadline")
+            }
+            State::Open(open) if now.monotonic >= open.token_ends => ProtocolError::from(&AuthError::Expired),
+            State::Open(open) if now.monotonic >= open.silence_ends() => {
+                ProtocolError::new(ErrorCode::Timeout, "no answer to pings")
+            }
+            State::Open(open) if now.monotonic >= open.next_ping => {
+                open.next_ping = now.monotonic.plus(HEARTBEAT);
+                return self.send(&ServerFrame::Ping {});
+            }
+            _ => return,
+        };
+        self.refuse(error);
+    }
+
+    fn send(&mut self, frame: &ServerFrame) {
+        self.effects.push_back(Effect::Send(encode(frame).into()));
+    }
+
+    fn refuse(&mut self, error: ProtocolError) {
+        if self.is_closed() {
+            return;
+        }
+        let code = error.code;
+        self.send(&ServerFrame::Error(error));
+        self.close(Closing::Refused(code));
+    }
+
+    fn close(&mut self, closing: Closing) {
+        self.state = State::Closed;
+        self.effects.push_back(Effect::Close(closing));
+    }
+}
+
+impl Open {
+    fn has_room(&self, limits: &Limits) -> bool {
+        let bytes: usize = self.waiting.iter().map(|waiting| waiting.bytes).sum();
+        let operations: usize = self.waiting.iter().map(|waiting| waiting.push.operations.len()).sum();
+        let in_flight = operations + self.committing.unwrap_or(0);
+        bytes < limits.frame_bytes && in_flight + limits.batch_operations <= limits.in_flight_operations
+    }
+
+    /// Nothing is heard while nothing is read, so a peer cannot be silent while its commit is under way.
+    fn silence_ends(&self) -> Millis {
+        match self.committing {
+            Some(_) => Millis(u64::MAX),
+            None => self.last_heard.plus(SILENCE),
+        }
+    }
+}
+
+/// What an accepted caller is told, over WebSocket and HTTP alike.
+pub fn welcome(version: u32, actor: ActorId, scope: &TenantScope, limits: Limits, wall: Millis) -> Welcome {
+    let (identity, heartbeat) = (scope.identity(), HEARTBEAT);
+    Welcome { version, actor, identity, limits, heartbeat, server_time: wall }
+}

@@ -1,0 +1,260 @@
+//! Judging one batch within a transaction.
+//!
+//! The row in `judgements` goes into the same transaction as the effect it speaks of, so there is never one without
+//! the other. Whatever is judged and not rejected takes the next offset of its collection, also where other writes
+//! were later and it changed nothing: its document's clock has grown.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use rusqlite::{Connection, OptionalExtension};
+use sdk_core::{
+    clock::Dot,
+    protocol::{
+        ActorId, Changed, Changes, CollectionName, DocKey, Document, ErrorCode, Judgement, Limits,
+        MAX_SAFE_INTEGER, Operation, Outcome, Rejection, ServerFrame, Strategy, StreamPosition, encode,
+    },
+    reconcile::{Applied, Write, apply, oversize, validate},
+};
+
+use super::{NewEpoch, corrupt, read};
+use crate::storage::{Advance, Batch, Committed, MAX_TENANT_COLLECTIONS, StorageError};
+
+/// Bytes of documents that an advance carries along; beyond that its readers read for themselves.
+const ADVANCE_BYTES: usize = 32 * 1024;
+
+/// Judges a batch. On an error the caller rolls back.
+pub(super) fn batch(
+    connection: &Connection,
+    batch: &Batch,
+    limits: &Limits,
+    new_epoch: &mut NewEpoch,
+) -> Result<Committed, StorageError> {
+    let actor = actor(connection, batch)?;
+    let mut judge =
+        Judge { connection, batch, limits, actor, collections: BTreeMap::new(), documents: BTreeMap::new() };
+    for (name, strategy) in &batch.collections {
+        let collection = settle(connection, batch.scope.tenant(), name, *strategy, new_epoch)?;
+        let before = collection.position();
+        judge.collections.insert(name.clone(), Open { collection, before });
+    }
+    let judgements =
+        batch.operations.iter().map(|operation| judge.operation(operation)).collect::<Result<_, _>>()?;
+    let advances = judge.write()?;
+    Ok(Committed { actor, judgements, advances })
+}
+
+/// The client's actor. A client that is new becomes the subject's, for ever.
+fn actor(connection: &Connection, batch: &Batch) -> Result<ActorId, StorageError> {
+    let (tenant, subject) = (batch.scope.tenant(), batch.scope.subject());
+    let client = batch.client.to_string();
+    let known = connection
+        .prepare_cached("SELECT subject, actor FROM clients WHERE tenant = ?1 AND client = ?2")?
+        .query_row((tenant, &client), |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))
+        .optional()?;
+    match known {
+        Some((owner, actor)) if *owner == **subject => Ok(ActorId(actor)),
+        Some(_) => Err(StorageError::ClientIdTaken),
+        None => {
+            let next = connection
+                .prepare_cached("SELECT coalesce(max(actor), 0) + 1 FROM clients WHERE tenant = ?1")?
+                .query_row([tenant], |row| row.get(0))?;
+            connection
+                .prepare_cached(
+                    "INSERT INTO clients (tenant, client, subject, actor) VALUES (?1, ?2, ?3, ?4)",
+                )?
+                .execute((tenant, &client, subject, next))?;
+            Ok(ActorId(next))
+        }
+    }
+}
+
+/// The collection, set up with the strategy if it is new.
+fn settle(
+    connection: &Connection,
+    tenant: &str,
+    name: &CollectionName,
+    strategy: Strategy,
+    new_epoch: &mut NewEpoch,
+) -> Result<read::Collection, StorageError> {
+    if let Some(collection) = read::collection(connection, tenant, name.as_str())? {
+        if collection.strategy == strategy {
+            return Ok(collection);
+        }
+        return Err(StorageError::StrategyMismatch { collection: name.clone() });
+    }
+    let count: u64 = connection
+        .prepare_cached("SELECT count(*) FROM collections WHERE tenant = ?1")?
+        .query_row([tenant], |row| row.get(0))?;
+    if count >= MAX_TENANT_COLLECTIONS {
+        return Err(StorageError::TooManyCollections);
+    }
+    let strategy_text = serde_json::to_value(strategy).map_err(corrupt("a strategy"))?;
+    connection
+        .prepare_cached(
+            "INSERT INTO collections (tenant, name, strategy, epoch, head) VALUES (?1, ?2, ?3, ?4, 0)",
+        )?
+        .execute((tenant, name.as_str(), strategy_text.as_str(), new_epoch().as_str()))?;
+    read::collection(connection, tenant, name.as_str())?.ok_or(StorageError::NoSuchCollection)
+}
+
+/// A collection that the batch writes to.
+struct Open {
+    collection: read::Collection,
+    before: StreamPosition,
+}
+
+/// A batch half-way. Documents are read once and written once, however many operations are on them.
+struct Judge<'a> {
+    connection: &'a Connection,
+    batch: &'a Batch,
+    limits: &'a Limits,
+    actor: ActorId,
+    collections: BTreeMap<CollectionName, Open>,
+    documents: BTreeMap<DocKey, Document>,
+}
+
+impl Judge<'_> {
+    fn operation(&mut self, operation: &Operation) -> Result<Judgement, StorageError> {
+        let seq = operation.seq;
+        if seq.0 == 0 || seq.0 > MAX_SAFE_INTEGER {
+            // No id, so there is nothing that a judgement could be kept under.
+            return Ok(rejected(
+                operation,
+                ErrorCode::InvalidOperation,
+                "operation has a number out of range",
+            ));
+        }
+        let payload = operation.payload();
+        let hash = digest(&SHA256, payload.as_bytes());
+        let (tenant, client) = (self.batch.scope.tenant(), self.batch.client.to_string());
+        let earlier = self
+            .connection
+            .prepare_cached(
+                "SELECT payload_hash, judgement FROM judgements WHERE tenant = ?1 AND client = ?2 AND seq = ?3",
+            )?
+            .query_row((tenant, &client, seq.0), |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?)))
+            .optional()?;
+        if let Some((same, judgement)) = earlier {
+            if same != hash.as_ref() {
+                let words = "the id was used for another operation before";
+                return Ok(rejected(operation, ErrorCode::OperationIdReused, words));
+            }
+            return serde_json::from_str(&judgement).map_err(corrupt("a judgement"));
+        }
+        let judgement = self.judge(operation, payload.len())?;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO judgements (tenant, client, seq, payload_hash, judgement) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute((tenant, &client, seq.0, hash.as_ref(), encode(&judgement)))?;
+        Ok(judgement)
+    }
+
+    /// Judges an operation that is new.
+    fn judge(&mut self, operation: &Operation, bytes: usize) -> Result<Judgement, StorageError> {
+        let Some(open) = self.collections.get_mut(&operation.doc.collection) else {
+            let words = "the collection was not named with its strategy";
+            return Ok(rejected(operation, ErrorCode::InvalidOperation, words));
+        };
+        if let Err(rejection) = validate(open.collection.strategy, operation) {
+            return Ok(Judgement {
+                seq: operation.seq,
+                outcome: Outcome::Rejected(rejection),
+                position: None,
+            });
+        }
+        if bytes > self.limits.operation_bytes {
+            let words = format!("operation has {bytes} bytes, {} are allowed", self.limits.operation_bytes);
+            return Ok(rejected(operation, ErrorCode::InvalidOperation, words));
+        }
+        let document = match self.documents.entry(operation.doc.clone()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let document = document(self.connection, open.collection.key, operation)?;
+                entry.insert(document)
+            }
+        };
+        let rev = open.collection.head.next();
+        let by = Dot { actor: self.actor, seq: operation.seq };
+        let write = Write { operation, by, epoch: &open.collection.epoch, rev, now: self.batch.now };
+        let applied: Applied = apply(open.collection.strategy, document, &write);
+        if let Some(rejection) = oversize(&applied.document, self.limits.document_bytes) {
+            return Ok(Judgement {
+                seq: operation.seq,
+                outcome: Outcome::Rejected(rejection),
+                position: None,
+            });
+        }
+        *document = applied.document;
+        open.collection.head = rev;
+        Ok(Judgement {
+            seq: operation.seq,
+            outcome: applied.outcome,
+            position: Some(open.collection.position()),
+        })
+    }
+
+    /// Writes what the operations came to.
+    fn write(self) -> Result<Vec<Arc<Advance>>, StorageError> {
+        let Self { connection, batch, collections, documents, .. } = self;
+        let mut changed: BTreeMap<CollectionName, Vec<Changed>> = BTreeMap::new();
+        let mut write_document = connection.prepare_cached(
+            "INSERT INTO documents (collection, id, rev, state) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (collection, id) DO UPDATE SET rev = excluded.rev, state = excluded.state",
+        )?;
+        let mut bytes = 0;
+        for (key, doc) in documents {
+            let Some(open) = collections.get(&key.collection) else { continue };
+            if doc.rev <= open.before.offset {
+                // Read for an operation that was rejected.
+                continue;
+            }
+            let state = encode(&doc);
+            write_document.execute((open.collection.key, key.id.as_str(), doc.rev.0, &state))?;
+            bytes += state.len();
+            changed.entry(key.collection).or_default().push(Changed { id: key.id, doc });
+        }
+        let mut advances = Vec::new();
+        for (name, mut documents) in changed {
+            let Some(Open { collection, before }) = collections.get(&name) else { continue };
+            connection
+                .prepare_cached("UPDATE collections SET head = ?1 WHERE key = ?2")?
+                .execute((collection.head.0, collection.key))?;
+            documents.sort_by_key(|changed| changed.doc.rev);
+            let (from, to) = (before.clone(), collection.position());
+            let frame = (bytes <= ADVANCE_BYTES).then(|| {
+                let (from, to) = (Some(from.clone()), to.clone());
+                let changes =
+                    Changes { collection: name.clone(), from, to, documents, recovered: true, more: false };
+                encode(&ServerFrame::Changes(changes)).into()
+            });
+            let tenant = batch.scope.tenant().clone();
+            advances.push(Arc::new(Advance { tenant, collection: name, from, to, frame }));
+        }
+        Ok(advances)
+    }
+}
+
+fn document(
+    connection: &Connection,
+    collection: i64,
+    operation: &Operation,
+) -> Result<Document, StorageError> {
+    let state: Option<String> = connection
+        .prepare_cached("SELECT state FROM documents WHERE collection = ?1 AND id = ?2")?
+        .query_row((collection, operation.doc.id.as_str()), |row| row.get(0))
+        .optional()?;
+    match state {
+        Some(state) => serde_json::from_str(&state).map_err(corrupt("a document")),
+        None => Ok(Document::default()),
+    }
+}
+
+fn rejected(operation: &Operation, code: ErrorCode, message: impl Into<String>) -> Judgement {
+    let outcome = Outcome::Rejected(Rejection { code, message: message.into() });
+    Judgement { seq: operation.seq, outcome, position: None }
+}

@@ -1,0 +1,139 @@
+//! The embedded store.
+//!
+//! [`SqliteDocuments`] is one connection and does all the work, synchronously and without a clock of its own.
+//! [`SqliteStore`] runs one of it on a thread of its own as the only writer, and others for reading.
+
+mod commit;
+mod read;
+mod schema;
+mod store;
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+use sdk_core::protocol::{Changes, Epoch, Limits};
+
+pub use store::{OnAdvance, SqliteStore};
+
+use super::{Batch, Committed, Page, StorageError};
+use crate::tenant::TenantScope;
+
+/// Makes the name of a new epoch, unlike any before.
+pub type NewEpoch = Box<dyn FnMut() -> Epoch + Send>;
+
+/// The documents of every tenant, over one connection.
+pub struct SqliteDocuments {
+    connection: Connection,
+    limits: Limits,
+    new_epoch: NewEpoch,
+}
+
+impl SqliteDocuments {
+    /// Opens or creates the database at `path`.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`], also if this SQLite or the database has the wrong version.
+    pub fn open(path: &Path, limits: Limits, new_epoch: NewEpoch) -> Result<Self, StorageError> {
+        Self::over(Connection::open(path)?, limits, new_epoch)
+    }
+
+    /// A database that ends with this value.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`] if this SQLite has the wrong version.
+    pub fn in_memory(limits: Limits, new_epoch: NewEpoch) -> Result<Self, StorageError> {
+        Self::over(Connection::open_in_memory()?, limits, new_epoch)
+    }
+
+    fn over(mut connection: Connection, limits: Limits, new_epoch: NewEpoch) -> Result<Self, StorageError> {
+        schema::prepare_writer(&mut connection)?;
+        Ok(Self { connection, limits, new_epoch })
+    }
+
+    /// Judges several batches in one transaction, each in a savepoint of its own: one that fails takes nothing from
+    /// the others. When this returns, all that is `Ok` is durable.
+    ///
+    /// # Errors
+    /// Each batch has its own; if the transaction as a whole fails, every batch has
+    /// [`StorageError::Unavailable`] and nothing was written.
+    pub fn commit_group(&mut self, group: Vec<Batch>) -> Vec<Result<Committed, StorageError>> {
+        let size = group.len();
+        self.try_group(group).unwrap_or_else(|error| {
+            let failure = error.to_string();
+            (0..size).map(|_| Err(StorageError::Unavailable(failure.clone().into()))).collect()
+        })
+    }
+
+    fn try_group(
+        &mut self,
+        group: Vec<Batch>,
+    ) -> Result<Vec<Result<Committed, StorageError>>, rusqlite::Error> {
+        // Taken at once: a read that turns into a write could fail half-way.
+        let mut transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut results = Vec::with_capacity(group.len());
+        for batch in &group {
+            let savepoint = transaction.savepoint()?;
+            let result = commit::batch(&savepoint, batch, &self.limits, &mut self.new_epoch);
+            match &result {
+                Ok(_) => savepoint.commit()?,
+                // Rolls back to the savepoint. If SQLite has given up the whole transaction (as it may when the disk
+                // is full), that fails, and with it the group.
+                Err(_) => savepoint.finish()?,
+            }
+            results.push(result);
+        }
+        transaction.commit()?;
+        Ok(results)
+    }
+
+    /// Reads one page of changes, of one point in time.
+    ///
+    /// # Errors
+    /// [`StorageError::NoSuchCollection`], [`StorageError::Unavailable`] or [`StorageError::Corrupt`].
+    pub fn changes(&self, scope: &TenantScope, page: &Page) -> Result<Changes, StorageError> {
+        let snapshot = self.connection.unchecked_transaction()?;
+        read::changes(&snapshot, scope, page)
+    }
+
+    /// Begins a new epoch in every collection and returns how many there are. For a database that was restored from
+    /// a backup: its readers may know more than it does, and must be told.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]; nothing was changed.
+    pub fn renew_epochs(&mut self) -> Result<usize, StorageError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let keys: Vec<i64> = transaction
+            .prepare("SELECT key FROM collections ORDER BY key")?
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for key in &keys {
+            let epoch = (self.new_epoch)();
+            transaction.execute("UPDATE collections SET epoch = ?1 WHERE key = ?2", (epoch.as_str(), key))?;
+        }
+        transaction.commit()?;
+        Ok(keys.len())
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`].
+    pub fn check(&self) -> Result<(), StorageError> {
+        Ok(self.connection.query_row(
+            "SELECT count(*) FROM (SELECT 1 FROM collections LIMIT 1)",
+            [],
+            |_| Ok(()),
+        )?)
+    }
+}
+
+impl From<rusqlite::Error> for StorageError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Unavailable(Box::new(error))
+    }
+}
+
+/// For values that SQLite handed out and that do not have their form.
+fn corrupt<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> impl Fn(E) -> StorageError {
+    move |source| StorageError::Corrupt { what, source: Box::new(source) }
+}

@@ -1,0 +1,93 @@
+//! Tables and settings of the database.
+
+use rusqlite::Connection;
+
+use crate::storage::StorageError;
+
+/// The first release without the bug that can lose commits in WAL mode (3.7.0 to 3.51.2).
+const MIN_SQLITE: i32 = 3_051_003;
+/// `PRAGMA user_version` of the tables below.
+const VERSION: i64 = 1;
+
+/// `judgements` is what makes a retry harmless, however late it comes: nothing is ever removed from it. Names are
+/// columns of their own, so none can reach into another tenant.
+const TABLES: &str = "
+    CREATE TABLE clients (
+        tenant TEXT NOT NULL,
+        client TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        actor INTEGER NOT NULL,
+        PRIMARY KEY (tenant, client),
+        UNIQUE (tenant, actor)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE collections (
+        key INTEGER PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        name TEXT NOT NULL,
+        strategy TEXT NOT NULL,
+        epoch TEXT NOT NULL,
+        head INTEGER NOT NULL,
+        UNIQUE (tenant, name)
+    ) STRICT;
+
+    CREATE TABLE documents (
+        collection INTEGER NOT NULL REFERENCES collections (key),
+        id TEXT NOT NULL,
+        rev INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        PRIMARY KEY (collection, id)
+    ) STRICT;
+    CREATE INDEX documents_by_rev ON documents (collection, rev);
+
+    CREATE TABLE judgements (
+        tenant TEXT NOT NULL,
+        client TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        payload_hash BLOB NOT NULL,
+        judgement TEXT NOT NULL,
+        PRIMARY KEY (tenant, client, seq)
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// Settles durability before anything is written: a commit returns after its log is on the disk.
+const WRITER: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA foreign_keys = ON;
+    PRAGMA busy_timeout = 5000;
+";
+
+const READER: &str = "
+    PRAGMA query_only = ON;
+    PRAGMA busy_timeout = 5000;
+";
+
+/// Makes a new connection ready to write, creating the tables in an empty database.
+pub(super) fn prepare_writer(connection: &mut Connection) -> Result<(), StorageError> {
+    if rusqlite::version_number() < MIN_SQLITE {
+        return Err(StorageError::Unavailable(
+            format!("SQLite {} can lose commits; 3.51.3 is the oldest that will do", rusqlite::version())
+                .into(),
+        ));
+    }
+    connection.execute_batch(WRITER)?;
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    match version {
+        VERSION => Ok(()),
+        0 => {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(TABLES)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+            Ok(transaction.commit()?)
+        }
+        other => Err(StorageError::Unavailable(
+            format!("the database has version {other}, this program knows {VERSION}").into(),
+        )),
+    }
+}
+
+/// Makes a new connection ready to read, and unable to write.
+pub(super) fn prepare_reader(connection: &Connection) -> Result<(), StorageError> {
+    Ok(connection.execute_batch(READER)?)
+}

@@ -1,0 +1,153 @@
+//! The embedded store on threads: one writes, some read.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use futures::future::{BoxFuture, FutureExt};
+use rusqlite::{Connection, OpenFlags};
+use sdk_core::protocol::{Changes, Limits};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::{NewEpoch, SqliteDocuments, read, schema};
+use crate::{
+    storage::{Advance, Batch, Committed, Documents, Page, StorageError},
+    tenant::TenantScope,
+};
+
+/// Batches waiting for the writer. Who comes after waits, too, holding one batch.
+const QUEUE: usize = 256;
+/// Batches in one transaction.
+const GROUP: usize = 128;
+/// Reads at one time.
+const READERS: usize = 4;
+
+/// Called with each advance after its commit, in the order of commits, before the commit is acknowledged. Runs on
+/// the writer's thread and must not wait.
+pub type OnAdvance = Box<dyn Fn(&Arc<Advance>) + Send>;
+
+enum Job {
+    Commit(Box<Batch>, oneshot::Sender<Result<Committed, StorageError>>),
+    Check(oneshot::Sender<Result<(), StorageError>>),
+}
+
+/// The embedded store. Whatever waits while one transaction is under way goes together into the next, so the cost of
+/// reaching the disk is shared. The writer stops, having finished its queue, when the last owner is gone.
+pub struct SqliteStore {
+    jobs: mpsc::Sender<Job>,
+    readers: Arc<Mutex<Vec<Connection>>>,
+    permits: Arc<Semaphore>,
+}
+
+impl SqliteStore {
+    /// Opens or creates the database at `path` and starts its threads.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`].
+    pub fn open(
+        path: &Path,
+        limits: Limits,
+        new_epoch: NewEpoch,
+        on_advance: OnAdvance,
+    ) -> Result<Self, StorageError> {
+        let documents = SqliteDocuments::open(path, limits, new_epoch)?;
+        let readers = (0..READERS).map(|_| open_reader(path)).collect::<Result<_, _>>()?;
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        thread::Builder::new()
+            .name("sqlite-writer".into())
+            .spawn(move || write(documents, queue, &on_advance))
+            .map_err(|error| StorageError::Unavailable(Box::new(error)))?;
+        Ok(Self { jobs, readers: Arc::new(Mutex::new(readers)), permits: Arc::new(Semaphore::new(READERS)) })
+    }
+
+    async fn ask<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, StorageError>>) -> Job,
+    ) -> Result<T, StorageError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(job(reply)).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    async fn read(&self, scope: TenantScope, page: Page) -> Result<Changes, StorageError> {
+        let permit = self.permits.clone().acquire_owned().await.map_err(|_| stopped())?;
+        let readers = self.readers.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            // There are as many connections as permits, and each goes back before its permit does.
+            let connection = lock(&readers).pop().ok_or_else(stopped)?;
+            let result = snapshot(&connection, &scope, &page);
+            lock(&readers).push(connection);
+            result
+        });
+        task.await.map_err(|error| StorageError::Unavailable(Box::new(error)))?
+    }
+}
+
+impl Documents for SqliteStore {
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Committed, StorageError>> {
+        self.ask(|reply| Job::Commit(Box::new(batch), reply)).boxed()
+    }
+
+    fn changes(&self, scope: TenantScope, page: Page) -> BoxFuture<'_, Result<Changes, StorageError>> {
+        self.read(scope, page).boxed()
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.ask(Job::Check).boxed()
+    }
+}
+
+fn write(mut documents: SqliteDocuments, mut queue: mpsc::Receiver<Job>, on_advance: &OnAdvance) {
+    while let Some(first) = queue.blocking_recv() {
+        let (mut group, mut replies) = (Vec::new(), Vec::new());
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                Job::Commit(batch, reply) => {
+                    group.push(*batch);
+                    replies.push(reply);
+                }
+                Job::Check(reply) => {
+                    // Who asked may have gone away.
+                    let _ = reply.send(documents.check());
+                }
+            }
+            next = if group.len() < GROUP { queue.try_recv().ok() } else { None };
+        }
+        let results = documents.commit_group(group);
+        for committed in results.iter().flatten() {
+            committed.advances.iter().for_each(on_advance);
+        }
+        for (reply, result) in replies.into_iter().zip(results) {
+            if let Err(StorageError::Unavailable(error)) = &result {
+                tracing::error!(error, "a commit failed; nothing of it was acknowledged");
+            }
+            // A session that has gone away asks again and gets the same judgements.
+            let _ = reply.send(result);
+        }
+    }
+}
+
+fn open_reader(path: &Path) -> Result<Connection, StorageError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    schema::prepare_reader(&connection)?;
+    Ok(connection)
+}
+
+fn snapshot(connection: &Connection, scope: &TenantScope, page: &Page) -> Result<Changes, StorageError> {
+    let transaction = connection.unchecked_transaction()?;
+    read::changes(&transaction, scope, page)
+}
+
+fn lock(readers: &Mutex<Vec<Connection>>) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+    // A reader that panicked took its connection with it and left the list whole.
+    readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn stopped() -> StorageError {
+    StorageError::Unavailable("the store has stopped".into())
+}

@@ -1,0 +1,43 @@
+//! Whose data a call may touch.
+
+use std::sync::Arc;
+
+use sdk_core::{clock::Millis, protocol::Identity};
+
+use crate::auth::VerifiedClaims;
+
+/// The right to act within one tenant as one subject. It comes from a verified token alone, and every storage
+/// method asks for it: code that has no scope can reach no data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantScope {
+    tenant: Arc<str>,
+    subject: Arc<str>,
+    expires: Millis,
+}
+
+impl TenantScope {
+    /// The scope that a verified token gives.
+    pub fn of(claims: VerifiedClaims) -> Self {
+        Self { tenant: claims.tenant().into(), subject: claims.subject().into(), expires: claims.expires() }
+    }
+
+    /// The tenant.
+    pub fn tenant(&self) -> &Arc<str> {
+        &self.tenant
+    }
+
+    /// The person or program.
+    pub fn subject(&self) -> &Arc<str> {
+        &self.subject
+    }
+
+    /// Unix time at which the scope ends.
+    pub fn expires(&self) -> Millis {
+        self.expires
+    }
+
+    /// Both names, as a welcome tells them.
+    pub fn identity(&self) -> Identity {
+        Identity { tenant: self.tenant.to_string(), subject: self.subject.to_string() }
+    }
+}
