@@ -7,4 +7,6 @@
 #![cfg(target_arch = "wasm32")]
 
 mod idb;
+pub mod runtime;
 pub mod store;
+pub mod transport;

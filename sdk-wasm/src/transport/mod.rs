@@ -1,0 +1,41 @@
+//! The browser's own network: its WebSocket and its `fetch`.
+
+mod http;
+mod socket;
+
+use sdk_core::driver::{HttpReply, HttpRequest, Transport, TransportError};
+
+pub use socket::Socket;
+
+/// Reaches one server from a page or a worker.
+pub struct BrowserTransport {
+    /// The server's address, with `http` or `https` and without a slash at its end.
+    base: String,
+    /// The address of its WebSocket.
+    socket: String,
+}
+
+impl BrowserTransport {
+    /// A transport to the server at `url`, an absolute `http` or `https` address; none for any other.
+    pub fn new(url: &str) -> Option<Self> {
+        let base = url.trim_end_matches('/');
+        let rest = base.strip_prefix("http")?;
+        let host = rest.strip_prefix("s").unwrap_or(rest).strip_prefix("://")?;
+        if host.is_empty() {
+            return None;
+        }
+        Some(Self { socket: ["ws", rest, "/v1/realtime"].concat(), base: base.into() })
+    }
+}
+
+impl Transport for BrowserTransport {
+    type Link = Socket;
+
+    async fn open(&self) -> Result<Socket, TransportError> {
+        Socket::open(&self.socket).await
+    }
+
+    async fn post(&self, request: HttpRequest) -> Result<HttpReply, TransportError> {
+        http::post(&self.base, &request).await
+    }
+}
