@@ -6,7 +6,12 @@
 //! by field.
 #![cfg(target_arch = "wasm32")]
 
+mod engine;
+mod error;
+mod hints;
 mod idb;
 pub mod runtime;
 pub mod store;
 pub mod transport;
+
+pub use engine::Engine;

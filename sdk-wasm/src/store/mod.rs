@@ -1,5 +1,6 @@
 //! The client's store in IndexedDB: two databases, because they fail and are thrown away apart.
 
+mod browser;
 mod keys;
 mod lock;
 mod outbox;
@@ -10,6 +11,7 @@ use sdk_core::{
     engine::storage::{Batch, Query, StoreError, Stored, StoredDocument},
 };
 
+pub use browser::BrowserStore;
 use lock::Lock;
 use outbox::Outbox;
 use replica::Replica;

@@ -1,7 +1,10 @@
 //! The irreplaceable side: operations that the server has not judged yet, and the client's own identity.
 
 use js_sys::Array;
-use sdk_core::engine::storage::{OutboxBatch, OutboxRecord, StoreError};
+use sdk_core::{
+    engine::storage::{OutboxBatch, OutboxRecord, StoreError},
+    protocol::MAX_SAFE_INTEGER,
+};
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::idb::{Connection, Durability, Schema};
@@ -47,6 +50,9 @@ impl Outbox {
 
     /// Resolves when the batch would survive the loss of power.
     pub(super) async fn apply(&self, batch: &OutboxBatch) -> Result<(), StoreError> {
+        if batch.put.iter().any(|record| record.key > MAX_SAFE_INTEGER) {
+            return Err(StoreError::Failed("a key is beyond 2^53 - 1".into()));
+        }
         let write = self.database.write(Durability::Strict, |transaction| {
             let records = transaction.store(RECORDS)?;
             for key in &batch.remove {
@@ -70,7 +76,7 @@ impl Outbox {
     }
 }
 
-/// Exact: the engine keeps to whole numbers that JavaScript holds.
+/// Exact for every key that can be there.
 fn number(key: u64) -> JsValue {
     JsValue::from_f64(key as f64)
 }

@@ -1,0 +1,214 @@
+//! The one class that JavaScript sees. It binds the core's driver; promises, views and types are TypeScript's.
+
+use js_sys::{Function, Promise};
+use sdk_core::{
+    driver::{Driver, EventSink, Parts, Platform, TokenSource},
+    engine::{
+        Config, Event, QueryId, Ticket, TokenError,
+        storage::{MAX_QUERY, Query},
+    },
+    protocol::{ClientId, CollectionName, DocKey, DocumentId, Seq, Strategy, decode, encode},
+};
+use serde::Deserialize;
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+use wasm_bindgen_futures::JsFuture;
+
+use crate::{
+    error::CallError, hints::Hints, runtime::BrowserRuntime, store::BrowserStore, transport::BrowserTransport,
+};
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
+    fn fill_random(bytes: &mut [u8]);
+}
+
+/// A running client.
+#[wasm_bindgen]
+pub struct Engine {
+    driver: Driver<Browser>,
+    store: BrowserStore,
+    hints: Option<Hints>,
+}
+
+struct Browser;
+
+impl Platform for Browser {
+    type Store = BrowserStore;
+    type Transport = BrowserTransport;
+    type Runtime = BrowserRuntime;
+    type Tokens = Tokens;
+    type Events = Events;
+}
+
+#[derive(Deserialize)]
+struct Options {
+    url: String,
+    name: String,
+    collections: Vec<(CollectionName, Strategy)>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum WireQuery {
+    One(DocKey),
+    Range {
+        collection: CollectionName,
+        from: Option<DocumentId>,
+        to: Option<DocumentId>,
+        limit: Option<usize>,
+    },
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// Opens a client: its store, and then its connection, which it keeps trying to have.
+    ///
+    /// `options` is `{"url", "name", "collections": [[name, strategy], ...]}`; `token` gives a bearer token whenever
+    /// one is needed; `events` takes a JSON array of what happened. The promise resolves when the store is loaded,
+    /// whether or not there is a network.
+    pub async fn open(options: String, token: Function, events: Function) -> Result<Engine, JsValue> {
+        let options: Options = decode(&options).map_err(|error| CallError::options(error.message))?;
+        let transport = BrowserTransport::new(&options.url)
+            .ok_or_else(|| CallError::options("url must be an absolute http or https address"))?;
+        let store = BrowserStore::open(&options.name).await.map_err(CallError::from)?;
+
+        let mut random = [0; 24];
+        fill_random(&mut random);
+        let mut client = [0; 16];
+        let (first, second) = random.split_at(client.len());
+        client.copy_from_slice(first);
+        let seed = second.iter().fold(0, |seed, byte| (seed << 8) | u64::from(*byte));
+
+        let parts = Parts {
+            store: store.clone(),
+            transport,
+            runtime: BrowserRuntime,
+            tokens: Tokens(token),
+            events: Events(events),
+        };
+        let config = Config::new(options.collections, ClientId::from_random(client));
+        let driver = match Driver::start(parts, config, seed).await {
+            Ok(driver) => driver,
+            Err(error) => {
+                store.close();
+                return Err(CallError::from(error).into());
+            }
+        };
+        let hints = Hints::listen({
+            let driver = driver.clone();
+            move || driver.wake()
+        });
+        Ok(Engine { driver, store, hints })
+    }
+
+    /// Submits an edit; an event answers with the ticket. `intents` is a JSON array of intents.
+    pub fn submit(
+        &self,
+        ticket: f64,
+        collection: &str,
+        id: &str,
+        schema: u32,
+        intents: &str,
+    ) -> Result<(), JsValue> {
+        let doc = DocKey::new(collection, id).map_err(|error| CallError::value(error.to_string()))?;
+        let intents = decode(intents).map_err(|error| CallError::value(error.message))?;
+        self.driver.submit(Ticket(ticket as u64), doc, schema, intents);
+        Ok(())
+    }
+
+    /// Begins to follow documents; an event tells when to look. `query` is `{"one": [collection, id]}` or
+    /// `{"range": {"collection", "from"?, "to"?, "limit"?}}`.
+    #[wasm_bindgen(js_name = openQuery)]
+    pub fn open_query(&self, id: f64, query: &str) -> Result<(), JsValue> {
+        let query = match decode(query).map_err(|error| CallError::value(error.message))? {
+            WireQuery::One(doc) => Query::One(doc),
+            WireQuery::Range { collection, from, to, limit } => {
+                Query::Range { collection, from, to, limit: limit.unwrap_or(MAX_QUERY).clamp(1, MAX_QUERY) }
+            }
+        };
+        self.driver.open(QueryId(id as u64), query);
+        Ok(())
+    }
+
+    /// Ends that.
+    #[wasm_bindgen(js_name = closeQuery)]
+    pub fn close_query(&self, id: f64) {
+        self.driver.close(QueryId(id as u64));
+    }
+
+    /// What a query shows now, as JSON; nothing if it is not open.
+    pub fn view(&self, id: f64) -> Option<String> {
+        self.driver.view(QueryId(id as u64)).map(|view| encode(&view))
+    }
+
+    /// How the client is doing, as JSON.
+    pub fn status(&self) -> String {
+        encode(&self.driver.status())
+    }
+
+    /// The operations that the server refused and nobody has discarded, as JSON.
+    pub fn rejected(&self) -> String {
+        encode(&self.driver.rejected())
+    }
+
+    /// Drops a rejected operation for good.
+    pub fn discard(&self, seq: f64) {
+        self.driver.discard(Seq(seq as u64));
+    }
+
+    /// Allows the network, or forbids it; edits go on either way.
+    #[wasm_bindgen(js_name = setNetwork)]
+    pub fn set_network(&self, allowed: bool) {
+        self.driver.set_network(allowed);
+    }
+
+    /// Tries again now whatever waits to be tried again.
+    pub fn wake(&self) {
+        self.driver.wake();
+    }
+
+    /// The id of this installation.
+    #[wasm_bindgen(js_name = clientId)]
+    pub fn client_id(&self) -> String {
+        self.driver.client().to_string()
+    }
+
+    /// Ends it. What is being saved is still saved; another client can open the store then.
+    pub async fn stop(&mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.driver.stop();
+        self.store.close();
+        self.hints = None;
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+struct Tokens(Function);
+
+impl TokenSource for Tokens {
+    async fn token(&self) -> Result<String, TokenError> {
+        let failed = |_| TokenError("the application gave no token".into());
+        let promise = self.0.call0(&JsValue::UNDEFINED).map_err(failed)?;
+        // Whatever it is: a plain value becomes a promise of it.
+        let token = JsFuture::from(Promise::resolve(&promise)).await.map_err(failed)?;
+        token.as_string().ok_or_else(|| TokenError("a token must be text".into()))
+    }
+}
+
+struct Events(Function);
+
+impl EventSink for Events {
+    fn emit(&self, events: Vec<Event>) {
+        // A listener that throws has harmed nobody but itself.
+        let _ = self.0.call1(&JsValue::UNDEFINED, &encode(&events).into());
+    }
+}
