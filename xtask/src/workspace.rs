@@ -1,12 +1,15 @@
 //! Where things are.
 
-use std::path::{Path, PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 
 use crate::process::Run;
 
-/// The checkout that this program was built from.
+/// The checkout that this program was started in.
 #[derive(Debug, Clone)]
 pub(crate) struct Workspace {
     root: PathBuf,
@@ -16,10 +19,11 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// Asks cargo, so that `CARGO_TARGET_DIR` and configuration files count.
     pub(crate) fn locate() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .context("the xtask package lies inside the workspace")?
-            .to_path_buf();
+        // At run time first: checkouts that share a target directory also share this program's file.
+        let package =
+            env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+        let root = Path::new(&package).parent().context("the xtask package lies inside the workspace")?;
+        let root = root.to_path_buf();
         let metadata = Run::cargo(["metadata", "--no-deps", "--format-version", "1"]).dir(&root).output()?;
         let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
         let target =
