@@ -1,0 +1,75 @@
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+import { temporary } from "./folders.mjs";
+import { until } from "./until.mjs";
+
+const executable = process.env.CHROMIUM ?? "/usr/bin/chromium";
+
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  // Any other name fails to resolve: nothing can leave the machine.
+  "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+];
+
+/** Chromium with a profile of its own on the disk, which outlives a kill. */
+export async function browser(t, { blockStorage = false } = {}) {
+  const profile = temporary(t, "profile");
+  if (blockStorage) blockSiteData(profile);
+  let child;
+  let connection;
+
+  async function start() {
+    const portFile = join(profile, "DevToolsActivePort");
+    rmSync(portFile, { force: true });
+    const options = [...FLAGS, `--user-data-dir=${profile}`, "--remote-debugging-port=0", "about:blank"];
+    // A process group of its own: the browser is many processes, and a kill means them all.
+    child = spawn(executable, options, { detached: true, stdio: "ignore" });
+    const port = await until("the browser listens", () => {
+      const text = existsSync(portFile) ? readFileSync(portFile, "utf8") : "";
+      return text.includes("\n") && text.split("\n")[0];
+    });
+    connection = await chromium.connectOverCDP(`http://127.0.0.1:${port}`);
+  }
+
+  async function kill() {
+    if (!child) return;
+    const ended = child.exitCode ?? child.signalCode ?? new Promise((resolve) => child.once("exit", resolve));
+    try {
+      process.kill(-child.pid, "SIGKILL");
+    } catch (error) {
+      if (error.code !== "ESRCH") throw error;
+    }
+    await ended;
+    child = undefined;
+    await connection.close().catch(() => {});
+  }
+
+  t.after(kill);
+  await start();
+  return {
+    profile,
+    /** A new tab. */
+    tab: () => connection.contexts()[0].newPage(),
+    /** SIGKILL to every process of the browser. */
+    kill,
+    /** Starts it again with the same profile. */
+    start,
+  };
+}
+
+/** The setting "sites cannot save data on this device". */
+function blockSiteData(profile) {
+  mkdirSync(join(profile, "Default"), { recursive: true });
+  const preferences = { profile: { default_content_setting_values: { cookies: 2 } } };
+  writeFileSync(join(profile, "Default/Preferences"), JSON.stringify(preferences));
+}

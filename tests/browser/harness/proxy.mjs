@@ -1,0 +1,74 @@
+import { createServer, connect } from "node:net";
+
+/**
+ * A TCP proxy on loopback that misbehaves on demand. Its state is one of
+ *
+ * - `open`: bytes pass;
+ * - `refused`: connections are cut, and new ones reset;
+ * - `blackhole`: connections stay, and new ones are taken, but not a byte passes;
+ * - `page only`: what is under `/v1/` and `/dev/` is cut, the page itself is served;
+ * - `no websocket`: requests to upgrade are answered with 403, plain HTTP passes.
+ */
+export async function proxy(t, target) {
+  let state = "open";
+  const connections = new Set();
+  const listener = createServer((client) => {
+    if (state === "refused") return client.resetAndDestroy();
+    const upstream = connect(target(), "127.0.0.1");
+    const connection = { client, upstream, upgraded: false };
+    connections.add(connection);
+    const end = () => {
+      client.destroy();
+      upstream.destroy();
+      connections.delete(connection);
+    };
+    for (const socket of [client, upstream]) socket.on("error", end).on("close", end);
+    client.on("data", (chunk) => pass(connection, chunk));
+    upstream.on("data", (chunk) => {
+      if (state !== "blackhole") client.write(chunk);
+    });
+  });
+
+  function pass(connection, chunk) {
+    if (state === "blackhole") return;
+    const { client, upstream } = connection;
+    // Browsers send the head of a request in one piece, and wait for the answer before they send the next.
+    const head = connection.upgraded ? "" : chunk.toString("latin1", 0, 4096);
+    const upgrade = /\r\nupgrade: websocket\r\n/i.test(head);
+    if (state === "no websocket" && upgrade) {
+      client.end("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+      return;
+    }
+    if (state === "page only" && /^[A-Z]+ \/(v1|dev)\//.test(head)) {
+      client.resetAndDestroy();
+      return;
+    }
+    connection.upgraded ||= upgrade;
+    upstream.write(chunk);
+  }
+
+  function cut(which = () => true) {
+    for (const connection of connections) if (which(connection)) connection.client.resetAndDestroy();
+  }
+
+  await new Promise((listening) => listener.listen(0, "127.0.0.1", listening));
+  t.after(() => {
+    cut();
+    listener.close();
+  });
+  return {
+    url: `http://127.0.0.1:${listener.address().port}`,
+    /** Cuts every connection there is; new ones are met according to the state. */
+    cut,
+    /** How many WebSockets pass through it now. */
+    webSockets: () => [...connections].filter(({ upgraded }) => upgraded).length,
+    set(next) {
+      const before = state;
+      state = next;
+      if (next === "refused") cut();
+      // What was held back is lost, as on a real network: the connections cannot go on.
+      if (before === "blackhole" && next !== "blackhole") cut();
+      if (next === "page only" || next === "no websocket") cut(({ upgraded }) => upgraded);
+    },
+  };
+}
