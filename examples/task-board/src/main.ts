@@ -10,6 +10,8 @@ const LOOK_AGAIN = 1_000;
 
 const root = document.querySelector("#app");
 if (root) void run(root, rememberedName());
+// Where the browser refuses, the page needs the network to open; nothing else changes.
+if (import.meta.env.PROD) void navigator.serviceWorker?.register("/sw.js").catch(() => {});
 
 async function run(root: Element, name: string | undefined): Promise<void> {
   for (;;) {
