@@ -68,6 +68,7 @@ class ColumnView {
       this.#list,
       cards.map((card) => card.element),
     );
+    cards.forEach((card, index) => card.standsAt(index, cards.length));
     say(this.#count, String(cards.length));
     this.#count.setAttribute("aria-label", cards.length === 1 ? "1 card" : `${cards.length} cards`);
   }

@@ -21,6 +21,8 @@ export class CardView {
   readonly #note: Editable;
   readonly #back: HTMLButtonElement;
   readonly #on: HTMLButtonElement;
+  readonly #up: HTMLButtonElement;
+  readonly #down: HTMLButtonElement;
   readonly #waiting = el("span", { class: "waiting" });
 
   constructor(card: BoardCard, actions: CardActions) {
@@ -42,6 +44,8 @@ export class CardView {
     });
     this.#back = button("", "move", () => this.#step(-1, actions));
     this.#on = button("", "move", () => this.#step(1, actions));
+    this.#up = button("↑", "icon", () => void actions.nudge(this.#card, -1), "Move up");
+    this.#down = button("↓", "icon", () => void actions.nudge(this.#card, 1), "Move down");
     this.element = el(
       "li",
       { class: "card", draggable: "true" },
@@ -54,8 +58,8 @@ export class CardView {
         this.#back,
         this.#on,
         el("span", { class: "gap" }),
-        button("↑", "icon", () => void actions.nudge(this.#card, -1), "Move up"),
-        button("↓", "icon", () => void actions.nudge(this.#card, 1), "Move down"),
+        this.#up,
+        this.#down,
         button("×", "icon delete", () => void actions.remove(this.#card), "Delete this card"),
       ),
     );
@@ -82,6 +86,16 @@ export class CardView {
     const index = indexOf(card.column);
     neighbour(this.#back, COLUMNS[index - 1], (name) => `← ${name}`);
     neighbour(this.#on, COLUMNS[index + 1], (name) => `${name} →`);
+  }
+
+  /** Tells the card where it stands, so that it offers no way that leads nowhere. */
+  standsAt(index: number, count: number): void {
+    const focused = document.activeElement;
+    this.#up.hidden = index === 0;
+    this.#down.hidden = index === count - 1;
+    // Whoever moves a card by the keyboard as far as it goes stays on the card.
+    if (focused === this.#up && this.#up.hidden) this.#down.focus();
+    if (focused === this.#down && this.#down.hidden) this.#up.focus();
   }
 
   #step(by: -1 | 1, actions: CardActions): void {
