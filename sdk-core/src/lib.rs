@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod protocol;
 pub mod reconcile;
+pub mod sorted;
 
 #[cfg(feature = "client")]
 pub mod client;

@@ -1,10 +1,9 @@
 //! Vector clocks with dots (Preguiça et al., "Dotted Version Vectors", 2010), bounded.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::protocol::{ActorId, Seq};
+use crate::sorted::SortedMap;
 
 /// Writers that one clock can hold.
 pub const MAX_ACTORS: usize = 64;
@@ -40,7 +39,7 @@ pub struct ClockFull;
 /// one is refused when it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(transparent)]
-pub struct VectorClock(BTreeMap<ActorId, Seq>);
+pub struct VectorClock(SortedMap<ActorId, Seq>);
 
 impl VectorClock {
     /// Whether nothing is known.
@@ -66,7 +65,7 @@ impl VectorClock {
         if self.0.len() >= MAX_ACTORS && !self.0.contains_key(&dot.actor) {
             return Err(ClockFull);
         }
-        let known = self.0.entry(dot.actor).or_default();
+        let known = self.0.get_or_insert_with(dot.actor, Default::default);
         *known = dot.seq.max(*known);
         Ok(())
     }
@@ -84,7 +83,7 @@ impl VectorClock {
 
 impl<'de> Deserialize<'de> for VectorClock {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let entries = BTreeMap::deserialize(deserializer)?;
+        let entries = SortedMap::deserialize(deserializer)?;
         if entries.len() > MAX_ACTORS { Err(de::Error::custom(ClockFull)) } else { Ok(Self(entries)) }
     }
 }

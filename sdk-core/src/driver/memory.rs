@@ -1,10 +1,6 @@
 //! A store that forgets: what a client goes on with where there is no storage.
 
-use std::{
-    collections::BTreeMap,
-    ops::Bound,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Store;
 use crate::{
@@ -12,6 +8,7 @@ use crate::{
         Batch, Clear, OutboxBatch, OutboxRecord, Query, ReplicaBatch, StoreError, Stored, StoredDocument,
     },
     protocol::{CollectionName, DocKey, DocumentId, MAX_SAFE_INTEGER, StreamPosition},
+    sorted::SortedMap,
 };
 
 /// Keeps everything in memory and nothing beyond it; [`is_durable`](Store::is_durable) says so.
@@ -25,10 +22,10 @@ pub struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct Held {
-    records: BTreeMap<u64, String>,
+    records: SortedMap<u64, String>,
     meta: Option<String>,
-    documents: BTreeMap<CollectionName, BTreeMap<DocumentId, String>>,
-    cursors: BTreeMap<CollectionName, StreamPosition>,
+    documents: SortedMap<CollectionName, SortedMap<DocumentId, String>>,
+    cursors: SortedMap<CollectionName, StreamPosition>,
 }
 
 impl MemoryStore {
@@ -90,12 +87,11 @@ impl Held {
         from: Option<DocumentId>,
         to: Option<DocumentId>,
     ) -> impl Iterator<Item = StoredDocument> {
-        let first = from.map_or(Bound::Unbounded, Bound::Included);
-        // The upper bound is tested apart: a map refuses bounds that are the wrong way round.
+        let first = from.unwrap_or_else(DocumentId::smallest);
         self.documents
             .get(collection)
             .into_iter()
-            .flat_map(move |documents| documents.range((first.clone(), Bound::Unbounded)))
+            .flat_map(move |documents| documents.range(first.clone()..))
             .take_while(move |(id, _)| to.as_ref().is_none_or(|to| *id < to))
             .map(|(id, text)| StoredDocument {
                 key: DocKey { collection: collection.clone(), id: id.clone() },
@@ -133,7 +129,7 @@ impl Held {
             }
         }
         for StoredDocument { key: DocKey { collection, id }, text } in batch.put {
-            self.documents.entry(collection).or_default().insert(id, text);
+            self.documents.get_or_insert_with(collection, Default::default).insert(id, text);
         }
         self.cursors.extend(batch.cursors);
     }

@@ -13,10 +13,7 @@ pub use parts::{EventSink, Parts, Platform};
 pub use store::Store;
 pub use transport::{HttpReply, HttpRequest, Link, Runtime, TokenSource, Transport, TransportError};
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
     clock::Millis,
@@ -25,6 +22,7 @@ use crate::{
         storage::{Query, StoreError},
     },
     protocol::{ClientId, DocKey, Intent, Seq, decode_server_frame, encode},
+    sorted::SortedSet,
 };
 
 /// `Send` where there are threads; nothing in the browser, whose objects stay on theirs.
@@ -81,7 +79,7 @@ type Link_<P> = <<P as Platform>::Transport as Transport>::Link;
 #[derive(Default)]
 struct Heralds {
     events: Vec<Event>,
-    views: BTreeSet<QueryId>,
+    views: SortedSet<QueryId>,
     status: bool,
     leaving: bool,
 }

@@ -27,7 +27,7 @@ mod tests;
 mod token;
 mod view;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 pub use config::Config;
 pub use event::{Event, Refusal};
@@ -38,6 +38,7 @@ pub use input::{
 pub use status::{Rejected, Status};
 pub use view::{MAX_QUERIES, View, ViewDocument};
 
+use crate::sorted::SortedMap;
 use crate::{
     clock::{HybridClock, Millis},
     connection::{Poll, Socket},
@@ -61,7 +62,7 @@ pub struct Engine {
     /// Milliseconds that the server's clock is ahead of ours.
     ahead: i64,
     outbox: Outbox,
-    tickets: BTreeMap<Seq, Ticket>,
+    tickets: SortedMap<Seq, Ticket>,
     saving: Saving,
     replica: Replica,
     views: Views,
@@ -106,7 +107,7 @@ impl Engine {
             ids,
             ahead: 0,
             outbox,
-            tickets: BTreeMap::new(),
+            tickets: SortedMap::new(),
             saving: Saving::default(),
             replica: Replica::restore(&config.collections, stored.cursors),
             views: Views::default(),

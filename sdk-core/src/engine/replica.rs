@@ -1,8 +1,7 @@
 //! The copy of the server's documents: how far each collection is known, and what waits to be stored.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::storage::{Clear, ReplicaBatch, StoredDocument};
+use crate::sorted::{SortedMap, SortedSet};
 use crate::{
     clock::Millis,
     connection::Backoff,
@@ -40,16 +39,16 @@ pub(super) enum Arrival {
 #[derive(Debug, Default)]
 pub(super) struct Staged {
     clear: Clear,
-    pub(super) documents: BTreeMap<DocKey, Document>,
-    pub(super) cursors: BTreeMap<CollectionName, StreamPosition>,
+    pub(super) documents: SortedMap<DocKey, Document>,
+    pub(super) cursors: SortedMap<CollectionName, StreamPosition>,
     /// Collections whose reset is complete with this commit.
-    pub(super) complete: BTreeSet<CollectionName>,
+    pub(super) complete: SortedSet<CollectionName>,
 }
 
 /// Every followed collection, and the commits of their changes.
 #[derive(Debug)]
 pub(super) struct Replica {
-    pub(super) collections: BTreeMap<CollectionName, Collection>,
+    pub(super) collections: SortedMap<CollectionName, Collection>,
     staged: Staged,
     in_flight: Option<Staged>,
     backoff: Backoff,

@@ -1,13 +1,12 @@
 //! What the application sees: the authoritative documents with the unsettled operations laid over them.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::{
     Effect, Engine, QueryId, ReadId,
     storage::{Query, StoreError, StoredDocument},
 };
+use crate::sorted::SortedMap;
 use crate::{
     clock::{Dot, Millis},
     outbox::State,
@@ -39,7 +38,7 @@ pub struct ViewDocument {
     pub id: DocumentId,
     /// Its fields.
     #[cfg_attr(feature = "typescript", tsify(type = "Record<string, unknown>"))]
-    pub fields: BTreeMap<FieldName, Json>,
+    pub fields: SortedMap<FieldName, Json>,
     /// Whether it shows edits that the server has not judged.
     pub pending: bool,
     /// Unix time of its newest edit, in milliseconds.
@@ -51,8 +50,8 @@ pub struct ViewDocument {
 /// The documents at hand, and who wants them.
 #[derive(Debug, Default)]
 pub(super) struct Views {
-    cache: BTreeMap<DocKey, Cached>,
-    queries: BTreeMap<QueryId, LiveQuery>,
+    cache: SortedMap<DocKey, Cached>,
+    queries: SortedMap<QueryId, LiveQuery>,
 }
 
 #[derive(Debug)]
@@ -109,7 +108,7 @@ impl Views {
         for StoredDocument { key, text } in documents {
             let document = serde_json::from_str(&text)
                 .map_err(|error| StoreError::Corrupt(format!("{key}: {error}")))?;
-            self.cache.entry(key).or_insert(Cached { document, stale: false });
+            self.cache.get_or_insert_with(key, || Cached { document, stale: false });
         }
         Ok(())
     }

@@ -15,8 +15,7 @@ mod tests;
 pub use entry::{Entry, State};
 pub use pack::{RecordError, Records};
 
-use std::collections::{BTreeMap, BTreeSet};
-
+use crate::sorted::{SortedMap, SortedSet};
 use crate::{
     clock::Dot,
     protocol::{ActorId, DocKey, Judgement, Limits, Operation, Outcome, Seq},
@@ -46,14 +45,14 @@ pub struct Full;
 #[derive(Debug, Default)]
 pub struct Outbox {
     limits: OutboxLimits,
-    entries: BTreeMap<Seq, Entry>,
-    lanes: BTreeMap<DocKey, BTreeSet<Seq>>,
+    entries: SortedMap<Seq, Entry>,
+    lanes: SortedMap<DocKey, SortedSet<Seq>>,
     packs: Packs,
     bytes: usize,
     in_flight: usize,
     rejected: usize,
-    judged: BTreeSet<Seq>,
-    queued: BTreeSet<Seq>,
+    judged: SortedSet<Seq>,
+    queued: SortedSet<Seq>,
 }
 
 impl Outbox {
@@ -252,7 +251,7 @@ impl Outbox {
     fn insert(&mut self, entry: Entry) {
         let seq = entry.seq();
         self.bytes += entry.bytes;
-        self.lanes.entry(entry.operation.doc.clone()).or_default().insert(seq);
+        self.lanes.get_or_insert_with(entry.operation.doc.clone(), Default::default).insert(seq);
         self.count(seq, &entry.state, true);
         self.entries.insert(seq, entry);
     }

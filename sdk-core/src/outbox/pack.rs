@@ -3,12 +3,11 @@
 //! A record's key is the smallest `Seq` it was made with. When some of its operations go, the record is written
 //! again with the rest; when all are gone, it is removed.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, State};
 use crate::protocol::{Operation, Rejection, Seq, encode};
+use crate::sorted::{SortedMap, SortedSet};
 
 /// Operations in one record.
 const PACK_OPERATIONS: usize = 64;
@@ -48,20 +47,20 @@ struct Packed<O> {
 /// Which operation is in which record, and what is to be written.
 #[derive(Debug, Default)]
 pub(super) struct Packs {
-    members: BTreeMap<u64, BTreeSet<Seq>>,
-    home: BTreeMap<Seq, u64>,
+    members: SortedMap<u64, SortedSet<Seq>>,
+    home: SortedMap<Seq, u64>,
     /// Operations in no record yet.
-    fresh: BTreeSet<Seq>,
+    fresh: SortedSet<Seq>,
     /// Records that are no longer what is stored.
-    dirty: BTreeSet<u64>,
+    dirty: SortedSet<u64>,
     flushing: Option<Flush>,
 }
 
 #[derive(Debug)]
 struct Flush {
-    fresh: BTreeSet<Seq>,
-    new_keys: BTreeSet<u64>,
-    dirty: BTreeSet<u64>,
+    fresh: SortedSet<Seq>,
+    new_keys: SortedSet<u64>,
+    dirty: SortedSet<u64>,
 }
 
 impl Packs {
@@ -76,7 +75,7 @@ impl Packs {
         let entries: Vec<Entry> = record.operations.into_iter().map(entry).collect();
         for entry in &entries {
             self.home.insert(entry.seq(), key);
-            self.members.entry(key).or_default().insert(entry.seq());
+            self.members.get_or_insert_with(key, Default::default).insert(entry.seq());
         }
         Ok(entries)
     }
@@ -100,7 +99,7 @@ impl Packs {
         }
     }
 
-    pub(super) fn flush(&mut self, entries: &BTreeMap<Seq, Entry>) -> Option<Records> {
+    pub(super) fn flush(&mut self, entries: &SortedMap<Seq, Entry>) -> Option<Records> {
         if self.fresh.is_empty() && self.dirty.is_empty() {
             return None;
         }
@@ -108,7 +107,9 @@ impl Packs {
         let new_keys = self.pack(&fresh, entries);
         let dirty = std::mem::take(&mut self.dirty);
         let mut records = Records::default();
-        for key in new_keys.union(&dirty) {
+        let mut keys = new_keys.clone();
+        keys.extend(dirty.iter().copied());
+        for key in &keys {
             match self.members.get(key).filter(|members| !members.is_empty()) {
                 Some(members) => records.put.push((*key, text(members, entries))),
                 None => {
@@ -122,8 +123,8 @@ impl Packs {
     }
 
     /// Distributes operations over new records.
-    fn pack(&mut self, fresh: &BTreeSet<Seq>, entries: &BTreeMap<Seq, Entry>) -> BTreeSet<u64> {
-        let mut keys = BTreeSet::new();
+    fn pack(&mut self, fresh: &SortedSet<Seq>, entries: &SortedMap<Seq, Entry>) -> SortedSet<u64> {
+        let mut keys = SortedSet::default();
         let (mut key, mut count, mut bytes) = (0, 0, 0);
         for seq in fresh {
             if count == 0 || count >= PACK_OPERATIONS || bytes >= PACK_BYTES {
@@ -133,7 +134,7 @@ impl Packs {
             count += 1;
             bytes += entries.get(seq).map_or(0, |entry| entry.bytes);
             self.home.insert(*seq, key);
-            self.members.entry(key).or_default().insert(*seq);
+            self.members.get_or_insert_with(key, Default::default).insert(*seq);
         }
         keys
     }
@@ -158,7 +159,7 @@ impl Packs {
     }
 }
 
-fn text(members: &BTreeSet<Seq>, entries: &BTreeMap<Seq, Entry>) -> String {
+fn text(members: &SortedSet<Seq>, entries: &SortedMap<Seq, Entry>) -> String {
     let packed = |entry| {
         let Entry { operation, state, .. }: &Entry = entry;
         let rejected = if let State::Rejected(reason) = state { Some(reason.clone()) } else { None };

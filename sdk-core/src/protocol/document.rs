@@ -1,7 +1,5 @@
 //! What the server holds of a document, and tells its readers.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
@@ -10,6 +8,7 @@ use super::{
     position::Offset,
 };
 use crate::clock::{Dot, Hlc, VectorClock};
+use crate::sorted::SortedMap;
 
 /// Who wrote something, when, and at which revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,8 +62,8 @@ pub struct Document {
     /// Every operation it has seen.
     pub clock: VectorClock,
     /// Its fields while it is alive.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub fields: BTreeMap<FieldName, Register>,
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
+    pub fields: SortedMap<FieldName, Register>,
     /// Its newest surviving write as a whole; none if it never was, or is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written: Option<Stamp>,

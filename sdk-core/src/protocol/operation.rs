@@ -1,7 +1,5 @@
 //! What a client asks for.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -10,9 +8,10 @@ use super::{
     position::StreamPosition,
 };
 use crate::clock::{Hlc, VectorClock};
+use crate::sorted::SortedMap;
 
 /// The fields of a document or of a patch.
-pub type Fields = BTreeMap<FieldName, Json>;
+pub type Fields = SortedMap<FieldName, Json>;
 
 /// One edit of one document. Its id is the client of the connection it arrives on and its `seq`.
 ///

@@ -1,8 +1,7 @@
 //! The intents of one operation, folded into one effect.
 
-use std::collections::BTreeMap;
-
 use crate::protocol::{FieldName, Intent, Json};
+use crate::sorted::SortedMap;
 
 /// What an operation does all told.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -12,7 +11,7 @@ pub(super) struct Effect {
     /// Fields that are not named go.
     pub(super) replaces: bool,
     /// Each named field with its value; none unsets it.
-    pub(super) fields: BTreeMap<FieldName, Option<Json>>,
+    pub(super) fields: SortedMap<FieldName, Option<Json>>,
 }
 
 impl Effect {
@@ -26,9 +25,9 @@ impl Effect {
 
     fn then(&mut self, intent: &Intent) {
         match intent {
-            Intent::Delete {} => *self = Self { deletes: true, replaces: true, fields: BTreeMap::new() },
+            Intent::Delete {} => *self = Self { deletes: true, replaces: true, fields: SortedMap::new() },
             Intent::Put(fields) => {
-                *self = Self { deletes: false, replaces: true, fields: BTreeMap::new() };
+                *self = Self { deletes: false, replaces: true, fields: SortedMap::new() };
                 self.set(fields);
             }
             Intent::Set(fields) => self.set(fields),
@@ -39,7 +38,7 @@ impl Effect {
         }
     }
 
-    fn set(&mut self, fields: &BTreeMap<FieldName, Json>) {
+    fn set(&mut self, fields: &SortedMap<FieldName, Json>) {
         self.deletes = false;
         self.fields.extend(fields.iter().map(|(name, value)| (name.clone(), Some(value.clone()))));
     }

@@ -1,9 +1,8 @@
 //! The built-in strategies. Each is commutative, associative and idempotent for concurrent writes.
 
-use std::collections::BTreeMap;
-
 use super::{causality::Seen, effect::Effect};
 use crate::protocol::{Document, FieldName, Outcome, Register, Stamp, Strategy};
+use crate::sorted::SortedMap;
 
 /// Writes to a document that no unseen deletion stands against.
 pub(super) fn write(
@@ -22,7 +21,7 @@ pub(super) fn write(
 /// Each field is a register of its own, and the later write of it stays.
 fn field_level(document: &mut Document, effect: Effect, stamp: Stamp, seen: &Seen<'_>) -> Outcome {
     if effect.replaces {
-        for (name, register) in &mut document.fields {
+        for (name, register) in document.fields.iter_mut() {
             // Only what the writer knew is removed. The stamp stays: this is no write of the field, so a
             // concurrent write of it stands whenever it would have stood without this one.
             if !effect.fields.contains_key(name) && seen.covers(&register.stamp) {
@@ -55,7 +54,7 @@ fn last_write_wins(document: &mut Document, effect: Effect, stamp: Stamp, seen: 
     let present = |(name, value): (FieldName, Option<_>)| {
         value.map(|value| (name, Register { value: Some(value), stamp }))
     };
-    document.fields = effect.fields.into_iter().filter_map(present).collect::<BTreeMap<_, _>>();
+    document.fields = effect.fields.into_iter().filter_map(present).collect::<SortedMap<_, _>>();
     document.written = Some(stamp);
     Outcome::Accepted {}
 }
