@@ -10,7 +10,7 @@ mod outbox;
 mod replica;
 mod worker;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use rusqlite::ffi;
 
@@ -39,12 +39,15 @@ impl Default for SqliteOptions {
     }
 }
 
-/// Durable storage of one client in a folder of its own. Dropping it waits for the batches already handed over,
-/// closes both files and lets the next client in.
+/// Durable storage of one client in a folder of its own. Cheap to clone; the clones are one store. When it is
+/// [closed](Self::close), or the last of them is dropped, the next client can open it.
 ///
 /// Cancel safety: a call whose future is dropped may have taken effect or not, but never in part.
+#[derive(Debug, Clone)]
+pub struct SqliteStore(Arc<Databases>);
+
 #[derive(Debug)]
-pub struct SqliteStore {
+struct Databases {
     // Declared first, dropped first: the outbox's lock guards the replica, too.
     replica: Worker<Replica>,
     outbox: Worker<Outbox>,
@@ -79,25 +82,33 @@ impl SqliteStore {
         let outbox = outbox.await?;
         let replica =
             Worker::start("webwaka-replica", move || Ok(Replica::open(replica_file, options.replica_bytes)));
-        Ok(Self { replica: replica.await?, outbox })
+        Ok(Self(Arc::new(Databases { replica: replica.await?, outbox })))
+    }
+
+    /// Takes nothing more. Resolves when what was handed over is written and both files are free for the next
+    /// client.
+    pub async fn close(&self) {
+        // In this order, since the outbox's lock guards the replica, too.
+        self.0.replica.stop().await;
+        self.0.outbox.stop().await;
     }
 }
 
 impl Store for SqliteStore {
     async fn load(&self) -> Result<Stored, StoreError> {
-        let (outbox, meta) = self.outbox.run(|outbox| outbox.load()).await?;
-        let cursors = self.replica.run(|replica| replica.cursors()).await.ok();
+        let (outbox, meta) = self.0.outbox.run(|outbox| outbox.load()).await?;
+        let cursors = self.0.replica.run(|replica| replica.cursors()).await.ok();
         Ok(Stored { outbox, meta, cursors })
     }
 
     async fn read(&self, query: Query) -> Result<Vec<StoredDocument>, StoreError> {
-        self.replica.run(move |replica| replica.read(&query)).await
+        self.0.replica.run(move |replica| replica.read(&query)).await
     }
 
     async fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         match batch {
-            Batch::Outbox(batch) => self.outbox.run(move |outbox| outbox.apply(&batch)).await,
-            Batch::Replica(batch) => self.replica.run(move |replica| replica.apply(&batch)).await,
+            Batch::Outbox(batch) => self.0.outbox.run(move |outbox| outbox.apply(&batch)).await,
+            Batch::Replica(batch) => self.0.replica.run(move |replica| replica.apply(&batch)).await,
         }
     }
 

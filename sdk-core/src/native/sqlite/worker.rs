@@ -9,7 +9,10 @@ use crate::engine::storage::StoreError;
 /// Jobs that wait for the thread; who brings more waits with them.
 const QUEUE: usize = 32;
 
-type Job<T> = Box<dyn FnOnce(&mut T) + Send>;
+enum Job<T> {
+    Run(Box<dyn FnOnce(&mut T) + Send>),
+    Stop,
+}
 
 /// Hands jobs to its thread. Dropping it waits until those already handed over are done and `T` is dropped.
 pub(super) struct Worker<T> {
@@ -33,9 +36,12 @@ impl<T: 'static> Worker<T> {
             if opened.send(Ok(())).is_err() {
                 return;
             }
-            while let Some(job) = queue.blocking_recv() {
+            while let Some(Job::Run(job)) = queue.blocking_recv() {
                 job(&mut owned);
             }
+            // Before the queue, whose end tells that this is done.
+            drop(owned);
+            drop(queue);
         };
         let thread = thread::Builder::new().name(name.into()).spawn(body);
         let thread = thread.map_err(|error| StoreError::Failed(format!("no thread: {error}")))?;
@@ -50,13 +56,22 @@ impl<T: 'static> Worker<T> {
         job: impl FnOnce(&mut T) -> Result<R, StoreError> + Send + 'static,
     ) -> Result<R, StoreError> {
         let (answer, when_done) = oneshot::channel();
-        let job: Job<T> = Box::new(move |owned| {
+        let job = Job::Run(Box::new(move |owned: &mut T| {
             // The one who asked may have gone; the job is done all the same.
             let _ = answer.send(job(owned));
-        });
+        }));
         let jobs = self.jobs.as_ref().ok_or_else(gone)?;
         jobs.send(job).await.map_err(|_| gone())?;
         when_done.await.map_err(|_| gone())?
+    }
+
+    /// Takes no further jobs; resolves when those already handed over are done and `T` is dropped.
+    pub(super) async fn stop(&self) {
+        if let Some(jobs) = &self.jobs {
+            // Refused only by a thread that has ended.
+            let _ = jobs.send(Job::Stop).await;
+            jobs.closed().await;
+        }
     }
 }
 
@@ -77,5 +92,5 @@ impl<T> fmt::Debug for Worker<T> {
 }
 
 fn gone() -> StoreError {
-    StoreError::Failed("the thread of the database has ended".into())
+    StoreError::Failed("the store is closed".into())
 }

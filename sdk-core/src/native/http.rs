@@ -1,0 +1,77 @@
+//! Plain HTTP: what is left when a WebSocket is refused.
+
+use std::{error::Error, time::Duration};
+
+use reqwest::{
+    Client, Response, Url,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+    redirect,
+};
+
+use super::{InvalidServer, MAX_MESSAGE};
+use crate::driver::{HttpReply, TransportError};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// From the first byte sent to the last byte received.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(super) struct Http {
+    client: Client,
+}
+
+impl Http {
+    pub(super) fn new(tls: rustls::ClientConfig) -> Result<Self, InvalidServer> {
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .no_proxy()
+            // A redirected POST would lose its body or hand the token to somebody else.
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .build()
+            .map_err(|error| InvalidServer::Tls(chain(&error)))?;
+        Ok(Self { client })
+    }
+
+    pub(super) async fn post(
+        &self,
+        url: Url,
+        token: String,
+        body: String,
+    ) -> Result<HttpReply, TransportError> {
+        let failed = |error: reqwest::Error| TransportError(chain(&error));
+        let request = self.client.post(url).bearer_auth(token).header(CONTENT_TYPE, "application/json");
+        let response = request.body(body).send().await.map_err(failed)?;
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        Ok(HttpReply {
+            status: response.status().as_u16(),
+            // The other form, a date, is of no use to a machine whose clock may be wrong.
+            retry_after: retry_after.and_then(|seconds| seconds.trim().parse().ok()),
+            body: read_body(response).await.map_err(failed)?,
+        })
+    }
+}
+
+/// The body up to [`MAX_MESSAGE`]; what follows is not even received.
+async fn read_body(mut response: Response) -> Result<String, reqwest::Error> {
+    let mut body = Vec::new();
+    while body.len() < MAX_MESSAGE
+        && let Some(chunk) = response.chunk().await?
+    {
+        let room = MAX_MESSAGE - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+    Ok(String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+}
+
+/// The reason is in the sources: the error itself says only "error sending request".
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!(": {error}");
+        source = error.source();
+    }
+    text
+}
