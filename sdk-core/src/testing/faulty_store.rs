@@ -156,3 +156,59 @@ impl<S: Store> Store for FaultyStore<S> {
         self.inner.is_durable()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+
+    use super::*;
+    use crate::{
+        driver::MemoryStore,
+        engine::storage::{OutboxBatch, OutboxRecord, ReplicaBatch},
+    };
+
+    fn write(store: &impl Store, key: u64) -> Result<(), StoreError> {
+        let put = vec![OutboxRecord { key, text: String::new() }];
+        block_on(store.apply(Batch::Outbox(OutboxBatch { put, ..OutboxBatch::default() })))
+    }
+
+    fn keys(store: &impl Store) -> Vec<u64> {
+        block_on(store.load()).unwrap().outbox.iter().map(|record| record.key).collect()
+    }
+
+    #[test]
+    fn the_writes_that_were_named_fail_and_no_others() {
+        let faults = Faults::none();
+        let store = FaultyStore::new(MemoryStore::new(), faults.clone());
+        let full = StoreError::Full("injected".into());
+        faults.fail_write(2, WriteFault::NotWritten(full.clone()));
+        faults.fail_write(3, WriteFault::Written(full.clone()));
+        let results: Vec<_> = (1..=4).map(|key| write(&store, key)).collect();
+        assert_eq!(results, [Ok(()), Err(full.clone()), Err(full), Ok(())]);
+        assert_eq!((keys(&store), faults.writes()), (vec![1, 3, 4], 4));
+    }
+
+    #[test]
+    fn equal_seeds_give_equal_faults() {
+        let run = |seed| {
+            let store = FaultyStore::new(MemoryStore::new(), Faults::seeded(seed, 0.5));
+            let failed: Vec<_> = (0..64).map(|key| write(&store, key).is_err()).collect();
+            (failed, keys(&store))
+        };
+        assert_eq!(run(7), run(7));
+        assert_ne!(run(7), run(8));
+    }
+
+    #[test]
+    fn a_broken_replica_stays_broken_until_it_is_cleared() {
+        let faults = Faults::none();
+        let store = FaultyStore::new(MemoryStore::new(), faults.clone());
+        faults.break_replica();
+        let apply =
+            |clear| block_on(store.apply(Batch::Replica(ReplicaBatch { clear, ..ReplicaBatch::default() })));
+        assert_eq!(block_on(store.load()).unwrap().cursors, None);
+        assert!(apply(Clear::Nothing).is_err());
+        assert_eq!(apply(Clear::All), Ok(()));
+        assert_eq!(block_on(store.load()).unwrap().cursors, Some(vec![]));
+    }
+}
