@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::{bundle, chromium, process::Run, report::Steps, setup, workspace::Workspace};
+use crate::{bundle, process::Run, programs, report::Steps, setup, workspace::Workspace};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -19,7 +19,7 @@ pub(crate) fn run(workspace: &Workspace, bench: Bench, json: bool) -> Result<()>
     steps.next("install what it is compared with");
     let dir = workspace.path("tests/bench");
     setup::npm_packages(&dir)?;
-    let chromium = chromium::locate()?;
+    let chromium = programs::chromium()?;
     steps.next("measure");
     let script = match bench {
         Bench::Enqueue => "enqueue",

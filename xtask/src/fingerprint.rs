@@ -66,3 +66,31 @@ fn part(digest: &mut Sha256, bytes: &[u8]) {
     digest.update((bytes.len() as u64).to_le_bytes());
     digest.update(bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_done_again_when_a_file_its_name_or_a_setting_changes() {
+        let folder = std::env::temp_dir().join(format!("fingerprint-{}", std::process::id()));
+        let inputs = folder.join("inputs");
+        fs::create_dir_all(inputs.join("dist")).unwrap();
+        fs::write(inputs.join("a"), "1").unwrap();
+        let stamp = folder.join("stamps/work");
+        let print = |setting| Fingerprint::of(&["work", setting]).with(&inputs).unwrap();
+
+        assert!(!print("x").matches(&stamp), "never done");
+        print("x").write(&stamp).unwrap();
+        assert!(print("x").matches(&stamp));
+        assert!(!print("y").matches(&stamp));
+        fs::write(inputs.join("dist/made"), "by a tool").unwrap();
+        assert!(print("x").matches(&stamp), "what tools make is no input");
+        fs::rename(inputs.join("a"), inputs.join("b")).unwrap();
+        assert!(!print("x").matches(&stamp));
+        fs::rename(inputs.join("b"), inputs.join("a")).unwrap();
+        fs::write(inputs.join("a"), "2").unwrap();
+        assert!(!print("x").matches(&stamp));
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -3,11 +3,12 @@
 mod bench;
 mod board;
 mod bundle;
-mod chromium;
+
 mod ci;
 mod demo;
 mod fingerprint;
 mod process;
+mod programs;
 mod report;
 mod setup;
 mod sim;

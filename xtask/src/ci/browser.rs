@@ -3,13 +3,13 @@
 use anyhow::Result;
 
 use super::{npm_package, npm_tests};
-use crate::{board, chromium, demo, process::Run, report::Report, workspace::Workspace};
+use crate::{board, demo, process::Run, programs, report::Report, workspace::Workspace};
 
 /// The packed npm package, installed elsewhere.
 pub(super) fn packaging(workspace: &Workspace, report: &mut Report) {
     report.tests("packaging", || {
         npm_package(workspace)?;
-        in_chromium(npm_tests(workspace, "tests/packaging")?)
+        with_server(workspace, npm_tests(workspace, "tests/packaging")?)
     });
 }
 
@@ -23,11 +23,15 @@ pub(super) fn board(workspace: &Workspace, report: &mut Report) {
     report.tests("task board in Chromium", || {
         npm_package(workspace)?;
         board::build(workspace)?;
-        let server = demo::server(workspace)?;
-        in_chromium(npm_tests(workspace, "tests/browser")?.env("WEBWAKA_SERVER", server))
+        programs::python()?;
+        with_server(workspace, npm_tests(workspace, "tests/browser")?)
     });
 }
 
+fn with_server(workspace: &Workspace, run: Run) -> Result<Run> {
+    Ok(in_chromium(run)?.env("WEBWAKA_SERVER", demo::server(workspace)?))
+}
+
 fn in_chromium(run: Run) -> Result<Run> {
-    Ok(run.env("CHROMIUM", chromium::locate()?))
+    Ok(run.env("CHROMIUM", programs::chromium()?))
 }

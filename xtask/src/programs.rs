@@ -1,0 +1,52 @@
+//! Programs of the distribution that the tests use, installed if they are missing.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::process::Run;
+
+/// The browser of the tests: what `CHROMIUM` names, or the distribution's.
+pub(crate) fn chromium() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("CHROMIUM") {
+        let named = PathBuf::from(named);
+        ensure!(named.is_file(), "CHROMIUM names {}, which is no file", named.display());
+        return Ok(named);
+    }
+    bring("chromium")
+}
+
+/// The interpreter with which the browser tests read the server's database: it brings a SQLite of its own.
+pub(crate) fn python() -> Result<PathBuf> {
+    bring("python3")
+}
+
+/// Finds a program, after installing the Debian package of the same name if need be.
+fn bring(program: &str) -> Result<PathBuf> {
+    if let Some(found) = find(program) {
+        return Ok(found);
+    }
+    install(program)?;
+    find(program).with_context(|| format!("the package {program} has brought no program of that name"))
+}
+
+/// A program on the search path.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
+fn install(package: &str) -> Result<()> {
+    if find("apt-get").is_none() {
+        bail!("{package} is missing, and this machine has no apt-get to install it with");
+    }
+    let apt = if Run::new("id", ["-u"]).output()?.trim() == "0" {
+        Run::new("env", ["DEBIAN_FRONTEND=noninteractive", "apt-get"])
+    } else if find("sudo").is_some() {
+        Run::new("sudo", ["DEBIAN_FRONTEND=noninteractive", "apt-get"])
+    } else {
+        bail!("{package} is missing: run `apt-get install {package}` as root, or make sudo available")
+    };
+    apt.clone().args(["update", "-q"]).done()?;
+    apt.args(["install", "-y", "-q", "--no-install-recommends", package]).done()
+}
