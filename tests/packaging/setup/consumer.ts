@@ -1,0 +1,116 @@
+/**
+ * Compiled, never run: what a strict consumer can write, and what the types must refuse. Each `@ts-expect-error`
+ * fails the compilation if the mistake below it is accepted.
+ */
+import { RealtimeError, createClient } from "@webwaka/realtime";
+import type { Client, Collection, Doc, ErrorCode, Live, Operation, Outcome, Status } from "@webwaka/realtime";
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+const same = <A, B>(_: Equal<A, B>): void => undefined;
+
+interface Card {
+  title: string;
+  done?: boolean;
+  tags: readonly string[];
+  place: { column: "todo" | "done"; rank: number } | null;
+}
+
+export async function use(signal: AbortSignal): Promise<void> {
+  const client = await createClient({
+    url: new URL("http://127.0.0.1:8787"),
+    token: async ({ signal }) => (await fetch("/token", { signal })).text(),
+    collections: { cards: "fieldLevel", notes: "lastWriteWins" },
+    name: "app",
+    schema: 1,
+    signal,
+  });
+  same<typeof client, Client<{ readonly cards: "fieldLevel"; readonly notes: "lastWriteWins" }>>(true);
+  same<Parameters<typeof client.collection>[0], "cards" | "notes">(true);
+
+  const cards = client.collection<Card>("cards");
+  same<typeof cards, Collection<Card>>(true);
+  const card: Card = { title: "A", tags: [], place: { column: "todo", rank: 1 } };
+  const operation = await cards.put("a", card, { signal });
+  same<typeof operation, Operation>(true);
+  await cards.update("a", { done: undefined, place: null });
+  await cards.delete("a");
+
+  const outcome = await operation.outcome({ signal });
+  same<Outcome["type"], "accepted" | "merged" | "superseded" | "rejected">(true);
+  if (outcome.type === "merged") {
+    same<typeof outcome.lost, readonly string[]>(true);
+  } else if (outcome.type === "rejected") {
+    same<typeof outcome.code, ErrorCode>(true);
+  }
+
+  const found = await cards.get("a");
+  same<typeof found, Doc<Card> | undefined>(true);
+  const live = cards.live({ from: "a", to: "b", limit: 10 });
+  same<typeof live, Live<Card>>(true);
+  same<ReturnType<typeof live.getSnapshot>, readonly Doc<Card>[]>(true);
+  useSyncExternalStore(live.subscribe, live.getSnapshot);
+  for await (const documents of cards.watch({ signal })) {
+    same<(typeof documents)[number]["value"]["title"], string>(true);
+  }
+  for await (const status of client.statuses()) {
+    same<typeof status, Status>(true);
+    same<Status["link"], "up" | "degraded" | "down">(true);
+  }
+  client.rejected().forEach(({ seq }) => client.discard(seq));
+  await client.close();
+}
+
+export function handle(error: unknown): string | undefined {
+  if (error instanceof RealtimeError) {
+    const code: ErrorCode = error.code;
+    return error.retryable && code === "outbox_full" ? error.message : undefined;
+  }
+  return undefined;
+}
+
+export async function disposed(client: Client<{ cards: "fieldLevel" }>): Promise<void> {
+  await using open = client;
+  using live = open.collection<Card>("cards").live();
+  live.close();
+}
+
+export async function mistakes(
+  client: Client<{ cards: "fieldLevel" }>,
+  cards: Collection<Card>,
+): Promise<void> {
+  // @ts-expect-error no such collection
+  client.collection<Card>("others");
+  // @ts-expect-error no such strategy
+  await createClient({ url: "", token: "", collections: { cards: "newestWins" } });
+  // @ts-expect-error a token is needed
+  await createClient({ url: "", collections: { cards: "fieldLevel" } });
+  // @ts-expect-error a date is not JSON
+  client.collection<{ at: Date }>("cards");
+  // @ts-expect-error a function is not JSON
+  client.collection<{ f: () => void }>("cards");
+  // @ts-expect-error nor is a BigInt, however deep
+  client.collection<{ a: { b: bigint[] } }>("cards");
+  // @ts-expect-error nor what is unknown
+  client.collection<{ a: unknown }>("cards");
+  // @ts-expect-error a title is needed
+  await cards.put("a", { tags: [], place: null });
+  // @ts-expect-error a title is text
+  await cards.update("a", { title: 1 });
+  // @ts-expect-error no such field
+  await cards.update("a", { titel: "A" });
+  // @ts-expect-error snapshots are immutable
+  cards.live().getSnapshot().push();
+  const [document] = cards.live().getSnapshot();
+  if (document) {
+    // @ts-expect-error values too
+    document.value.title = "B";
+  }
+  // @ts-expect-error the status is told, not set
+  client.status.pending = 0;
+}
+
+/** React's signature. */
+declare function useSyncExternalStore<T>(
+  subscribe: (onStoreChange: () => void) => () => void,
+  getSnapshot: () => T,
+): T;
