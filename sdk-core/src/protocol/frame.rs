@@ -94,6 +94,7 @@ pub struct Resume {
 
 /// How concurrent edits of a document are resolved. Chosen per collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(tsify::Tsify))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Strategy {

@@ -64,6 +64,7 @@ pub struct Base {
 /// What became of an operation that the server has judged. It never changes afterwards, and a repeated
 /// operation gets the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(tsify::Tsify))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Outcome {
@@ -72,6 +73,7 @@ pub enum Outcome {
     /// Applied but for these fields, where a concurrent write was later.
     Merged {
         /// The fields that kept the other value.
+        #[cfg_attr(feature = "typescript", tsify(type = "string[]"))]
         lost: Vec<FieldName>,
     },
     /// Not applied: concurrent writes were later, or deleted the document.
@@ -82,6 +84,7 @@ pub enum Outcome {
 
 /// Why an operation will never be applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(tsify::Tsify))]
 pub struct Rejection {
     /// The stable reason.
     pub code: super::ErrorCode,
