@@ -268,6 +268,7 @@ export declare const RETRYABLE: {
     readonly overloaded: true;
     readonly storage_unavailable: true;
     readonly internal: true;
+    readonly unknown: false;
 };
 /** A stable reason. Programs decide by it; messages are for people. A newer server may send other codes. */
 export type ErrorCode = keyof typeof RETRYABLE | (string & {});

@@ -25,7 +25,6 @@ await build({
   absWorkingDir: root,
   entryPoints: ENTRIES.map((name) => `src/${name}.ts`),
   outdir: "dist",
-  alias: { "#engine": "./pkg/engine.js" },
   bundle: true,
   format: "esm",
   target: "es2022",

@@ -38,6 +38,8 @@ export const RETRYABLE = {
   overloaded: true,
   storage_unavailable: true,
   internal: true,
+  // How the engine tells a code that it does not know.
+  unknown: false,
 } as const;
 
 /** A stable reason. Programs decide by it; messages are for people. A newer server may send other codes. */

@@ -97,7 +97,7 @@ function snapshot<T>(before: readonly Doc<T>[], view: WireView): readonly Doc<T>
       id,
       value: fields as T,
       pending,
-      ...(typeof updated === "number" && { updatedAt: updated }),
+      ...(updated !== undefined && { updatedAt: updated }),
     }),
   );
   return share(before, documents);

@@ -1,4 +1,4 @@
-import { Engine, initSync } from "#engine";
+import { Engine, initSync } from "../pkg/engine.js";
 import { compile } from "./compile.js";
 import { RealtimeError } from "./errors.js";
 import type { OpenEngine } from "./seam.js";

@@ -1,12 +1,18 @@
 /**
- * What passes between this package and the engine: its class, and the JSON texts it takes and gives.
- * `tests/vectors` and the type tests hold these to what the Rust side writes.
+ * What passes between this package and the engine: its class, and the JSON texts it takes and gives. What Rust can
+ * say about these types comes from there; the rest is held by `tests/vectors` and by the tests in a browser.
  */
-import type { Engine as WasmEngine } from "#engine";
-import type { LinkState, Problem, Strategy } from "./types.js";
+import type {
+  Outcome as WireOutcome,
+  Rejected as WireRejected,
+  Status as WireStatus,
+  Strategy,
+  View as WireView,
+  Engine as WasmEngine,
+} from "../pkg/engine.js";
 
 /** An open engine. */
-export type Engine = Pick<WasmEngine, keyof WasmEngine>;
+export type Engine = Pick<WasmEngine, Exclude<keyof WasmEngine, symbol>>;
 
 /** Opens an engine. */
 export type OpenEngine = (
@@ -29,14 +35,7 @@ export type WireIntent =
   | { unset: string[] }
   | { delete: Record<never, never> };
 
-/** What the server made of an operation, under its name. */
-export type WireOutcome =
-  | { accepted: object }
-  | { merged: { lost: string[] } }
-  | { superseded: object }
-  | { rejected: { code: string; message: string } };
-
-/** What a live query shows. */
+/** What a live query is to show. */
 export type WireQuery =
   | { one: [collection: string, id: string] }
   | { range: { collection: string; from?: string; to?: string; limit?: number } };
@@ -45,37 +44,10 @@ export type WireQuery =
 export type WireEvent =
   | "statusChanged"
   | { submitted: [ticket: number, seq: number] }
-  | { refused: [ticket: number, refusal: { code: string; message: string; retryable?: boolean }] }
+  | { refused: [ticket: number, refusal: { code: string; message: string; retryable: boolean }] }
   | { settled: [seq: number, document: [collection: string, id: string], outcome: WireOutcome] }
   | { viewChanged: number }
   | { queryRefused: number }
   | { notRecovered: string };
 
-/** The content of a live query. */
-export interface WireView {
-  loaded: boolean;
-  documents: {
-    id: string;
-    fields: Record<string, unknown>;
-    pending: boolean;
-    updated?: number | null;
-  }[];
-}
-
-/** The state of the client. */
-export interface WireStatus {
-  link: LinkState;
-  network: boolean;
-  pending: number;
-  rejected: number;
-  durable: boolean;
-  problem?: (Problem & { retryAfter?: number }) | null;
-}
-
-/** An operation that the server refused. */
-export interface WireRejected {
-  seq: number;
-  doc: [collection: string, id: string];
-  intents: WireIntent[];
-  reason: { code: string; message: string };
-}
+export type { WireOutcome, WireRejected, WireStatus, WireView };

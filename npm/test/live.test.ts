@@ -10,7 +10,7 @@ test("a snapshot is the same array until the engine tells of a change", async ()
   ]);
   assert.deepEqual([live.loaded, live.getSnapshot()], [false, []]);
 
-  const documents = [shown("a", { title: "A" }), shown("b", { title: "B" }, true, null)];
+  const documents = [shown("a", { title: "A" }, false, 1), shown("b", { title: "B" }, true)];
   engine.views.set(1, { loaded: true, documents });
   assert.equal(live.loaded, false);
   engine.emit({ viewChanged: 1 });

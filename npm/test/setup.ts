@@ -29,11 +29,6 @@ export function settled(): Promise<void> {
 }
 
 /** A card as the engine shows it. */
-export function shown(
-  id: string,
-  fields: Record<string, unknown>,
-  pending = false,
-  updated: number | null = 1,
-) {
-  return { id, fields, pending, updated };
+export function shown(id: string, fields: Record<string, unknown>, pending = false, updated?: number) {
+  return { id, fields, pending, ...(updated !== undefined && { updated }) };
 }

@@ -1,0 +1,17 @@
+/** The public types beside those that are generated from Rust: this file fails to compile where they differ. */
+import type * as generated from "../pkg/engine.js";
+import type { RETRYABLE } from "../src/errors.js";
+import type { Engine } from "../src/seam.js";
+import type { LinkState, Outcome, Status, Strategy } from "../src/types.js";
+
+type Equal<A, B> = [A, B] extends [B, A] ? true : false;
+type AllKeys<T> = T extends unknown ? keyof T : never;
+const holds = <T extends true>(): T | undefined => undefined;
+
+holds<Equal<Strategy, generated.Strategy>>();
+holds<Equal<LinkState, generated.LinkState>>();
+holds<Equal<keyof Status, keyof generated.Status>>();
+holds<Equal<Omit<Status, "problem">, Omit<generated.Status, "problem">>>();
+holds<Equal<Outcome["type"], AllKeys<generated.Outcome>>>();
+holds<Exclude<generated.ErrorCode, keyof typeof RETRYABLE> extends never ? true : false>();
+holds<generated.Engine extends Engine ? true : false>();
