@@ -1,9 +1,24 @@
 //! The reference server of webwaka-realtime.
 //!
-//! An operation enters by WebSocket or by HTTP, is judged by the store in one transaction, and is
-//! acknowledged once that is durable; whoever follows its collection is told.
+//! An operation enters by [WebSocket](gateway) or by [HTTP](sync), under the [scope](tenant) of a verified
+//! [token](auth). The [store](storage) judges it in one transaction and it is acknowledged once that is durable; the
+//! [hub] tells whoever follows its collection. [`server::Server`] puts these together, and the binary
+//! `webwaka-server` runs it.
+//!
+//! What decides has no clock, socket or thread of its own: [`gateway::session::Session`] and
+//! [`storage::sqlite::SqliteDocuments`] are driven from outside, by the server and by the simulator alike.
 
 pub mod auth;
+pub mod clock;
+pub mod config;
+pub mod data;
+pub mod dev;
 pub mod gateway;
+mod health;
+pub mod hub;
+pub mod origin;
+pub mod server;
+pub mod service;
 pub mod storage;
+pub mod sync;
 pub mod tenant;

@@ -3,3 +3,6 @@
 mod follow;
 mod frame;
 pub mod session;
+pub(crate) mod socket;
+
+pub(crate) use frame::too_many_operations;

@@ -1,0 +1,115 @@
+//! How a server is set up, and why it may refuse to start.
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use sdk_core::protocol::Limits;
+
+use crate::{
+    auth::{KeyError, KeyFile, Verifier},
+    dev::DevIssuer,
+    origin::Origins,
+    storage::StorageError,
+};
+
+/// Everything a server needs to know.
+pub struct ServerConfig {
+    /// Where it listens; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// The folder that holds its data.
+    pub data: PathBuf,
+    /// A folder of static files to serve beside the API.
+    pub web: Option<PathBuf>,
+    /// Whose tokens it takes.
+    pub identity: Identity,
+    /// Which web pages may use it.
+    pub origins: Origins,
+    /// What it accepts.
+    pub limits: Limits,
+}
+
+/// Whose tokens a server takes.
+pub enum Identity {
+    /// Its own, made on this machine.
+    Dev(DevIssuer),
+    /// Those of an issuer whose keys it was given.
+    Keys(Verifier),
+}
+
+/// Why a server did not start. Nothing was served and no data was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Neither `--dev` nor keys.
+    #[error(
+        "without --dev a server needs --keys FILE (or WEBWAKA_KEYS): issuer, audience and at least one key; see \
+         docs/operations.md"
+    )]
+    NoKeys,
+    /// The keys cannot be used.
+    #[error("the keys cannot be used")]
+    Keys(#[from] KeyError),
+    /// Anybody who reaches a development server may have a token.
+    #[error("--dev listens on loopback only, not on {0}")]
+    DevNotLoopback(SocketAddr),
+    /// The development secret can neither be read nor made.
+    #[error("the development secret cannot be used")]
+    DevSecret(#[source] io::Error),
+    /// The data folder cannot be made or locked.
+    #[error("the data folder {path} cannot be used")]
+    Data {
+        /// Which folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another server has it.
+    #[error("the data folder {path} is in use by another server")]
+    DataInUse {
+        /// Which folder.
+        path: PathBuf,
+    },
+    /// The database cannot be opened.
+    #[error("the database cannot be opened")]
+    Storage(#[from] StorageError),
+    /// The port is taken, or not allowed.
+    #[error("cannot listen on {listen}")]
+    Listen {
+        /// Where.
+        listen: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl ServerConfig {
+    /// A development server: loopback only, a secret of its own in the data folder, pages of this machine allowed.
+    ///
+    /// # Errors
+    /// [`StartError::DevNotLoopback`] or [`StartError::DevSecret`].
+    pub fn development(listen: SocketAddr, data: PathBuf) -> Result<Self, StartError> {
+        if !listen.ip().is_loopback() {
+            return Err(StartError::DevNotLoopback(listen));
+        }
+        let identity = Identity::Dev(DevIssuer::load_or_create(&data).map_err(StartError::DevSecret)?);
+        let origins = Origins::and_loopback(Vec::new());
+        Ok(Self { listen, data, web: None, identity, origins, limits: Limits::default() })
+    }
+
+    /// A server that takes the tokens of one issuer.
+    ///
+    /// # Errors
+    /// [`StartError::NoKeys`] if there is no file of keys, [`StartError::Keys`] if it cannot be used.
+    pub fn production(
+        listen: SocketAddr,
+        data: PathBuf,
+        keys: Option<PathBuf>,
+        origins: Vec<String>,
+    ) -> Result<Self, StartError> {
+        let KeyFile { issuer, audience, keys } = KeyFile::read(&keys.ok_or(StartError::NoKeys)?)?;
+        let identity = Identity::Keys(Verifier::new(&issuer, &audience, keys));
+        let origins = Origins::exactly(origins);
+        Ok(Self { listen, data, web: None, identity, origins, limits: Limits::default() })
+    }
+}

@@ -1,0 +1,191 @@
+//! Development without an identity provider: a secret of this machine, and tokens made with it.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{self, Write as _},
+    path::Path,
+    sync::Arc,
+};
+
+use axum::{Router, extract::State, http::HeaderMap, response::Response, routing::post};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use sdk_core::{
+    clock::Millis,
+    protocol::{ErrorCode, ProtocolError},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    auth::{Key, Verifier},
+    clock::wall,
+    origin::is_loopback_host,
+    service::Service,
+    sync::{Problem, body, reply},
+};
+
+/// The tenant of tokens from `POST /dev/token`.
+pub const TENANT: &str = "dev";
+/// Seconds that a token from `POST /dev/token` is valid.
+pub const TOKEN_SECONDS: u64 = 3_600;
+const ISSUER: &str = "webwaka-dev";
+const AUDIENCE: &str = "webwaka-realtime";
+const KEY: &str = "dev";
+const FILE: &str = "dev-secret";
+/// Bytes of the body of `POST /dev/token`.
+const MAX_BODY: usize = 4 * 1024;
+
+/// Makes and verifies tokens with one shared secret. For development and tests only.
+#[derive(Clone)]
+pub struct DevIssuer {
+    secret: [u8; 32],
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: &'a str,
+    tenant: &'a str,
+    nbf: u64,
+    exp: u64,
+}
+
+impl DevIssuer {
+    /// An issuer with a given secret.
+    pub fn from_secret(secret: [u8; 32]) -> Self {
+        Self { secret }
+    }
+
+    /// The issuer whose secret is in the data folder; made there if there is none, readable by its owner alone.
+    ///
+    /// # Errors
+    /// The file can neither be read nor made, or is damaged.
+    pub fn load_or_create(data: &Path) -> io::Result<Self> {
+        fs::create_dir_all(data)?;
+        let path = data.join(FILE);
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(&path) {
+            Ok(mut file) => {
+                let mut secret = [0; 32];
+                getrandom::fill(&mut secret).map_err(io::Error::other)?;
+                file.write_all(hex(&secret).as_bytes())?;
+                file.sync_all()?;
+                Ok(Self { secret })
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let damaged = || io::Error::other(format!("{} is damaged; remove it", path.display()));
+                Ok(Self { secret: unhex(&fs::read_to_string(&path)?).ok_or_else(damaged)? })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What verifies this issuer's tokens.
+    pub fn verifier(&self) -> Verifier {
+        // 32 bytes are enough for a key, which is all that can be wrong with one.
+        Verifier::new(ISSUER, AUDIENCE, Key::hs256(KEY, &self.secret))
+    }
+
+    /// Makes a token that is valid from now on.
+    ///
+    /// # Errors
+    /// The token could not be signed.
+    pub fn mint(
+        &self,
+        tenant: &str,
+        subject: &str,
+        seconds: u64,
+        now: Millis,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        let nbf = now.0 / 1000;
+        let exp = nbf.saturating_add(seconds);
+        let claims = Claims { iss: ISSUER, aud: AUDIENCE, sub: subject, tenant, nbf, exp };
+        let header = Header { kid: Some(KEY.into()), ..Header::new(Algorithm::HS256) };
+        jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(&self.secret))
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenRequest {
+    subject: String,
+}
+
+#[derive(Serialize)]
+struct TokenReply {
+    token: String,
+}
+
+/// `POST /dev/token`.
+pub(crate) fn routes() -> Router<Arc<Service>> {
+    Router::new().route("/dev/token", post(token))
+}
+
+async fn token(
+    State(service): State<Arc<Service>>,
+    headers: HeaderMap,
+    request: axum::body::Body,
+) -> Result<Response, Problem> {
+    // Without this a page of any site could reach us under its own name (DNS rebinding).
+    let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let issuer = service.dev.as_ref().filter(|_| is_loopback_host(host)).ok_or_else(|| {
+        ProtocolError::new(ErrorCode::Forbidden, "development tokens are for loopback only")
+    })?;
+    let text = body(request, MAX_BODY).await?;
+    let TokenRequest { subject } = sdk_core::protocol::decode(&text)?;
+    let token = issuer
+        .mint(TENANT, &subject, TOKEN_SECONDS, wall())
+        .map_err(|error| ProtocolError::new(ErrorCode::Internal, error.to_string()))?;
+    Ok(reply(&TokenReply { token }))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let text = text.trim_ascii();
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_is_made_once_and_kept_private() {
+        let data = tempfile::tempdir().unwrap();
+        let first = DevIssuer::load_or_create(data.path()).unwrap();
+        let second = DevIssuer::load_or_create(data.path()).unwrap();
+        let token = first.mint("dev", "ada", 60, Millis(1_000)).unwrap();
+        assert_eq!(second.verifier().verify(&token, Millis(2_000)).unwrap().subject(), "ada");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(data.path().join(FILE)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_damaged_secret_is_an_error_and_is_not_replaced() {
+        let data = tempfile::tempdir().unwrap();
+        fs::write(data.path().join(FILE), "short").unwrap();
+        assert!(DevIssuer::load_or_create(data.path()).is_err());
+        assert_eq!(fs::read_to_string(data.path().join(FILE)).unwrap(), "short");
+    }
+}

@@ -1,0 +1,175 @@
+//! Tells the followers of a collection that it moved on.
+//!
+//! What goes through here is a hint: a follower that misses one reads from the store. So a follower's queue is short,
+//! nothing waits for a slow one, and it is told in one word that it has missed something.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use sdk_core::protocol::CollectionName;
+use tokio::sync::mpsc;
+
+use crate::{storage::Advance, tenant::TenantScope};
+
+/// Advances that wait for one follower.
+const QUEUE: usize = 32;
+
+type Topic = (Arc<str>, CollectionName);
+
+/// Who follows what. Holds nothing but its followers' queues.
+#[derive(Default)]
+pub struct Hub {
+    topics: Mutex<HashMap<Topic, Vec<Subscriber>>>,
+    next_id: AtomicU64,
+}
+
+struct Subscriber {
+    id: u64,
+    queue: mpsc::Sender<Arc<Advance>>,
+    missed: Arc<AtomicBool>,
+}
+
+/// One follower's end. It stops following when it is dropped.
+pub struct Follower {
+    hub: Weak<Hub>,
+    id: u64,
+    topics: Vec<Topic>,
+    queue: mpsc::Receiver<Arc<Advance>>,
+    missed: Arc<AtomicBool>,
+}
+
+/// What a follower is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A collection moved on.
+    Advanced(Arc<Advance>),
+    /// Some advances were dropped; any collection may have moved on.
+    Lagged,
+}
+
+impl Hub {
+    /// Follows collections of the scope's tenant from now on.
+    pub fn follow(self: &Arc<Self>, scope: &TenantScope, collections: Vec<CollectionName>) -> Follower {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let missed = Arc::new(AtomicBool::new(false));
+        let topics: Vec<Topic> =
+            collections.into_iter().map(|collection| (scope.tenant().clone(), collection)).collect();
+        let mut all = self.topics();
+        for topic in &topics {
+            let subscriber = Subscriber { id, queue: sender.clone(), missed: missed.clone() };
+            all.entry(topic.clone()).or_default().push(subscriber);
+        }
+        drop(all);
+        Follower { hub: Arc::downgrade(self), id, topics, queue, missed }
+    }
+
+    /// Tells the followers of the collection. Never waits.
+    pub fn publish(&self, advance: &Arc<Advance>) {
+        let topic = (advance.tenant.clone(), advance.collection.clone());
+        for subscriber in self.topics().get(&topic).into_iter().flatten() {
+            if subscriber.queue.try_send(advance.clone()).is_err() {
+                // The queue is full, so its owner has something to wake up for and then sees this.
+                subscriber.missed.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    fn topics(&self) -> MutexGuard<'_, HashMap<Topic, Vec<Subscriber>>> {
+        // Each change of the map is one call that leaves it whole.
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Follower {
+    /// The next notice; waits for one. Cancel safe.
+    pub async fn next(&mut self) -> Notice {
+        if self.missed.swap(false, Ordering::Acquire) {
+            // All of it is covered by what the follower reads now.
+            while self.queue.try_recv().is_ok() {}
+            return Notice::Lagged;
+        }
+        match self.queue.recv().await {
+            Some(advance) => Notice::Advanced(advance),
+            // The hub is gone: nothing will come any more.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let Some(hub) = self.hub.upgrade() else { return };
+        let mut all = hub.topics();
+        for topic in &self.topics {
+            if let Some(subscribers) = all.get_mut(topic) {
+                subscribers.retain(|subscriber| subscriber.id != self.id);
+                if subscribers.is_empty() {
+                    all.remove(topic);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sdk_core::protocol::{Epoch, Offset, StreamPosition};
+
+    use super::*;
+    use crate::dev::DevIssuer;
+    use sdk_core::clock::Millis;
+
+    fn scope(tenant: &str) -> TenantScope {
+        let issuer = DevIssuer::from_secret([7; 32]);
+        let token = issuer.mint(tenant, "ada", 60, Millis(0)).unwrap();
+        TenantScope::of(issuer.verifier().verify(&token, Millis(0)).unwrap())
+    }
+
+    fn advance(tenant: &str, offset: u64) -> Arc<Advance> {
+        let position = |offset| StreamPosition { epoch: Epoch::new("e").unwrap(), offset: Offset(offset) };
+        let collection = CollectionName::new("cards").unwrap();
+        let (from, to) = (position(offset - 1), position(offset));
+        Arc::new(Advance { tenant: tenant.into(), collection, from, to, frame: None })
+    }
+
+    fn follow(hub: &Arc<Hub>, tenant: &str) -> Follower {
+        hub.follow(&scope(tenant), vec![CollectionName::new("cards").unwrap()])
+    }
+
+    #[tokio::test]
+    async fn only_the_tenants_own_followers_are_told() {
+        let hub = Arc::new(Hub::default());
+        let (mut ours, mut theirs) = (follow(&hub, "ours"), follow(&hub, "theirs"));
+        hub.publish(&advance("ours", 1));
+        assert_eq!(ours.next().await, Notice::Advanced(advance("ours", 1)));
+        assert!(theirs.queue.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_slow_follower_is_told_once_that_it_missed_something() {
+        let hub = Arc::new(Hub::default());
+        let mut slow = follow(&hub, "t");
+        for offset in 1..=QUEUE as u64 + 10 {
+            hub.publish(&advance("t", offset));
+        }
+        assert_eq!(slow.next().await, Notice::Lagged);
+        hub.publish(&advance("t", 99));
+        assert_eq!(slow.next().await, Notice::Advanced(advance("t", 99)));
+    }
+
+    #[tokio::test]
+    async fn followers_that_are_gone_leave_nothing_behind() {
+        let hub = Arc::new(Hub::default());
+        let (one, two) = (follow(&hub, "t"), follow(&hub, "t"));
+        drop(one);
+        assert_eq!(hub.topics().len(), 1);
+        drop(two);
+        assert!(hub.topics().is_empty());
+    }
+}

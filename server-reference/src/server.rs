@@ -1,0 +1,191 @@
+//! A server from start to stop.
+
+use std::{
+    future::{Future, IntoFuture},
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    http::{HeaderName, HeaderValue, Method, header},
+    serve::ListenerExt,
+};
+use sdk_core::protocol::Epoch;
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    time::sleep,
+};
+use tower_http::{
+    cors::{AllowOrigin, CorsLayer},
+    services::ServeDir,
+    set_header::SetResponseHeaderLayer,
+};
+
+use crate::{
+    config::{Identity, ServerConfig, StartError},
+    data::DataFolder,
+    dev, gateway, health,
+    hub::Hub,
+    origin::Origins,
+    service::{MAX_SESSIONS, Service},
+    storage::sqlite::{NewEpoch, SqliteStore},
+    sync,
+};
+
+/// How long sessions and requests may take to finish once the server was told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long a browser may remember the answer to a preflight.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
+/// What a page served with `--web` may load: its own files, and WebAssembly. WebSockets of other ports are for pages
+/// that are served by one server and talk to another.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; \
+    connect-src 'self' ws: wss:; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
+    form-action 'self'; frame-ancestors 'none'";
+
+/// A server that has its port and its data, and is not serving yet.
+pub struct Server {
+    listener: TcpListener,
+    router: Router,
+    sessions: Arc<Semaphore>,
+    stop: watch::Sender<bool>,
+    /// Held for as long as the server lives.
+    _data: DataFolder,
+}
+
+impl Server {
+    /// Opens the data and takes the port.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing was served.
+    pub async fn bind(config: ServerConfig) -> Result<Self, StartError> {
+        let data = DataFolder::open(&config.data)?;
+        let hub = Arc::new(Hub::default());
+        let told = hub.clone();
+        let store = SqliteStore::open(
+            &data.database(),
+            config.limits,
+            random_epochs(),
+            Box::new(move |advance| told.publish(advance)),
+        )?;
+        let (stop, stopping) = watch::channel(false);
+        let (verifier, issuer) = match config.identity {
+            Identity::Dev(issuer) => (issuer.verifier(), Some(issuer)),
+            Identity::Keys(verifier) => (verifier, None),
+        };
+        let service =
+            Service::new(Arc::new(store), hub, verifier, config.limits, config.origins.clone(), stopping);
+        let service = match issuer {
+            Some(issuer) => service.with_dev(issuer),
+            None => service,
+        };
+        let sessions = service.sessions.clone();
+        let router = router(service, config.origins, config.web.as_deref());
+        let listen = config.listen;
+        let listener =
+            TcpListener::bind(listen).await.map_err(|source| StartError::Listen { listen, source })?;
+        Ok(Self { listener, router, sessions, stop, _data: data })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The operating system does not tell.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `signal` resolves; then takes no more connections, tells its sessions to go away, answers for what
+    /// is being committed, and returns.
+    ///
+    /// # Errors
+    /// The port cannot be listened on any more.
+    pub async fn serve(self, signal: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+        let Self { listener, router, sessions, stop, _data } = self;
+        // Frames are small and answer one another: waiting to fill a packet only delays them.
+        let listener = listener.tap_io(|connection| {
+            if let Err(error) = connection.set_nodelay(true) {
+                tracing::debug!(%error, "no TCP_NODELAY");
+            }
+        });
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stopped(stop.subscribe()));
+        let stopping = stop.subscribe();
+        let sessions_ended = async {
+            stopped(stopping).await;
+            // A closed semaphore would be as good a sign.
+            let _ = sessions.acquire_many(MAX_SESSIONS).await;
+        };
+        let deadline = async {
+            signal.await;
+            tracing::info!("stopping");
+            stop.send_replace(true);
+            sleep(DRAIN).await;
+        };
+        tokio::select! {
+            // Upgraded connections are no longer axum's to wait for.
+            (served, ()) = async { tokio::join!(serving.into_future(), sessions_ended) } => served,
+            () = deadline => {
+                tracing::warn!("some connections did not end in time and are cut off");
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // An error means that the sender is gone, and with it the server.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+/// Every route of a service, for whoever brings storage or a listener of their own.
+pub fn router(service: Service, origins: Origins, web: Option<&Path>) -> Router {
+    let allowed = move |origin: &HeaderValue, _: &_| origin.to_str().is_ok_and(|text| origins.allow(text));
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(allowed))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .expose_headers([header::RETRY_AFTER])
+        .max_age(PREFLIGHT_AGE);
+    let mut routes = gateway::socket::routes().merge(sync::routes()).merge(health::routes());
+    if service.dev.is_some() {
+        routes = routes.merge(dev::routes());
+    }
+    let mut router = routes.with_state(Arc::new(service)).layer(cors);
+    if let Some(folder) = web {
+        router = router.fallback_service(pages(folder));
+    }
+    router.layer(fixed_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+}
+
+/// A folder of static files, such as a built demo.
+fn pages(folder: &Path) -> Router {
+    Router::new()
+        .fallback_service(ServeDir::new(PathBuf::from(folder)))
+        .layer(fixed_header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .layer(fixed_header(header::REFERRER_POLICY, "no-referrer"))
+        .layer(fixed_header(header::CACHE_CONTROL, "no-cache"))
+}
+
+fn fixed_header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+}
+
+/// Names epochs by 128 random bits, so that no two histories ever share one.
+pub fn random_epochs() -> NewEpoch {
+    Box::new(|| {
+        loop {
+            let mut bytes = [0; 16];
+            if getrandom::fill(&mut bytes).is_ok()
+                && let Ok(epoch) = Epoch::new(&format!("{:032x}", u128::from_be_bytes(bytes)))
+            {
+                return epoch;
+            }
+            // An epoch that is not random could be one that a reader knows already.
+            std::thread::yield_now();
+        }
+    })
+}

@@ -1,0 +1,137 @@
+//! The same over plain HTTP, for networks that let no WebSocket through: `POST /v1/push` and `POST /v1/pull`.
+//!
+//! Both go through the same commit and the same reads as a session, with the same limits, so a client may send an
+//! operation over one way and repeat it over the other.
+
+mod problem;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use futures::StreamExt;
+use sdk_core::protocol::{
+    CollectionName, ErrorCode, MAX_COLLECTIONS, ProtocolError, PullReply, PullRequest, PushReply,
+    PushRequest, Resume, Strategy, VERSIONS, decode, encode,
+};
+use serde::Serialize;
+use tokio::{sync::SemaphorePermit, time::timeout};
+
+pub use problem::Problem;
+
+use crate::{
+    auth::AuthError,
+    clock::wall,
+    gateway::{session::welcome, too_many_operations},
+    service::Service,
+    storage::{Batch, Page},
+    tenant::TenantScope,
+};
+
+/// How long a body may take to arrive.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
+
+pub(crate) fn routes() -> Router<Arc<Service>> {
+    Router::new().route("/v1/push", post(push)).route("/v1/pull", post(pull))
+}
+
+async fn push(State(service): State<Arc<Service>>, request: Request) -> Result<Response, Problem> {
+    let _permit = admit(&service)?;
+    // Before the body is read: who is nobody costs us nothing.
+    let scope = authenticate(&service, request.headers())?;
+    let text = body(request.into_body(), service.limits.frame_bytes).await?;
+    let PushRequest { client, collections, operations } = decode(&text)?;
+    if operations.len() > service.limits.batch_operations {
+        return Err(too_many_operations(operations.len(), &service.limits).into());
+    }
+    let (now, collections) = (wall(), strategies(&collections)?);
+    let batch = Batch { scope: scope.clone(), client, collections, operations, now };
+    let committed = service.documents.commit(batch).await?;
+    let welcome = welcome(VERSIONS[0], committed.actor, &scope, service.limits, now);
+    Ok(reply(&PushReply { welcome, judgements: committed.judgements }))
+}
+
+async fn pull(State(service): State<Arc<Service>>, request: Request) -> Result<Response, Problem> {
+    let _permit = admit(&service)?;
+    let scope = authenticate(&service, request.headers())?;
+    let text = body(request.into_body(), service.limits.frame_bytes).await?;
+    let PullRequest { client, collections } = decode(&text)?;
+    let (now, named) = (wall(), strategies(&collections)?);
+    // Makes client and collections known, as a hello does.
+    let batch = Batch { scope: scope.clone(), client, collections: named, operations: Vec::new(), now };
+    let committed = service.documents.commit(batch).await?;
+
+    let mut room = service.limits.frame_bytes / 2;
+    let mut changes = Vec::with_capacity(collections.len());
+    for Resume { collection, after, .. } in collections {
+        // With no room left a collection is still told of, with `more` if there is any.
+        let page = Page { collection, after, bytes: room };
+        let read = service.documents.changes(scope.clone(), page).await?;
+        let used: usize = read.documents.iter().map(|changed| encode(changed).len()).sum();
+        room = room.saturating_sub(used);
+        changes.push(read);
+    }
+    let welcome = welcome(VERSIONS[0], committed.actor, &scope, service.limits, now);
+    Ok(reply(&PullReply { welcome, changes }))
+}
+
+fn admit(service: &Service) -> Result<SemaphorePermit<'_>, Problem> {
+    let busy = |_| ProtocolError::new(ErrorCode::Overloaded, "too many requests at once; nothing was done");
+    Ok(service.requests.try_acquire().map_err(busy)?)
+}
+
+fn authenticate(service: &Service, headers: &HeaderMap) -> Result<TenantScope, Problem> {
+    let bearer = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let (_, token) = bearer.ok_or_else(|| AuthError::Malformed("no bearer token".into()))?;
+    let claims = service.verifier.verify(token.trim(), wall()).inspect_err(|error| {
+        tracing::info!(%error, "token refused");
+    })?;
+    Ok(TenantScope::of(claims))
+}
+
+fn strategies(collections: &[Resume]) -> Result<Vec<(CollectionName, Strategy)>, ProtocolError> {
+    if collections.len() > MAX_COLLECTIONS {
+        let message = format!("a request names at most {MAX_COLLECTIONS} collections");
+        return Err(ProtocolError::new(ErrorCode::TooMany, message));
+    }
+    Ok(collections.iter().map(|resume| (resume.collection.clone(), resume.strategy)).collect())
+}
+
+/// The whole body as text, of at most `most` bytes.
+pub(crate) async fn body(body: Body, most: usize) -> Result<String, ProtocolError> {
+    let mut bytes = Vec::new();
+    let mut stream = body.into_data_stream();
+    let read = async {
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|_| ProtocolError::new(ErrorCode::Malformed, "the body broke off"))?;
+            if bytes.len() + chunk.len() > most {
+                let message = format!("a body may have {most} bytes here");
+                return Err(ProtocolError::new(ErrorCode::FrameTooLarge, message));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(())
+    };
+    timeout(BODY_DEADLINE, read)
+        .await
+        .unwrap_or_else(|_| Err(ProtocolError::new(ErrorCode::Timeout, "the body took too long")))?;
+    String::from_utf8(bytes).map_err(|_| ProtocolError::new(ErrorCode::Malformed, "the body is not UTF-8"))
+}
+
+/// A successful answer.
+pub(crate) fn reply(value: &impl Serialize) -> Response {
+    let mut response = encode(value).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
