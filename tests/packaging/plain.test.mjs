@@ -5,7 +5,7 @@ import { join } from "node:path";
 import test, { after, before } from "node:test";
 import { launch } from "./setup/browser.mjs";
 import { serveFiles } from "./setup/files.mjs";
-import { quickStartWorks } from "./setup/page.mjs";
+import { html, quickStartWorks } from "./setup/page.mjs";
 import { Project, quickStart } from "./setup/project.mjs";
 import { Server } from "./setup/server.mjs";
 
@@ -22,10 +22,7 @@ before(async () => {
   const site = join(project.dir, "site");
   mkdirSync(site);
   project.copy("dist", "site/realtime");
-  writeFileSync(
-    join(site, "index.html"),
-    '<!doctype html><body><script type="module" src="main.js"></script>',
-  );
+  writeFileSync(join(site, "index.html"), html("main.js"));
   writeFileSync(join(site, "main.js"), plain(quickStart()).replace("http://127.0.0.1:8787", server.url));
 });
 

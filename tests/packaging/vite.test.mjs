@@ -5,7 +5,7 @@ import { join } from "node:path";
 import test, { after, before } from "node:test";
 import { launch } from "./setup/browser.mjs";
 import { serveFiles } from "./setup/files.mjs";
-import { quickStartWorks } from "./setup/page.mjs";
+import { html, quickStartWorks } from "./setup/page.mjs";
 import { Project, quickStart } from "./setup/project.mjs";
 import { Server } from "./setup/server.mjs";
 
@@ -22,7 +22,7 @@ before(async () => {
   project = new Project(
     {
       "package.json": '{ "name": "empty", "private": true, "type": "module" }',
-      "index.html": '<!doctype html><title>Empty</title><body><script type="module" src="/main.ts"></script>',
+      "index.html": html("/main.ts"),
       "main.ts": main,
     },
     ["vite"],

@@ -32,7 +32,7 @@ export async function visit(browser, url) {
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (message) => {
     if (message.type() === "error" || message.type() === "warning") {
-      complaints.push(message.text());
+      complaints.push(`${message.text()} (${message.location().url})`);
     }
   });
   await page.goto(url);

@@ -1,10 +1,19 @@
 import assert from "node:assert/strict";
+import { setTimeout } from "node:timers/promises";
 import { quickStart } from "./project.mjs";
 import { shows, visit } from "./browser.mjs";
 
+/** A page that runs one script. Its icon is nothing, so that no browser asks for one. @param {string} script */
+export const html = (script) => `<!doctype html>
+<html lang="en">
+  <head><meta charset="utf-8"><title>Notes</title><link rel="icon" href="data:,"></head>
+  <body><script type="module" src="${script}"></script></body>
+</html>
+`;
+
 /**
- * Opens the quick start on two devices, one after the other, and checks that what it writes is shown, reaches the
- * server, and that what others write is shown.
+ * Opens the quick start on a new device and checks that it shows what it writes and what another device wrote, and
+ * that what it wrote is on the server.
  *
  * @param {import("playwright-core").Browser} browser
  * @param {string} page
@@ -19,8 +28,19 @@ export async function quickStartWorks(browser, page, server) {
     await shows(visited, /** @type {string} */ (text));
     await shows(visited, from);
     assert.deepEqual(visited.complaints, []);
-    assert.deepEqual((await server.documents("notes"))["hello"], { text });
+    assert.deepEqual(await arrived(server, "hello"), { text });
   } finally {
     await visited.close();
   }
+}
+
+/** Asks until the server has a note. @param {import("./server.mjs").Server} server @param {string} id */
+async function arrived(server, id) {
+  for (const end = Date.now() + 15_000; Date.now() < end; await setTimeout(50)) {
+    const found = (await server.documents("notes"))[id];
+    if (found) {
+      return found;
+    }
+  }
+  throw new Error(`the note ${id} did not reach the server`);
 }
