@@ -24,3 +24,8 @@ pub mod outbox;
 pub mod routing;
 #[cfg(feature = "testing")]
 pub mod testing;
+
+/// Compiles the quick start in the README.
+#[cfg(all(doctest, feature = "native"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -2,26 +2,44 @@
 
 use crate::Source;
 
-/// What each room of `sdk-core` may use of the others. A room that is not here may use all of them.
-const ROOMS: &[(&str, &[&str])] = &[
-    ("protocol", &["clock"]),
-    ("clock", &["protocol"]),
-    ("reconcile", FOUNDATION),
-    ("routing", FOUNDATION),
-    ("outbox", FOUNDATION),
-    ("connection", FOUNDATION),
-    ("engine", &["protocol", "clock", "reconcile", "routing", "outbox", "connection"]),
-    ("driver", &["protocol", "clock", "reconcile", "routing", "outbox", "connection", "engine"]),
-    ("client", &["protocol", "clock", "reconcile", "routing", "outbox", "connection", "engine", "driver"]),
+/// The rooms of `sdk-core` in layers. A room uses what is in earlier layers, and where a layer says so, what is in
+/// its own.
+const LAYERS: &[(&[&str], Within)] = &[
+    (&["sorted"], Within::Apart),
+    (&["protocol", "clock"], Within::Together),
+    (&["reconcile", "routing", "outbox", "connection"], Within::Apart),
+    (&["engine"], Within::Apart),
+    (&["driver"], Within::Apart),
+    (&["client"], Within::Apart),
+    (&["native", "testing"], Within::Together),
 ];
 
-const FOUNDATION: &[&str] = &["protocol", "clock"];
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Within {
+    /// Rooms of the layer do not use each other.
+    Apart,
+    /// They may.
+    Together,
+}
+
+/// The layer of a room.
+fn layer(room: &str) -> Option<usize> {
+    LAYERS.iter().position(|(rooms, _)| rooms.contains(&room))
+}
+
+fn may_use(room: &str, used: &str) -> bool {
+    match (layer(room), layer(used)) {
+        (Some(own), Some(other)) => other < own || (other == own && LAYERS[own].1 == Within::Together),
+        // The rest lies at the root of the crate and is nobody's room.
+        _ => true,
+    }
+}
 
 /// What the server uses of `sdk-core`.
-const SERVER: &[&str] = &["protocol", "clock", "reconcile"];
+const SERVER: &[&str] = &["sorted", "protocol", "clock", "reconcile"];
 
-/// The rooms without I/O, time or randomness of their own.
-const PURE: &[&str] = &["protocol", "clock", "reconcile", "routing", "outbox", "connection", "engine"];
+/// The last layer without I/O, time or randomness of its own is that of this room.
+const LAST_PURE: &str = "engine";
 
 /// Words that have no business in a pure room.
 const IMPURE: &[&str] =
@@ -33,19 +51,11 @@ pub const MAX_LINES: usize = 500;
 /// What is wrong with a file of `sdk-core`, given the path of its module below the crate.
 pub fn core(module: &[&str], source: &Source) -> Vec<String> {
     let Some(room) = module.first() else { return Vec::new() };
-    let mut wrong = Vec::new();
-    if let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| name == room) {
-        for path in source.paths.iter().filter(|path| path[0] == "crate") {
-            // An item at the root of the crate is nobody's room.
-            let Some(used) = path.get(1) else { continue };
-            let known =
-                ROOMS.iter().any(|(name, _)| name == used) || matches!(used.as_str(), "native" | "testing");
-            if known && used != room && !allowed.contains(&used.as_str()) {
-                wrong.push(format!("{room} may not use {}", path.join("::")));
-            }
-        }
-    }
-    if PURE.contains(room) {
+    let Some(own) = layer(room) else { return vec![format!("{room} is in none of the layers")] };
+    let within = source.paths.iter().filter(|path| path[0] == "crate" && path.len() > 1 && path[1] != *room);
+    let upward = within.filter(|path| !may_use(room, &path[1]));
+    let mut wrong: Vec<_> = upward.map(|path| format!("{room} may not use {}", path.join("::"))).collect();
+    if Some(own) <= layer(LAST_PURE) {
         let words = source.words.iter().filter(|word| IMPURE.contains(&word.as_str()));
         wrong.extend(words.map(|word| format!("{room} is pure and may not name `{word}`")));
         if source.calls.iter().any(|call| call == "now") {
@@ -94,6 +104,11 @@ mod tests {
     fn middle_rooms_that_meet_are_found() {
         let wrong = wrong_in_core("routing/mod.rs", "mod tests { use crate::connection::Backoff; }");
         assert_eq!(wrong, ["routing may not use crate::connection::Backoff"]);
+    }
+
+    #[test]
+    fn a_room_that_nobody_placed_is_found() {
+        assert_eq!(wrong_in_core("utils/mod.rs", ""), ["utils is in none of the layers"]);
     }
 
     #[test]
