@@ -11,13 +11,22 @@ export async function compile(source: WasmSource): Promise<WebAssembly.Module> {
     if (!given.ok) {
       throw failed(`the engine could not be loaded: ${given.url} answered ${given.status}`);
     }
-    // Streaming demands this type of the answer, which many plain file servers do not give.
-    return await (given.headers.get("content-type") === "application/wasm"
-      ? WebAssembly.compileStreaming(given)
-      : WebAssembly.compile(await given.arrayBuffer()));
+    return await compileAnswer(given);
   } catch (error) {
     throw error instanceof RealtimeError ? error : failed("the engine could not be loaded", error);
   }
+}
+
+async function compileAnswer(answer: Response): Promise<WebAssembly.Module> {
+  // Streaming demands this type of the answer, which many plain file servers do not give.
+  if (answer.headers.get("content-type") === "application/wasm") {
+    return WebAssembly.compileStreaming(answer);
+  }
+  const bytes = await answer.arrayBuffer();
+  return WebAssembly.compile(bytes).catch((error: unknown) => {
+    // Development servers answer any address with their page, so this is what a wrong one looks like.
+    throw failed(`there is no engine at ${answer.url}; the README says where it has to be`, error);
+  });
 }
 
 function isBytes(given: BufferSource | WebAssembly.Module): given is BufferSource {

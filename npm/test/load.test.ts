@@ -43,6 +43,11 @@ test("a missing file is told with its address and status", async () => {
   });
 });
 
+test("a page in place of the module is told with its address", async () => {
+  const page = new Response("<!doctype html>", { headers: { "content-type": "text/html" } });
+  await assert.rejects(compile(page), { code: "load_failed", message: /^there is no engine at / });
+});
+
 test("what is no module, and a server that is not there, are told as such", async () => {
   await assert.rejects(compile(new TextEncoder().encode("<!doctype html>")), { code: "load_failed" });
   await assert.rejects(compile("http://127.0.0.1:1/engine.wasm"), { code: "load_failed" });

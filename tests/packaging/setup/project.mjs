@@ -33,7 +33,7 @@ export class Project {
     }
     const packed = this.#npm(PACKAGE, "pack", "--ignore-scripts", "--json", "--pack-destination", this.dir);
     const [{ filename }] = JSON.parse(packed);
-    const wanted = tools.map((tool) => `${tool}@${version(tool)}`);
+    const wanted = tools.map(installedHere);
     this.#npm(this.dir, "install", "--prefer-offline", "--no-audit", "--no-fund", `./${filename}`, ...wanted);
   }
 
@@ -77,7 +77,8 @@ export class Project {
   }
 }
 
-/** @param {string} tool */
-function version(tool) {
-  return JSON.parse(readFileSync(join(HERE, "node_modules", tool, "package.json"), "utf8")).version;
+/** The name and version of a package that these tests have, which may be under an alias. @param {string} tool */
+function installedHere(tool) {
+  const manifest = JSON.parse(readFileSync(join(HERE, "node_modules", tool, "package.json"), "utf8"));
+  return `${manifest.name}@${manifest.version}`;
 }
