@@ -10,7 +10,7 @@ use crate::sorted::SortedMap;
 use crate::{
     clock::{Dot, Millis},
     outbox::State,
-    protocol::{ActorId, DocKey, Document, DocumentId, Epoch, FieldName, Json},
+    protocol::{ActorId, DocKey, Document, DocumentId, Epoch, FieldName, Json, decode},
     reconcile::{self, Write},
 };
 
@@ -106,8 +106,7 @@ impl Views {
         let last = documents.last().map(|stored| stored.key.id.clone());
         live.horizon = last.filter(|_| documents.len() >= limit);
         for StoredDocument { key, text } in documents {
-            let document = serde_json::from_str(&text)
-                .map_err(|error| StoreError::Corrupt(format!("{key}: {error}")))?;
+            let document = decode(&text).map_err(|error| StoreError::Corrupt(error.message))?;
             self.cache.get_or_insert_with(key, || Cached { document, stale: false });
         }
         Ok(())

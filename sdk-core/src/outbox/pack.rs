@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, State};
-use crate::protocol::{Operation, Rejection, Seq, encode};
+use crate::protocol::{Operation, Rejection, Seq, decode, encode};
 use crate::sorted::{SortedMap, SortedSet};
 
 /// Operations in one record.
@@ -66,7 +66,7 @@ struct Flush {
 impl Packs {
     pub(super) fn restore(&mut self, key: u64, text: &str) -> Result<Vec<Entry>, RecordError> {
         let record: Record<Packed<Operation>> =
-            serde_json::from_str(text).map_err(|error| RecordError { key, problem: error.to_string() })?;
+            decode(text).map_err(|error| RecordError { key, problem: error.message })?;
         let entry = |packed: Packed<Operation>| {
             let state = packed.rejected.map_or(State::Queued, State::Rejected);
             let bytes = encode(&packed.op).len();

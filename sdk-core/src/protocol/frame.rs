@@ -13,8 +13,9 @@ use super::{
     limits::Limits,
     operation::{Judgement, Operation},
     position::StreamPosition,
+    text,
 };
-use crate::clock::Millis;
+use crate::{clock::Millis, sorted::SortedMap};
 
 /// The WebSocket subprotocol (RFC 6455, section 1.9).
 pub const SUBPROTOCOL: &str = "webwaka.realtime.v1";
@@ -221,13 +222,13 @@ pub struct PullReply {
 pub fn decode<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ProtocolError> {
     within_depth(text, MAX_DEPTH + FRAME_DEPTH)
         .map_err(|error| ProtocolError::new(ErrorCode::TooDeep, error.to_string()))?;
-    serde_json::from_str(text).map_err(|error| ProtocolError::new(ErrorCode::Malformed, error.to_string()))
+    text::read(text).map_err(|error| ProtocolError::new(ErrorCode::Malformed, error.to_string()))
 }
 
 /// Writes JSON text of the protocol.
 pub fn encode<T: Serialize>(value: &T) -> String {
     // Only a map with keys that are not text could fail, and no type of the protocol has one.
-    serde_json::to_string(value).unwrap_or_default()
+    text::write(value).unwrap_or_default()
 }
 
 /// Reads a server's frame; `None` is a frame of a newer version, to be ignored.
@@ -244,8 +245,8 @@ pub fn decode_server_frame(text: &str) -> Result<Option<ServerFrame>, ProtocolEr
 
 fn is_unknown_frame(text: &str) -> bool {
     const KNOWN: [&str; 6] = ["welcome", "outcomes", "changes", "error", "goAway", "ping"];
-    type OneKey<'a> = std::collections::BTreeMap<&'a str, serde::de::IgnoredAny>;
-    serde_json::from_str::<OneKey>(text)
+    type OneKey<'a> = SortedMap<&'a str, serde::de::IgnoredAny>;
+    text::read::<OneKey>(text)
         .is_ok_and(|object| object.len() == 1 && object.keys().all(|name| !KNOWN.contains(name)))
 }
 

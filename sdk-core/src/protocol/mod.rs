@@ -11,6 +11,7 @@ mod json;
 mod limits;
 mod operation;
 mod position;
+mod text;
 
 pub use document::{Burial, Changed, Document, Register, Stamp};
 pub use error::{ErrorCode, ProtocolError, Retry};

@@ -3,7 +3,7 @@
 use js_sys::Array;
 use sdk_core::{
     engine::storage::{Clear, Query, ReplicaBatch, StoreError, StoredDocument},
-    protocol::{CollectionName, DocKey, StreamPosition},
+    protocol::{CollectionName, DocKey, StreamPosition, decode, encode},
 };
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::IdbRequest;
@@ -39,7 +39,7 @@ impl Replica {
         let (names, positions) = (results(&names)?, results(&positions)?);
         let cursor = |(name, position): (JsValue, JsValue)| {
             let name = CollectionName::new(&name.as_string()?).ok()?;
-            Some((name, serde_json::from_str(&position.as_string()?).ok()?))
+            Some((name, decode(&position.as_string()?).ok()?))
         };
         names.iter().zip(positions.iter()).map(cursor).collect()
     }
@@ -103,13 +103,8 @@ impl Replica {
 
     /// Resolves when the batch would survive the end of the browser.
     pub(super) async fn apply(&self, batch: &ReplicaBatch) -> Result<(), StoreError> {
-        // Encoded before the transaction begins, where an error needs no clean-up.
-        let cursors = batch
-            .cursors
-            .iter()
-            .map(|(name, position)| serde_json::to_string(position).map(|text| (name.as_str(), text)));
-        let cursors =
-            cursors.collect::<Result<Vec<_>, _>>().map_err(|error| StoreError::Failed(error.to_string()))?;
+        let cursors = batch.cursors.iter().map(|(name, position)| (name.as_str(), encode(position)));
+        let cursors: Vec<_> = cursors.collect();
         let write =
             || self.database.write(Durability::Relaxed, |transaction| ask(transaction, batch, &cursors));
         match write().await {
