@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
-import { temporary } from "./folders.mjs";
+import { temporary, undo } from "./cleanup.mjs";
 import { until } from "./until.mjs";
 
 const executable = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -54,7 +54,7 @@ export async function browser(t, { blockStorage = false } = {}) {
     await connection.close().catch(() => {});
   }
 
-  t.after(kill);
+  undo(t, kill);
   await start();
   return {
     profile,

@@ -3,7 +3,7 @@ import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { temporary } from "./folders.mjs";
+import { temporary } from "./cleanup.mjs";
 
 const source = fileURLToPath(new URL("../fixture/", import.meta.url));
 

@@ -1,5 +1,7 @@
 import { createServer, connect } from "node:net";
 
+import { undo } from "./cleanup.mjs";
+
 /**
  * A TCP proxy on loopback that misbehaves on demand. Its state is one of
  *
@@ -52,7 +54,7 @@ export async function proxy(t, target) {
   }
 
   await new Promise((listening) => listener.listen(0, "127.0.0.1", listening));
-  t.after(() => {
+  undo(t, () => {
     cut();
     listener.close();
   });

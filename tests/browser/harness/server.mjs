@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { temporary } from "./folders.mjs";
+import { temporary, undo } from "./cleanup.mjs";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
@@ -26,7 +26,7 @@ export async function server(t, { web = BOARD } = {}) {
 
   async function start() {
     const options = ["serve", "--dev", "--listen", `127.0.0.1:${port}`, "--data", data, "--web", web];
-    const log = process.env.WEBWAKA_LOG ? "inherit" : "ignore";
+    const log = process.env.SHOW_SERVER_LOG ? "inherit" : "ignore";
     const started = spawn(binary, options, { stdio: ["ignore", "pipe", log] });
     child = started;
     port = await new Promise((resolve, reject) => {
@@ -48,7 +48,7 @@ export async function server(t, { web = BOARD } = {}) {
     await ended;
   }
 
-  t.after(() => end("SIGKILL"));
+  undo(t, () => end("SIGKILL"));
   await start();
   return {
     data,
