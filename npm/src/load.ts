@@ -26,6 +26,10 @@ export function loadEngine(
 async function load(source: WasmSource): Promise<OpenEngine> {
   const module = await compile(source);
   try {
+    // Checked beforehand, as the glue takes whatever can be instantiated, and then nothing else any more.
+    if (!WebAssembly.Module.exports(module).some(({ name }) => name === "__wbindgen_start")) {
+      throw new TypeError("not a module of wasm-bindgen");
+    }
     initSync({ module });
   } catch (cause) {
     throw new RealtimeError("load_failed", "the WebAssembly module is not the one of this version", {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import test, { after, before } from "node:test";
 import { Project, quickStart } from "./setup/project.mjs";
 
@@ -57,6 +58,10 @@ test("the package holds what it is made of and nothing else", () => {
   assert.deepEqual(readdirSync(project.installed("dist")).sort(), [...declared, ...built].sort());
   const own = readdirSync(project.installed(".")).filter((name) => name !== "node_modules");
   assert.deepEqual(own.sort(), ["LICENSE", "README.md", "dist", "package.json"]);
+});
+
+test("the project's README has the same quick start as the package's", () => {
+  assert.equal(quickStart(fileURLToPath(new URL("../../README.md", import.meta.url))), quickStart());
 });
 
 test("the declarations are those of the snapshot", () => {

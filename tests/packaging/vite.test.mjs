@@ -75,7 +75,7 @@ for (const [vite, config] of /** @type {const} */ ([
 /** The address that a development server prints. @param {import("node:stream").Readable} output */
 async function announced(output) {
   let said = "";
-  for (const signal = AbortSignal.timeout(20_000); ; ) {
+  for (const signal = AbortSignal.timeout(20_000); ;) {
     const [data] = await once(output, "data", { signal });
     said += data;
     const [url] = /http:\/\/127\.0\.0\.1:\d+\//.exec(said) ?? [];

@@ -7,12 +7,11 @@ import { fileURLToPath } from "node:url";
 const HERE = dirname(dirname(fileURLToPath(import.meta.url)));
 const PACKAGE = join(HERE, "../../npm");
 
-/** The example of the README: what it shows is what is tested. */
-export function quickStart() {
-  const readme = readFileSync(join(PACKAGE, "README.md"), "utf8");
-  const [, example] = /```ts\n([\s\S]*?)```/.exec(readme) ?? [];
+/** The example of a README, by default of the package's: what it shows is what is tested. */
+export function quickStart(readme = join(PACKAGE, "README.md")) {
+  const [, example] = /```ts\n([\s\S]*?)```/.exec(readFileSync(readme, "utf8")) ?? [];
   if (!example) {
-    throw new Error("npm/README.md has no TypeScript example");
+    throw new Error(`${readme} has no TypeScript example`);
   }
   return example;
 }

@@ -40,16 +40,18 @@ export class Server {
    * @returns {Promise<Record<string, Record<string, unknown>>>}
    */
   async documents(collection) {
-    const { changes } = await this.#call("v1/pull", {
-      collections: [{ collection, strategy: "fieldLevel" }],
-    });
-    const documents = changes.flatMap((/** @type {any} */ each) => each.documents);
-    return Object.fromEntries(
-      documents.map((/** @type {any} */ { id, doc }) => [
-        id,
-        Object.fromEntries(Object.entries(doc.fields).map(([name, register]) => [name, register.v])),
-      ]),
-    );
+    /** @type {Record<string, Record<string, unknown>>} */
+    const found = {};
+    for (let after, more = true; more;) {
+      const resume = { collection, strategy: "fieldLevel", ...(after && { after }) };
+      const { changes } = await this.#call("v1/pull", { collections: [resume] });
+      for (const { id, doc } of changes.flatMap((/** @type {any} */ each) => each.documents)) {
+        const fields = Object.entries(doc.fields ?? {}).map(([name, register]) => [name, register.v]);
+        found[id] = Object.fromEntries(fields);
+      }
+      ({ to: after, more } = changes.at(-1));
+    }
+    return found;
   }
 
   /** Writes a document, as another device would. @param {string} collection @param {string} id @param {object} put */
