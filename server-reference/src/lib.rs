@@ -13,6 +13,8 @@ pub mod clock;
 pub mod config;
 pub mod data;
 pub mod dev;
+#[cfg(test)]
+mod fixtures;
 pub mod gateway;
 mod health;
 pub mod hub;

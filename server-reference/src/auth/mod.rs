@@ -8,3 +8,6 @@ mod verifier;
 
 pub use keys::{Key, KeyError, KeyFile};
 pub use verifier::{AuthError, VerifiedClaims, Verifier};
+
+#[cfg(test)]
+mod tests;

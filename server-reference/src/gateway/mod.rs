@@ -4,5 +4,7 @@ mod follow;
 mod frame;
 pub mod session;
 pub(crate) mod socket;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use frame::too_many_operations;

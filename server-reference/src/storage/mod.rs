@@ -4,6 +4,8 @@
 //! judgements, documents and the new head durable in one transaction; [`Documents::changes`] reads what is new since
 //! a position. Both want a [`TenantScope`], and nothing else can name a tenant.
 
+#[cfg(test)]
+pub(crate) mod contract;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -39,7 +41,7 @@ pub trait Documents: Send + Sync + 'static {
     /// [`StorageError::NoSuchCollection`] or [`StorageError::Unavailable`].
     fn changes(&self, scope: TenantScope, page: Page) -> BoxFuture<'_, Result<Changes, StorageError>>;
 
-    /// Resolves if reads and writes get through at this moment.
+    /// Resolves if the store answers at this moment.
     ///
     /// # Errors
     /// [`StorageError::Unavailable`].

@@ -7,6 +7,8 @@ mod commit;
 mod read;
 mod schema;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 

@@ -1,0 +1,447 @@
+//! Sessions over a real store, driven by hand: no sockets, no threads, no clock.
+
+use std::sync::Arc;
+
+use sdk_core::{
+    clock::Millis,
+    protocol::{
+        Changes, ClientFrame, ClientId, ErrorCode, Hello, Limits, MAX_COLLECTIONS, Offset, Operation,
+        Outcome, Push, Resume, ServerFrame, Strategy, StreamPosition, decode, encode,
+    },
+};
+
+use super::session::{Closing, Effect, FIRST_FRAME_DEADLINE, HEARTBEAT, Input, Now, SILENCE, Session};
+use crate::{
+    fixtures::{START, client, collection, counted_epochs, issuer, set, token},
+    storage::{Advance, Batch, Committed, StorageError, sqlite::SqliteDocuments},
+    tenant::TenantScope,
+};
+
+/// A server in one thread: each session's questions are answered at once, unless commits are held back.
+struct Server {
+    documents: SqliteDocuments,
+    elapsed: u64,
+    hold_commits: bool,
+}
+
+/// A client's end.
+struct Peer {
+    session: Session,
+    received: Vec<ServerFrame>,
+    closed: Option<Closing>,
+    follows: bool,
+    held: Vec<Batch>,
+}
+
+impl Server {
+    fn new() -> Self {
+        let documents = SqliteDocuments::in_memory(Limits::default(), counted_epochs()).unwrap();
+        Self { documents, elapsed: 0, hold_commits: false }
+    }
+
+    fn now(&self) -> Now {
+        Now { monotonic: Millis(self.elapsed), wall: START.plus(self.elapsed) }
+    }
+
+    fn connect(&self) -> Peer {
+        let session = Session::new(Limits::default(), self.now());
+        Peer { session, received: Vec::new(), closed: None, follows: false, held: Vec::new() }
+    }
+
+    /// A session that has been welcomed.
+    fn open(&mut self, number: u8) -> Peer {
+        let mut peer = self.connect();
+        self.send(&mut peer, &hello(client(number), None));
+        assert!(matches!(peer.received[..], [ServerFrame::Welcome(_), ServerFrame::Changes(_)]));
+        peer.received.clear();
+        peer
+    }
+
+    fn send(&mut self, peer: &mut Peer, frame: &ClientFrame) -> Vec<Arc<Advance>> {
+        self.send_text(peer, encode(frame))
+    }
+
+    fn send_text(&mut self, peer: &mut Peer, text: String) -> Vec<Arc<Advance>> {
+        assert!(peer.session.wants_frame());
+        self.give(peer, Input::Received(text))
+    }
+
+    /// Gives an input, performs what comes of it, and returns what other sessions would be told.
+    fn give(&mut self, peer: &mut Peer, input: Input) -> Vec<Arc<Advance>> {
+        let mut advances = Vec::new();
+        peer.session.handle(self.now(), input);
+        while let Some(effect) = peer.session.poll_effect() {
+            assert!(peer.closed.is_none(), "an effect after the close: {effect:?}");
+            let answer = match effect {
+                Effect::Verify(token) => {
+                    Input::Verified(issuer().verifier().verify(&token, self.now().wall).map(TenantScope::of))
+                }
+                Effect::Commit(batch) if self.hold_commits => {
+                    peer.held.push(batch);
+                    continue;
+                }
+                Effect::Commit(batch) => {
+                    let result = self.commit(batch);
+                    advances.extend(result.iter().flat_map(|committed| committed.advances.clone()));
+                    Input::Committed(result)
+                }
+                Effect::Read(scope, page) => Input::Read(self.documents.changes(&scope, &page)),
+                Effect::Follow(..) => {
+                    peer.follows = true;
+                    continue;
+                }
+                Effect::Send(text) => {
+                    peer.received.push(decode(&text).unwrap());
+                    continue;
+                }
+                Effect::Close(closing) => {
+                    peer.closed = Some(closing);
+                    continue;
+                }
+            };
+            peer.session.handle(self.now(), answer);
+        }
+        advances
+    }
+
+    fn commit(&mut self, batch: Batch) -> Result<Committed, StorageError> {
+        self.documents.commit_group(vec![batch]).remove(0)
+    }
+
+    fn wait(&mut self, peer: &mut Peer, millis: u64) {
+        self.elapsed += millis;
+        self.give(peer, Input::Timeout);
+    }
+}
+
+impl Peer {
+    fn error(&self) -> ErrorCode {
+        match self.received.last() {
+            Some(ServerFrame::Error(error)) => error.code,
+            other => panic!("no error but {other:?}"),
+        }
+    }
+
+    /// The only frame since the last time.
+    fn take(&mut self) -> ServerFrame {
+        assert_eq!(self.received.len(), 1, "{:?}", self.received);
+        self.received.remove(0)
+    }
+
+    fn take_changes(&mut self) -> Changes {
+        match self.take() {
+            ServerFrame::Changes(changes) => changes,
+            other => panic!("no changes but {other:?}"),
+        }
+    }
+}
+
+fn hello(client: ClientId, after: Option<StreamPosition>) -> ClientFrame {
+    ClientFrame::Hello(greeting(client, after))
+}
+
+fn greeting(client: ClientId, after: Option<StreamPosition>) -> Hello {
+    let token = token("acme", "ada");
+    Hello { versions: vec![1], token, client, resume: vec![resume("cards", after)] }
+}
+
+fn resume(name: &str, after: Option<StreamPosition>) -> Resume {
+    Resume { collection: collection(name), strategy: Strategy::FieldLevel, after }
+}
+
+fn push(operations: Vec<Operation>) -> ClientFrame {
+    ClientFrame::Push(Push { operations })
+}
+
+#[test]
+fn a_hello_is_answered_with_a_welcome_and_what_is_new() {
+    let mut server = Server::new();
+    let mut ada = server.open(1);
+    server.send(&mut ada, &push(vec![set(1, "a", &[("x", "1")])]));
+
+    let mut bob = server.connect();
+    server.send(&mut bob, &hello(client(2), None));
+    let [ServerFrame::Welcome(welcome), ServerFrame::Changes(changes)] = &bob.received[..] else {
+        panic!("{:?}", bob.received);
+    };
+    assert_eq!((welcome.version, welcome.actor.0), (1, 2));
+    assert_eq!((welcome.identity.tenant.as_str(), welcome.identity.subject.as_str()), ("acme", "ada"));
+    assert_eq!((welcome.server_time, welcome.heartbeat), (START, HEARTBEAT));
+    assert!(bob.follows && changes.recovered);
+    assert_eq!(changes.documents.len(), 1);
+}
+
+#[test]
+fn operations_are_judged_in_order_and_each_answered_once() {
+    let mut server = Server::new();
+    let mut ada = server.open(1);
+    server.send(&mut ada, &push(vec![set(1, "a", &[("x", "1")]), set(2, "a", &[("x", "2")])]));
+    let ServerFrame::Outcomes(outcomes) = ada.take() else { panic!() };
+    let offsets: Vec<_> = outcomes.judgements.iter().map(|j| j.position.as_ref().unwrap().offset.0).collect();
+    assert_eq!(offsets, [1, 2]);
+}
+
+#[test]
+fn pushes_are_committed_one_after_the_other_and_reading_stops_when_enough_wait() {
+    let mut server = Server::new();
+    let mut ada = server.open(1);
+    server.hold_commits = true;
+    let most = Limits::default().batch_operations as u64;
+    let mut next = 1;
+    while ada.session.wants_frame() {
+        let batch = (next..next + most).map(|seq| set(seq, "a", &[("x", "1")])).collect();
+        server.send(&mut ada, &push(batch));
+        next += most;
+    }
+    assert_eq!(next - 1, Limits::default().in_flight_operations as u64);
+    assert_eq!(ada.held.len(), 1, "one commit at a time");
+
+    server.hold_commits = false;
+    let held = ada.held.remove(0);
+    let result = server.commit(held);
+    server.give(&mut ada, Input::Committed(result));
+    let judged: Vec<u64> = ada
+        .received
+        .iter()
+        .flat_map(|frame| match frame {
+            ServerFrame::Outcomes(outcomes) => outcomes.judgements.iter().map(|j| j.seq.0).collect(),
+            _ => Vec::new(),
+        })
+        .collect();
+    assert!(judged.iter().copied().eq(1..next));
+    assert!(ada.session.wants_frame());
+}
+
+#[test]
+fn a_follower_is_sent_a_commit_that_follows_on_what_it_has() {
+    let mut server = Server::new();
+    let (mut ada, mut bob) = (server.open(1), server.open(2));
+    let advances = server.send(&mut ada, &push(vec![set(1, "a", &[("x", "1")])]));
+    server.give(&mut bob, Input::Advanced(advances[0].clone()));
+    let changes = bob.take_changes();
+    assert_eq!((changes.from.unwrap().offset, changes.to.offset), (Offset(0), Offset(1)));
+    // The same hint again is old news.
+    server.give(&mut bob, Input::Advanced(advances[0].clone()));
+    assert!(bob.received.is_empty());
+}
+
+#[test]
+fn a_follower_that_missed_a_hint_reads_what_it_lacks() {
+    let mut server = Server::new();
+    let (mut ada, mut bob) = (server.open(1), server.open(2));
+    server.send(&mut ada, &push(vec![set(1, "a", &[("x", "1")])]));
+    let second = server.send(&mut ada, &push(vec![set(2, "b", &[("x", "2")])]));
+    server.give(&mut bob, Input::Advanced(second[0].clone()));
+    let changes = bob.take_changes();
+    assert_eq!((changes.from.unwrap().offset, changes.documents.len()), (Offset(0), 2));
+
+    server.send(&mut ada, &push(vec![set(3, "c", &[("x", "3")])]));
+    server.give(&mut bob, Input::Lagged);
+    assert_eq!(bob.take_changes().documents.len(), 1);
+    server.give(&mut bob, Input::Lagged);
+    assert!(bob.received.is_empty(), "no news, no frame");
+}
+
+#[test]
+fn a_reader_is_sent_no_more_than_it_asked_for() {
+    let mut server = Server::new();
+    let mut ada = server.open(1);
+    let big = format!("\"{}\"", "x".repeat(100_000));
+    for seq in 1..=6 {
+        server.send(&mut ada, &push(vec![set(seq, &format!("doc-{seq}"), &[("x", big.as_str())])]));
+    }
+    let mut bob = server.connect();
+    server.send(&mut bob, &hello(client(2), None));
+    bob.received.remove(0);
+    let mut page = bob.take_changes();
+    let mut seen = page.documents.len();
+    assert!(page.more && seen == 2, "{seen}");
+
+    // Something new while the reader has not asked: it will find it when it does.
+    let advances = server.send(&mut ada, &push(vec![set(7, "last", &[("x", "7")])]));
+    server.give(&mut bob, Input::Advanced(advances[0].clone()));
+    server.give(&mut bob, Input::Lagged);
+    assert!(bob.received.is_empty());
+    while page.more {
+        server.send(&mut bob, &ClientFrame::Pull(resume("cards", Some(page.to))));
+        page = bob.take_changes();
+        seen += page.documents.len();
+    }
+    assert_eq!(seen, 7);
+}
+
+#[test]
+fn a_pull_is_answered_even_if_there_is_nothing_new() {
+    let mut server = Server::new();
+    let mut ada = server.open(1);
+    server.send(&mut ada, &ClientFrame::Pull(resume("cards", None)));
+    assert!(ada.take_changes().documents.is_empty());
+    server.send(&mut ada, &ClientFrame::Pull(resume("others", None)));
+    assert_eq!(ada.error(), ErrorCode::Forbidden);
+    assert!(ada.closed.is_none());
+}
+
+#[test]
+fn an_advance_of_another_tenant_is_never_forwarded() {
+    let mut server = Server::new();
+    let (mut ada, mut bob) = (server.open(1), server.open(2));
+    let advances = server.send(&mut ada, &push(vec![set(1, "a", &[("x", "1")])]));
+    let foreign = Advance { tenant: "evil".into(), ..(*advances[0]).clone() };
+    server.give(&mut bob, Input::Advanced(Arc::new(foreign)));
+    assert!(bob.received.is_empty());
+}
+
+#[test]
+fn bad_first_frames_are_refused_by_name_and_end_the_session() {
+    let many = (0..=MAX_COLLECTIONS).map(|n| resume(&format!("c{n}"), None)).collect();
+    let bad_token = Hello { token: "not.a.token".into(), ..greeting(client(1), None) };
+    let cases = [
+        ("".to_owned(), ErrorCode::Malformed),
+        ("{\"hello\":{}}".to_owned(), ErrorCode::Malformed),
+        ("[".repeat(100), ErrorCode::TooDeep),
+        (" ".repeat(20_000), ErrorCode::FrameTooLarge),
+        ("{\"hello\":{\"versions\":[2,3],\"new\":1}}".to_owned(), ErrorCode::UnsupportedVersion),
+        ("{\"pong\":{}}".to_owned(), ErrorCode::UnexpectedFrame),
+        (encode(&push(vec![])), ErrorCode::UnexpectedFrame),
+        (encode(&ClientFrame::Hello(bad_token)), ErrorCode::Unauthenticated),
+        (
+            encode(&ClientFrame::Hello(Hello { resume: many, ..greeting(client(1), None) })),
+            ErrorCode::TooMany,
+        ),
+    ];
+    for (text, code) in cases {
+        let mut server = Server::new();
+        let mut peer = server.connect();
+        server.send_text(&mut peer, text.clone());
+        assert_eq!((peer.error(), peer.closed), (code, Some(Closing::Refused(code))), "{text:.80}");
+        assert!(!peer.session.wants_frame());
+    }
+}
+
+#[test]
+fn bad_later_frames_are_refused_by_name_and_nothing_of_them_is_done() {
+    let limits = Limits::default();
+    let many = (1..=limits.batch_operations as u64 + 1).map(|seq| set(seq, "a", &[("x", "1")])).collect();
+    let deep = format!("{{\"push\":{{\"operations\":[{}", "[".repeat(100));
+    let cases = [
+        ("nonsense".to_owned(), ErrorCode::Malformed),
+        ("{\"push\":{\"operations\":[{}]}}".to_owned(), ErrorCode::Malformed),
+        ("{\"push\":{\"operations\":[]},\"pull\":{}}".to_owned(), ErrorCode::Malformed),
+        (deep, ErrorCode::TooDeep),
+        (format!("{{\"pong\":{{}}}}{}", " ".repeat(limits.frame_bytes)), ErrorCode::FrameTooLarge),
+        ("{\"transact\":{\"amount\":100}}".to_owned(), ErrorCode::UnexpectedFrame),
+        (encode(&hello(client(1), None)), ErrorCode::UnexpectedFrame),
+        (encode(&push(many)), ErrorCode::TooMany),
+    ];
+    for (text, code) in cases {
+        let mut server = Server::new();
+        let mut peer = server.open(1);
+        let advances = server.send_text(&mut peer, text.clone());
+        assert_eq!((peer.error(), peer.closed), (code, Some(Closing::Refused(code))), "{text:.80}");
+        assert!(advances.is_empty());
+    }
+}
+
+#[test]
+fn unknown_fields_are_ignored() {
+    let mut server = Server::new();
+    let mut ada = server.open(1);
+    server.send_text(&mut ada, "{\"pong\":{\"load\":0.5}}".to_owned());
+    assert!(ada.received.is_empty() && ada.closed.is_none());
+}
+
+#[test]
+fn a_client_id_of_somebody_else_ends_the_session() {
+    let mut server = Server::new();
+    server.open(1);
+    let mut eve = server.connect();
+    let stolen = Hello { token: token("acme", "eve"), ..greeting(client(1), None) };
+    server.send(&mut eve, &ClientFrame::Hello(stolen));
+    assert_eq!(eve.error(), ErrorCode::ClientIdTaken);
+    assert_eq!(eve.closed, Some(Closing::Refused(ErrorCode::ClientIdTaken)));
+}
+
+#[test]
+fn a_commit_that_failed_ends_the_session_before_anything_can_overtake_it() {
+    let mut server = Server::new();
+    let mut ada = server.open(1);
+    server.hold_commits = true;
+    server.send(&mut ada, &push(vec![set(1, "a", &[("x", "1")])]));
+    server.send(&mut ada, &push(vec![set(2, "a", &[("x", "2")])]));
+    server.give(&mut ada, Input::Committed(Err(StorageError::Unavailable("disk full".into()))));
+    assert_eq!(ada.error(), ErrorCode::StorageUnavailable);
+    assert_eq!(ada.held.len(), 1, "the second was never begun");
+    assert!(ada.session.is_closed());
+}
+
+#[test]
+fn a_peer_that_says_nothing_is_let_go() {
+    let mut server = Server::new();
+    let mut mute = server.connect();
+    assert_eq!(mute.session.poll_timeout(), Some(Millis(FIRST_FRAME_DEADLINE)));
+    server.wait(&mut mute, FIRST_FRAME_DEADLINE);
+    assert_eq!(mute.error(), ErrorCode::Timeout);
+
+    let mut ada = server.open(1);
+    for _ in 0..2 {
+        server.wait(&mut ada, HEARTBEAT);
+        assert_eq!(ada.take(), ServerFrame::Ping {});
+    }
+    server.send(&mut ada, &ClientFrame::Pong {});
+    server.wait(&mut ada, SILENCE - 1);
+    assert_eq!(ada.take(), ServerFrame::Ping {});
+    server.wait(&mut ada, 1);
+    assert_eq!(ada.error(), ErrorCode::Timeout);
+}
+
+#[test]
+fn a_slow_commit_is_not_taken_for_silence_of_the_peer() {
+    let mut server = Server::new();
+    let mut ada = server.open(1);
+    server.hold_commits = true;
+    server.send(&mut ada, &push(vec![set(1, "a", &[("x", "1")])]));
+    server.wait(&mut ada, SILENCE * 2);
+    assert!(ada.closed.is_none());
+    let held = ada.held.remove(0);
+    let result = server.commit(held);
+    server.give(&mut ada, Input::Committed(result));
+    assert!(ada.closed.is_none());
+    assert!(matches!(ada.received.last(), Some(ServerFrame::Outcomes(_))));
+}
+
+#[test]
+fn a_session_ends_with_its_token() {
+    let mut server = Server::new();
+    let mut ada = server.connect();
+    let short = issuer().mint("acme", "ada", 10, START).unwrap();
+    server.send(&mut ada, &ClientFrame::Hello(Hello { token: short, ..greeting(client(1), None) }));
+    assert_eq!(ada.session.poll_timeout(), Some(Millis(10_000)));
+    server.wait(&mut ada, 9_999);
+    assert!(ada.closed.is_none());
+    server.wait(&mut ada, 1);
+    assert_eq!(ada.error(), ErrorCode::TokenExpired);
+}
+
+#[test]
+fn a_shutdown_says_so_and_still_answers_for_what_is_being_committed() {
+    let mut server = Server::new();
+    let (mut idle, mut busy) = (server.open(1), server.open(2));
+    server.give(&mut idle, Input::Shutdown);
+    assert!(matches!(idle.received[..], [ServerFrame::GoAway(_)]));
+    assert_eq!(idle.closed, Some(Closing::GoingAway));
+
+    server.hold_commits = true;
+    server.send(&mut busy, &push(vec![set(1, "a", &[("x", "1")])]));
+    server.send(&mut busy, &push(vec![set(2, "a", &[("x", "2")])]));
+    server.give(&mut busy, Input::Shutdown);
+    assert!(busy.closed.is_none() && !busy.session.wants_frame());
+    let held = busy.held.remove(0);
+    let result = server.commit(held);
+    server.give(&mut busy, Input::Committed(result));
+    let [ServerFrame::GoAway(_), ServerFrame::Outcomes(outcomes)] = &busy.received[..] else {
+        panic!("{:?}", busy.received);
+    };
+    assert_eq!(outcomes.judgements[0].outcome, Outcome::Accepted {});
+    assert_eq!(busy.closed, Some(Closing::GoingAway));
+    assert!(busy.held.is_empty());
+}

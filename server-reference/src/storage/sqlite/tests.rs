@@ -1,0 +1,145 @@
+//! What the embedded store promises beyond the contract.
+
+use std::{path::Path, sync::Arc};
+
+use sdk_core::protocol::{ErrorCode, Limits, Outcome};
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    fixtures::{batch, client, collection, counted_epochs, scope, set},
+    storage::{Documents, contract::documents_contract},
+};
+
+async fn store() -> (Arc<dyn Documents>, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let store = SqliteStore::open(&path, Limits::default(), counted_epochs(), Box::new(|_| {})).unwrap();
+    (Arc::new(store), folder)
+}
+
+documents_contract!(store);
+
+fn open(path: &Path) -> SqliteDocuments {
+    SqliteDocuments::open(path, Limits::default(), counted_epochs()).unwrap()
+}
+
+fn in_memory() -> SqliteDocuments {
+    SqliteDocuments::in_memory(Limits::default(), counted_epochs()).unwrap()
+}
+
+fn cards() -> Page {
+    Page { collection: collection("cards"), after: None, bytes: usize::MAX }
+}
+
+fn only(mut results: Vec<Result<Committed, StorageError>>) -> Result<Committed, StorageError> {
+    assert_eq!(results.len(), 1);
+    results.remove(0)
+}
+
+#[test]
+fn a_commit_reaches_the_disk_before_it_returns() {
+    let folder = tempfile::tempdir().unwrap();
+    let documents = open(&folder.path().join("db"));
+    let pragma = |name: &str| -> String {
+        documents
+            .connection
+            .query_row(&format!("PRAGMA {name}"), [], |row| {
+                row.get::<_, rusqlite::types::Value>(0).map(|value| format!("{value:?}"))
+            })
+            .unwrap()
+    };
+    assert_eq!(pragma("journal_mode"), "Text(\"wal\")");
+    assert_eq!(pragma("synchronous"), "Integer(2)");
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_reopening_and_a_repeat_has_no_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let ada = scope("acme", "ada");
+    let operation = || batch(&ada, client(1), vec![set(1, "a", &[("x", "1")])]);
+    let first = only(open(&path).commit_group(vec![operation()])).unwrap();
+    let mut reopened = open(&path);
+    let again = only(reopened.commit_group(vec![operation()])).unwrap();
+    assert_eq!((again.judgements, again.actor), (first.judgements, first.actor));
+    assert_eq!(reopened.changes(&ada, &cards()).unwrap().to.offset.0, 1);
+}
+
+#[test]
+fn a_batch_that_fails_takes_nothing_from_the_others_of_its_group() {
+    let mut documents = in_memory();
+    let (ada, eve) = (scope("acme", "ada"), scope("acme", "eve"));
+    let results = documents.commit_group(vec![
+        batch(&ada, client(1), vec![set(1, "a", &[("x", "1")])]),
+        batch(&eve, client(1), vec![set(2, "a", &[("x", "666")])]),
+        batch(&eve, client(2), vec![set(1, "b", &[("x", "2")])]),
+    ]);
+    assert!(matches!(results[..], [Ok(_), Err(StorageError::ClientIdTaken), Ok(_)]));
+    let changes = documents.changes(&ada, &cards()).unwrap();
+    assert_eq!((changes.documents.len(), changes.to.offset.0), (2, 2));
+}
+
+#[test]
+fn a_full_disk_acknowledges_nothing_and_is_survived() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut documents = open(&folder.path().join("db"));
+    let ada = scope("acme", "ada");
+    only(documents.commit_group(vec![batch(&ada, client(1), vec![set(1, "a", &[("x", "1")])])])).unwrap();
+    let before = documents.changes(&ada, &cards()).unwrap();
+
+    let pages: i64 = documents.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    documents.connection.pragma_update(None, "max_page_count", pages + 1).unwrap();
+    let big = format!("\"{}\"", "x".repeat(100_000));
+    let too_much = || batch(&ada, client(1), vec![set(2, "b", &[("x", big.as_str())])]);
+    let small = || batch(&ada, client(2), vec![set(1, "c", &[("x", "1")])]);
+    let error = only(documents.commit_group(vec![too_much()])).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::StorageUnavailable);
+    // Whatever of a group is acknowledged is there, and whatever is not has left nothing.
+    let results = documents.commit_group(vec![small(), too_much()]);
+    let kept = results.iter().filter(|result| result.is_ok()).count();
+    assert!(results[1].is_err());
+    let after = documents.changes(&ada, &cards()).unwrap();
+    assert_eq!(after.documents.len(), before.documents.len() + kept);
+
+    documents.connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
+    let judgements = only(documents.commit_group(vec![too_much()])).unwrap().judgements;
+    assert_eq!(judgements[0].outcome, Outcome::Accepted {});
+}
+
+#[test]
+fn after_renewed_epochs_no_old_position_is_recovered() {
+    let mut documents = in_memory();
+    let ada = scope("acme", "ada");
+    only(documents.commit_group(vec![batch(&ada, client(1), vec![set(1, "a", &[("x", "1")])])])).unwrap();
+    let before = documents.changes(&ada, &cards()).unwrap();
+    assert_eq!(documents.renew_epochs().unwrap(), 1);
+    let after = documents.changes(&ada, &Page { after: Some(before.to), ..cards() }).unwrap();
+    assert!(!after.recovered);
+    assert_eq!(after.documents, before.documents);
+}
+
+#[test]
+fn a_database_of_another_version_is_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    open(&path).connection.pragma_update(None, "user_version", 99).unwrap();
+    assert!(SqliteDocuments::open(&path, Limits::default(), counted_epochs()).is_err());
+}
+
+#[tokio::test]
+async fn advances_are_told_in_the_order_of_commits_before_the_acknowledgement() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = told.clone();
+    let on_advance: OnAdvance = Box::new(move |advance| log.lock().unwrap().push(advance.clone()));
+    let store = SqliteStore::open(&folder.path().join("db"), Limits::default(), counted_epochs(), on_advance)
+        .unwrap();
+    let ada = scope("acme", "ada");
+    let commits = (1..=20).map(|n| store.commit(batch(&ada, client(n), vec![set(1, "a", &[("x", "1")])])));
+    let results = futures::future::join_all(commits).await;
+    assert!(results.iter().all(Result::is_ok));
+    let told = told.lock().unwrap();
+    assert_eq!(told.len(), 20);
+    assert!(told.windows(2).all(|pair| pair[0].to == pair[1].from));
+}
