@@ -1,0 +1,7 @@
+//! The whole server, over real sockets and as a real process.
+
+mod http;
+#[cfg(unix)]
+mod process;
+mod support;
+mod websocket;

@@ -1,0 +1,134 @@
+//! The binary as an operator runs it.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+use crate::support::{Socket, cards, client, push, set};
+use sdk_core::protocol::{ClientFrame, Hello, Outcome, SUBPROTOCOL, ServerFrame};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+fn server() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_webwaka-server"));
+    command.env_remove("WEBWAKA_KEYS").env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+/// A server process; killed when the test is over, whichever way.
+struct Process {
+    child: Child,
+    url: String,
+}
+
+impl Process {
+    fn start(data: &Path) -> Self {
+        let mut command = server();
+        command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--log", "json", "--data"]).arg(data);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("listening on http://").unwrap().to_owned();
+        Self { child, url }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    async fn session(&self, data: &Path) -> Socket {
+        let mut request = format!("ws://{}/v1/realtime", self.url).into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
+        let mut socket = Socket::connect(request).await.unwrap();
+        let hello =
+            Hello { versions: vec![1], token: token(data), client: client(1), resume: vec![cards(None)] };
+        socket.send(&ClientFrame::Hello(hello)).await;
+        assert!(matches!(socket.next().await, Some(ServerFrame::Welcome(_))));
+        socket
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Fails only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A token made by the command line.
+fn token(data: &Path) -> String {
+    let Output { status, stdout, .. } =
+        server().args(["token", "--subject", "ada", "--data"]).arg(data).output().unwrap();
+    assert!(status.success());
+    String::from_utf8(stdout).unwrap().trim().to_owned()
+}
+
+fn complaint(arguments: &[&str]) -> String {
+    let Output { status, stderr, .. } = server().args(arguments).output().unwrap();
+    assert!(!status.success());
+    String::from_utf8(stderr).unwrap()
+}
+
+#[tokio::test]
+async fn sigterm_says_go_away_and_exits_cleanly_without_secrets_in_the_log() {
+    let data = tempfile::tempdir().unwrap();
+    let mut process = Process::start(data.path());
+    let mut session = process.session(data.path()).await;
+    process.signal("TERM");
+    loop {
+        match session.next().await {
+            Some(ServerFrame::GoAway(_)) => break,
+            Some(ServerFrame::Changes(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(process.child.wait().unwrap().success());
+    let mut log = String::new();
+    process.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{log}");
+    assert!(log.contains("stopping"));
+    let secret = std::fs::read_to_string(data.path().join("dev-secret")).unwrap();
+    assert!(!log.contains(secret.trim()) && !log.contains("eyJ"));
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_before_a_kill_is_there_afterwards_once() {
+    let data = tempfile::tempdir().unwrap();
+    let process = Process::start(data.path());
+    let mut session = process.session(data.path()).await;
+    session.send(&push(vec![set(1, "a", "x", "1"), set(2, "b", "x", "2")])).await;
+    let Some(ServerFrame::Outcomes(first)) = session.next_answer().await else { panic!() };
+    process.signal("KILL");
+    drop(process);
+
+    let process = Process::start(data.path());
+    let mut session = process.session(data.path()).await;
+    let Some(ServerFrame::Changes(changes)) = session.next().await else { panic!() };
+    assert_eq!((changes.documents.len(), changes.to.offset.0), (2, 2));
+    session.send(&push(vec![set(1, "a", "x", "1"), set(2, "b", "x", "2")])).await;
+    let Some(ServerFrame::Outcomes(again)) = session.next_answer().await else { panic!() };
+    assert_eq!(again, first);
+    assert!(again.judgements.iter().all(|judgement| judgement.outcome == Outcome::Accepted {}));
+}
+
+#[test]
+fn a_start_that_would_not_be_safe_is_refused_with_a_reason() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().to_str().unwrap();
+    assert!(complaint(&["serve", "--data", folder]).contains("--keys"));
+    assert!(complaint(&["serve", "--data", folder, "--keys", "/nonexistent"]).contains("cannot read"));
+    assert!(complaint(&["serve", "--dev", "--data", folder, "--listen", "0.0.0.0:0"]).contains("loopback"));
+    assert!(std::fs::read_dir(data.path()).unwrap().next().is_none(), "a refused start leaves nothing");
+}
+
+#[tokio::test]
+async fn two_servers_do_not_share_a_data_folder() {
+    let data = tempfile::tempdir().unwrap();
+    let _first = Process::start(data.path());
+    let folder = data.path().to_str().unwrap();
+    assert!(complaint(&["serve", "--dev", "--listen", "127.0.0.1:0", "--data", folder]).contains("in use"));
+    assert!(complaint(&["renew-epochs", "--data", folder]).contains("in use"));
+}
