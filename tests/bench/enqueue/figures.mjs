@@ -2,7 +2,7 @@
 export const CONTENDERS = [
   {
     key: "limit_strict",
-    name: "IndexedDB, one batched transaction",
+    name: "IndexedDB itself, batched",
     contender: "raw",
     durability: "strict",
     role: "limit",
@@ -19,7 +19,7 @@ export const CONTENDERS = [
   { key: "rxdb_strict", name: "RxDB over Dexie", contender: "rxdb", durability: "strict", role: "peer" },
   {
     key: "limit_relaxed",
-    name: "IndexedDB, one batched transaction",
+    name: "IndexedDB itself, batched",
     contender: "raw",
     durability: "relaxed",
     role: "limit",

@@ -70,13 +70,15 @@ class Database {
     assert.equal(new Set(revisions).size, revisions.length, "two documents of one revision");
   }
 
-  /** The operations of each client took effect in the order they were made in, and none is missing between. */
+  /**
+   * The operations of each client took effect in the order they were made in. Sequences may leave gaps: a client
+   * that starts again does not use up what the one before had reserved.
+   */
   assertInOrder() {
     const last = new Map();
     for (const { client, seq, judgement } of this.held.judgements) {
       const offset = judgement.position?.offset;
       const before = last.get(client) ?? { seq: 0, offset: 0 };
-      assert.equal(seq, before.seq + 1, `an operation of ${client} is missing before ${seq}`);
       assert.ok(offset > before.offset, `operation ${seq} of ${client} came before ${before.seq}`);
       last.set(client, { seq, offset });
     }
