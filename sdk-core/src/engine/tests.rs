@@ -1,13 +1,16 @@
 //! The engine alone, its effects answered by hand. The simulator runs it against the real server.
 
 use super::{
-    storage::{Batch, OutboxBatch, Stored},
+    storage::{Batch, OutboxBatch, Query, Stored, StoredDocument},
     *,
 };
-use crate::protocol::{
-    ActorId, Changed, Changes, ClientFrame, CollectionName, DocKey, Document, DocumentId, Epoch, ErrorCode,
-    FieldName, GoAway, Identity, Intent, Json, Judgement, Offset, Operation, Outcome, Outcomes, ServerFrame,
-    Strategy, StreamPosition, Welcome,
+use crate::{
+    clock::{Dot, Hlc},
+    protocol::{
+        ActorId, Changed, Changes, ClientFrame, CollectionName, DocKey, Document, DocumentId, Epoch,
+        ErrorCode, FieldName, GoAway, Identity, Intent, Json, Judgement, Offset, Operation, Outcome,
+        Outcomes, ServerFrame, Stamp, Strategy, StreamPosition, Welcome, encode,
+    },
 };
 
 struct Bench {
@@ -348,4 +351,22 @@ fn http_stands_in_while_the_websocket_is_refused_and_the_websocket_is_tried_agai
     assert_eq!(bench.engine.status().link, crate::routing::LinkState::Degraded);
     bench.later(61_000);
     bench.link();
+}
+
+#[test]
+fn stored_and_unsettled_documents_show_in_one_order_each_once() {
+    let mut bench = Bench::fresh();
+    bench.input(Input::Open(QueryId(1), Query::all(cards())));
+    let reads = bench.take(|effect| if let Effect::Read(id, _) = effect { Some(*id) } else { None });
+    let by = Dot { actor: ActorId(9), seq: Seq(1) };
+    let stamp = Stamp { at: Hlc { wall: Millis(1), counter: 0 }, by, rev: Offset(1) };
+    let text = encode(&Document { rev: Offset(1), written: Some(stamp), ..Document::default() });
+    let stored = ["b", "d", "f"].map(|id| StoredDocument { key: key(id), text: text.clone() });
+    bench.input(Input::Loaded(reads[0], Ok(stored.into())));
+    for (ticket, id) in ["g", "b", "a", "e"].into_iter().enumerate() {
+        bench.submit(ticket as u64, id, 1);
+    }
+    let documents = bench.engine.view(QueryId(1)).unwrap().documents;
+    let shown: Vec<_> = documents.iter().map(|document| (document.id.as_str(), document.pending)).collect();
+    assert_eq!(shown, [("a", true), ("b", true), ("d", false), ("e", true), ("f", false), ("g", true)]);
 }

@@ -194,15 +194,9 @@ impl Engine {
             }
         };
         let selected = |key: &&DocKey| live.query.selects(key);
-        let mut keys: Vec<&DocKey> =
-            self.views.cache.range(first.clone()..).map(|(key, _)| key).take_while(selected).collect();
-        let cached = keys.len();
-        keys.extend(self.outbox.lanes_from(&first).take_while(selected));
-        if keys.len() > cached {
-            keys.sort_unstable();
-            keys.dedup();
-        }
-        let shown = keys.into_iter().filter(|key| live.shows(key));
+        let cached = self.views.cache.range(first.clone()..).map(|(key, _)| key).take_while(selected);
+        let keys = merge(cached, self.outbox.lanes_from(&first).take_while(selected));
+        let shown = keys.filter(|key| live.shows(key));
         let documents = shown.filter_map(|key| self.project(key)).take(limit).collect();
         Some(View { loaded: live.loaded, documents })
     }
@@ -253,6 +247,20 @@ impl Engine {
 
 /// Stands for this client while the server has not named it; no document of the server bears it.
 const UNMET: ActorId = ActorId(u32::MAX);
+
+/// The members of two ascending sequences, ascending, each once.
+fn merge<T: Ord>(ours: impl Iterator<Item = T>, theirs: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+    let (mut ours, mut theirs) = (ours.peekable(), theirs.peekable());
+    std::iter::from_fn(move || match (ours.peek(), theirs.peek()) {
+        (Some(one), Some(other)) if one == other => {
+            theirs.next();
+            ours.next()
+        }
+        (Some(one), Some(other)) if other < one => theirs.next(),
+        (None, _) => theirs.next(),
+        _ => ours.next(),
+    })
+}
 
 fn show(key: &DocKey, document: &Document, pending: bool) -> ViewDocument {
     let fields = document.values().map(|(name, value)| (name.clone(), value.clone())).collect();
