@@ -48,7 +48,7 @@ impl Refused {
     }
 
     fn into_text(self) -> String {
-        [self.name, self.message].join(": ")
+        self.name + ": " + &self.message
     }
 }
 
