@@ -53,7 +53,7 @@ struct Serve {
     /// The file of keys that tokens are verified with.
     #[arg(long, env = "WEBWAKA_KEYS")]
     keys: Option<PathBuf>,
-    /// A web origin that may connect, such as https://app.example; may be given several times.
+    /// A web origin that may connect, such as `https://app.example`; may be given several times.
     #[arg(long = "origin", env = "WEBWAKA_ORIGINS", value_delimiter = ',')]
     origins: Vec<String>,
     /// The form of the log, which goes to standard error; RUST_LOG sets its level.

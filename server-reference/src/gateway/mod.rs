@@ -2,6 +2,7 @@
 
 mod follow;
 mod frame;
+mod input;
 pub mod session;
 pub(crate) mod socket;
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! Like the client's engine it has no I/O, no clock and no randomness. [`Session::handle`] takes one input;
 //! [`Session::poll_effect`] is drained to `None` after each, and [`Session::poll_timeout`] tells when to come back.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use sdk_core::{
     clock::Millis,
@@ -20,6 +20,7 @@ use sdk_core::{
     },
 };
 
+pub use super::input::{Closing, Effect, Input, Now};
 use super::{
     follow::{Following, NextRead},
     frame,
@@ -39,64 +40,6 @@ pub const HEARTBEAT: u64 = 25_000;
 pub const SILENCE: u64 = 3 * HEARTBEAT;
 /// Milliseconds that a client stays away, at least, after the server has said that it stops.
 const RETRY_AFTER_SHUTDOWN: u64 = 1_000;
-
-/// Both clocks at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
-    /// Since an arbitrary start; never goes back. Timers run on it.
-    pub monotonic: Millis,
-    /// Unix time.
-    pub wall: Millis,
-}
-
-/// Everything that can happen to a session.
-#[derive(Debug)]
-pub enum Input {
-    /// A text frame came. Given only while [`Session::wants_frame`].
-    Received(String),
-    /// The peer sent what no frame of this protocol can be: binary data, or more than the transport takes.
-    Unreadable(ErrorCode),
-    /// The answer to [`Effect::Verify`].
-    Verified(Result<TenantScope, AuthError>),
-    /// The answer to [`Effect::Commit`].
-    Committed(Result<Committed, StorageError>),
-    /// The answer to [`Effect::Read`].
-    Read(Result<Changes, StorageError>),
-    /// A collection that the session follows moved on.
-    Advanced(Arc<Advance>),
-    /// Advances were dropped because this session did not keep up; any collection may have moved on.
-    Lagged,
-    /// The server stops.
-    Shutdown,
-    /// The time of [`Session::poll_timeout`] has come.
-    Timeout,
-}
-
-/// Everything a session can ask for.
-#[derive(Debug)]
-pub enum Effect {
-    /// Verify a token.
-    Verify(String),
-    /// Be told of advances of these collections from now on.
-    Follow(TenantScope, Vec<CollectionName>),
-    /// Commit a batch; one at a time.
-    Commit(Batch),
-    /// Read a page; one at a time.
-    Read(TenantScope, Page),
-    /// Send a text frame.
-    Send(Arc<str>),
-    /// Close the connection, once what was sent before is out. The last effect of a session.
-    Close(Closing),
-}
-
-/// Why a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Closing {
-    /// The server stops.
-    GoingAway,
-    /// The client was told this.
-    Refused(ErrorCode),
-}
 
 /// A push that waits for the one before it.
 struct Waiting {

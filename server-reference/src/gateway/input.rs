@@ -1,0 +1,72 @@
+//! What goes into a session and what comes out of it.
+
+use std::sync::Arc;
+
+use sdk_core::{
+    clock::Millis,
+    protocol::{Changes, CollectionName, ErrorCode},
+};
+
+use crate::{
+    auth::AuthError,
+    storage::{Advance, Batch, Committed, Page, StorageError},
+    tenant::TenantScope,
+};
+
+/// Both clocks at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Since an arbitrary start; never goes back. Timers run on it.
+    pub monotonic: Millis,
+    /// Unix time.
+    pub wall: Millis,
+}
+
+/// Everything that can happen to a session.
+#[derive(Debug)]
+pub enum Input {
+    /// A text frame came. Given only while [`Session::wants_frame`](super::session::Session::wants_frame).
+    Received(String),
+    /// The peer sent what no frame of this protocol can be: binary data, or more than the transport takes.
+    Unreadable(ErrorCode),
+    /// The answer to [`Effect::Verify`].
+    Verified(Result<TenantScope, AuthError>),
+    /// The answer to [`Effect::Commit`].
+    Committed(Result<Committed, StorageError>),
+    /// The answer to [`Effect::Read`].
+    Read(Result<Changes, StorageError>),
+    /// A collection that the session follows moved on.
+    Advanced(Arc<Advance>),
+    /// Advances were dropped because this session did not keep up; any collection may have moved on.
+    Lagged,
+    /// The server stops.
+    Shutdown,
+    /// The time of [`Session::poll_timeout`](super::session::Session::poll_timeout) has come.
+    Timeout,
+}
+
+/// Everything a session can ask for.
+#[derive(Debug)]
+pub enum Effect {
+    /// Verify a token.
+    Verify(String),
+    /// Be told of advances of these collections from now on.
+    Follow(TenantScope, Vec<CollectionName>),
+    /// Commit a batch; one at a time.
+    Commit(Batch),
+    /// Read a page; one at a time.
+    Read(TenantScope, Page),
+    /// Send a text frame.
+    Send(Arc<str>),
+    /// Close the connection, once what was sent before is out. The last effect of a session.
+    Close(Closing),
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// The server stops.
+    GoingAway,
+    /// The client was told this.
+    Refused(ErrorCode),
+}
