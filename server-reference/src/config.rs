@@ -1,6 +1,6 @@
 //! How a server is set up, and why it may refuse to start.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use sdk_core::protocol::Limits;
 
@@ -10,6 +10,9 @@ use crate::{
     origin::Origins,
     storage::StorageError,
 };
+
+/// How long a peer may take to accept one frame, where nothing else was said.
+const WRITE_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Everything a server needs to know.
 pub struct ServerConfig {
@@ -25,6 +28,8 @@ pub struct ServerConfig {
     pub origins: Origins,
     /// What it accepts.
     pub limits: Limits,
+    /// How long a peer may take to accept one frame before it is dropped.
+    pub write_deadline: Duration,
 }
 
 /// Whose tokens a server takes.
@@ -94,7 +99,15 @@ impl ServerConfig {
         }
         let identity = Identity::Dev(DevIssuer::load_or_create(&data).map_err(StartError::DevSecret)?);
         let origins = Origins::and_loopback(Vec::new());
-        Ok(Self { listen, data, web: None, identity, origins, limits: Limits::default() })
+        Ok(Self {
+            listen,
+            data,
+            web: None,
+            identity,
+            origins,
+            limits: Limits::default(),
+            write_deadline: WRITE_DEADLINE,
+        })
     }
 
     /// A server that takes the tokens of one issuer.
@@ -110,6 +123,14 @@ impl ServerConfig {
         let KeyFile { issuer, audience, keys } = KeyFile::read(&keys.ok_or(StartError::NoKeys)?)?;
         let identity = Identity::Keys(Verifier::new(&issuer, &audience, keys));
         let origins = Origins::exactly(origins);
-        Ok(Self { listen, data, web: None, identity, origins, limits: Limits::default() })
+        Ok(Self {
+            listen,
+            data,
+            web: None,
+            identity,
+            origins,
+            limits: Limits::default(),
+            write_deadline: WRITE_DEADLINE,
+        })
     }
 }

@@ -27,11 +27,10 @@ use tower_http::{
 };
 
 use crate::{
-    config::{Identity, ServerConfig, StartError},
+    config::{ServerConfig, StartError},
     data::DataFolder,
     dev, gateway, health,
     hub::Hub,
-    origin::Origins,
     service::{MAX_SESSIONS, Service},
     storage::sqlite::{NewEpoch, SqliteStore},
     sync,
@@ -73,19 +72,10 @@ impl Server {
             Box::new(move |advance| told.publish(advance)),
         )?;
         let (stop, stopping) = watch::channel(false);
-        let (verifier, issuer) = match config.identity {
-            Identity::Dev(issuer) => (issuer.verifier(), Some(issuer)),
-            Identity::Keys(verifier) => (verifier, None),
-        };
-        let service =
-            Service::new(Arc::new(store), hub, verifier, config.limits, config.origins.clone(), stopping);
-        let service = match issuer {
-            Some(issuer) => service.with_dev(issuer),
-            None => service,
-        };
+        let (listen, web) = (config.listen, config.web.clone());
+        let service = Service::new(Arc::new(store), hub, config, stopping);
         let sessions = service.sessions.clone();
-        let router = router(service, config.origins, config.web.as_deref());
-        let listen = config.listen;
+        let router = router(service, web.as_deref());
         let listener =
             TcpListener::bind(listen).await.map_err(|source| StartError::Listen { listen, source })?;
         Ok(Self { listener, router, sessions, stop, _data: data })
@@ -142,7 +132,8 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 }
 
 /// Every route of a service, for whoever brings storage or a listener of their own.
-pub fn router(service: Service, origins: Origins, web: Option<&Path>) -> Router {
+pub fn router(service: Service, web: Option<&Path>) -> Router {
+    let origins = service.origins.clone();
     let allowed = move |origin: &HeaderValue, _: &_| origin.to_str().is_ok_and(|text| origins.allow(text));
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))

@@ -1,11 +1,18 @@
 //! What every handler works with.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sdk_core::protocol::Limits;
 use tokio::sync::{Semaphore, watch};
 
-use crate::{auth::Verifier, dev::DevIssuer, hub::Hub, origin::Origins, storage::Documents};
+use crate::{
+    auth::Verifier,
+    config::{Identity, ServerConfig},
+    dev::DevIssuer,
+    hub::Hub,
+    origin::Origins,
+    storage::Documents,
+};
 
 /// WebSocket sessions at one time.
 pub const MAX_SESSIONS: u32 = 10_000;
@@ -19,9 +26,11 @@ pub struct Service {
     pub(crate) documents: Arc<dyn Documents>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) verifier: Verifier,
-    pub(crate) limits: Limits,
-    pub(crate) origins: Origins,
+    /// Hands out development tokens, if this is a development server.
     pub(crate) dev: Option<DevIssuer>,
+    pub(crate) origins: Origins,
+    pub(crate) limits: Limits,
+    pub(crate) write_deadline: Duration,
     pub(crate) sessions: Arc<Semaphore>,
     pub(crate) greetings: Arc<Semaphore>,
     pub(crate) requests: Semaphore,
@@ -33,27 +42,26 @@ impl Service {
     pub fn new(
         documents: Arc<dyn Documents>,
         hub: Arc<Hub>,
-        verifier: Verifier,
-        limits: Limits,
-        origins: Origins,
+        config: ServerConfig,
         stopping: watch::Receiver<bool>,
     ) -> Self {
+        let ServerConfig { identity, origins, limits, write_deadline, .. } = config;
+        let (verifier, dev) = match identity {
+            Identity::Dev(issuer) => (issuer.verifier(), Some(issuer)),
+            Identity::Keys(verifier) => (verifier, None),
+        };
         Self {
             documents,
             hub,
             verifier,
-            limits,
+            dev,
             origins,
-            dev: None,
+            limits,
+            write_deadline,
             sessions: Arc::new(Semaphore::new(MAX_SESSIONS as usize)),
             greetings: Arc::new(Semaphore::new(MAX_GREETINGS)),
             requests: Semaphore::new(MAX_REQUESTS),
             stopping,
         }
-    }
-
-    /// Also hands out development tokens.
-    pub fn with_dev(self, issuer: DevIssuer) -> Self {
-        Self { dev: Some(issuer), ..self }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Memory per connection is bounded by construction: a frame is taken from the socket only while the session wants one,
 //! a frame is sent before the next input is looked at, and the hub's queue is short. A peer that does not take what it
-//! is sent within [`WRITE_DEADLINE`] is dropped.
+//! is sent within the configured time is dropped.
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,8 +37,6 @@ use crate::{
     tenant::TenantScope,
 };
 
-/// How long a peer may take to accept one frame.
-const WRITE_DEADLINE: Duration = Duration::from_secs(20);
 /// How long a connection stays after its last frame, so that the peer can read it.
 const LINGER: Duration = Duration::from_secs(1);
 /// How long a connection waits for its turn when very many greet at once.
@@ -203,7 +201,7 @@ impl Connection {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Gone> {
-        match timeout(WRITE_DEADLINE, self.sink.send(message)).await {
+        match timeout(self.service.write_deadline, self.sink.send(message)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Gone),
             Err(_) => {

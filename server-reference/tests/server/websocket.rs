@@ -1,7 +1,10 @@
 //! The server over real sockets.
 
 use crate::support::{Running, Socket, cards, client, push, set};
+use std::time::Duration;
+
 use sdk_core::protocol::{ClientFrame, ErrorCode, Limits, Outcome, ServerFrame};
+use server_reference::config::ServerConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 fn code(frame: Option<ServerFrame>) -> ErrorCode {
@@ -155,4 +158,29 @@ async fn another_subject_cannot_use_a_client_id() {
     };
     eve.send(&ClientFrame::Hello(stolen)).await;
     assert_eq!(code(eve.next().await), ErrorCode::ClientIdTaken);
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_is_dropped_and_nobody_waits_for_it() {
+    let write_deadline = Duration::from_millis(300);
+    let server = Running::start_with(|config| ServerConfig { write_deadline, ..config }).await;
+    let (mut ada, mut lazy) = (server.session(1).await, server.session(2).await);
+    let big = format!("\"{}\"", "x".repeat(100_000));
+    // Far more than the sockets' own buffers hold.
+    for seq in 1..=150 {
+        ada.send(&push(vec![set(seq, "a", "x", &big)])).await;
+        assert!(matches!(ada.next_answer().await, Some(ServerFrame::Outcomes(_))));
+    }
+    tokio::time::sleep(write_deadline * 3).await;
+    let mut last = 0;
+    while let Some(frame) = lazy.next().await {
+        let ServerFrame::Changes(changes) = frame else { panic!("{frame:?}") };
+        last = changes.to.offset.0;
+    }
+    assert!(last < 150, "it was given everything");
+    let mut again = server.socket().await;
+    again.send(&ClientFrame::Hello(server.hello(2))).await;
+    again.next().await;
+    let Some(ServerFrame::Changes(changes)) = again.next().await else { panic!() };
+    assert_eq!(changes.to.offset.0, 150);
 }
