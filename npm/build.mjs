@@ -1,23 +1,27 @@
-// Makes dist/ of src/ and of pkg/, which `cargo xtask` fills from the Rust side.
+// Makes dist/ of src/ and of pkg/, which `cargo xtask build` fills from the Rust side before it calls this.
 import { build } from "esbuild";
-import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { declarations } from "./declarations.mjs";
+import { shortenNames } from "./shorten.mjs";
 
 const ENTRIES = ["index", "node"];
 
 const root = dirname(fileURLToPath(import.meta.url));
 const dist = join(root, "dist");
 const wasm = join(root, "pkg/engine_bg.wasm");
+const js = join(root, "pkg/engine.js");
 if (!existsSync(wasm)) {
-  console.error("npm/pkg is empty: `cargo xtask` fills it before it calls this script");
+  console.error("npm/pkg is empty: run `cargo xtask build`");
   process.exit(1);
 }
 
+const { module, glue } = shortenNames(readFileSync(wasm), readFileSync(js, "utf8"));
+
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
-copyFileSync(wasm, join(dist, "engine.wasm"));
+writeFileSync(join(dist, "engine.wasm"), module);
 for (const [name, text] of declarations(ENTRIES)) {
   writeFileSync(join(dist, name), text);
 }
@@ -31,4 +35,10 @@ await build({
   minify: true,
   sourcemap: "linked",
   logLevel: "warning",
+  plugins: [
+    {
+      name: "shortened glue",
+      setup: (build) => build.onLoad({ filter: /[/\\]pkg[/\\]engine\.js$/ }, () => ({ contents: glue })),
+    },
+  ],
 });
