@@ -58,7 +58,7 @@ pub fn apply(strategy: Strategy, document: &Document, write: &Write<'_>) -> Appl
     let mut document = document.clone();
     document.rev = write.rev;
     let outcome = if effect.deletes {
-        bury(&mut document, stamp);
+        bury(&mut document, stamp, &seen);
         Outcome::Accepted {}
     } else if document.burial.as_ref().is_some_and(|burial| !seen.covers_burial(burial)) {
         Outcome::Superseded {}
@@ -84,10 +84,15 @@ fn stamp(document: &Document, write: &Write<'_>, seen: &Seen<'_>) -> Stamp {
     Stamp { at, by: write.by, rev: write.rev }
 }
 
-fn bury(document: &mut Document, stamp: Stamp) {
+fn bury(document: &mut Document, stamp: Stamp, seen: &Seen<'_>) {
     document.fields.clear();
     document.written = None;
     let burial = document.burial.get_or_insert_with(|| Burial { stamp, clock: VectorClock::default() });
+    if seen.covers_burial(burial) {
+        // This deletion stands for those its maker knew of. Otherwise whoever knew them by position only, and then
+        // deleted, would not be taken to know them all.
+        burial.clock = VectorClock::default();
+    }
     if stamp.rank() > burial.stamp.rank() {
         burial.stamp = stamp;
     }

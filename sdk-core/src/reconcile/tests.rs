@@ -131,6 +131,24 @@ fn a_deletion_stands_against_edits_that_did_not_know_of_it() {
 }
 
 #[test]
+fn who_knew_of_a_deletion_and_deleted_again_may_write_again() {
+    let start = set(1, 1, 10, &Document::default(), &[("title", "1")]);
+    let gone = history(Strategy::FieldLevel, &[&start, &delete(1, 2, 20, &Document::default())]);
+    // Knows of the other's deletion by position only: a document that is gone is not at hand.
+    let seen = Some(StreamPosition { epoch: epoch(), offset: gone.rev });
+    let knowing = |mut made: Made| {
+        made.operation.base.seen = seen.clone();
+        made
+    };
+    let mine = knowing(delete(2, 1, 30, &Document::default()));
+    let again = knowing(set(2, 2, 40, &Document::default(), &[("title", "2")]));
+    let gone = judge(Strategy::FieldLevel, &gone, &mine).document;
+    let back = judge(Strategy::FieldLevel, &gone, &again);
+    assert_eq!(back.outcome, Outcome::Accepted {});
+    assert_eq!(value(&back.document, "title"), Some("2"));
+}
+
+#[test]
 fn an_edit_that_saw_the_deletion_brings_the_document_back_with_its_own_fields_only() {
     let start = history(Strategy::FieldLevel, &[&set(1, 1, 10, &Document::default(), &[("a", "1")])]);
     let buried = judge(Strategy::FieldLevel, &start, &delete(1, 2, 20, &start)).document;
