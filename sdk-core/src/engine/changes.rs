@@ -6,6 +6,7 @@ use crate::protocol::Changes;
 impl Engine {
     pub(super) fn changes(&mut self, now: super::Now, changes: Changes) {
         let name = changes.collection.clone();
+        let whole = (!changes.more).then(|| changes.to.clone());
         for changed in &changes.documents {
             if let Some(stamp) = changed.doc.written {
                 self.clock.observe(stamp.at, self.server_time(now.wall), crate::protocol::MAX_SKEW);
@@ -17,8 +18,11 @@ impl Engine {
             self.views.mark_stale(|key| key.collection == name);
             self.forget_positions(|collection| *collection == name);
             if knew {
-                self.emit(Event::NotRecovered(name));
+                self.emit(Event::NotRecovered(name.clone()));
             }
+        }
+        if let Some(to) = whole {
+            self.move_positions(&name, &to);
         }
     }
 }

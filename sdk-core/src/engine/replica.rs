@@ -5,7 +5,7 @@ use crate::sorted::{SortedMap, SortedSet};
 use crate::{
     clock::Millis,
     connection::Backoff,
-    protocol::{Changes, CollectionName, DocKey, Document, Resume, Strategy, StreamPosition, encode},
+    protocol::{Changes, CollectionName, DocKey, Document, Epoch, Resume, Strategy, StreamPosition, encode},
 };
 
 /// Documents that may wait for the store; beyond that, changes are pulled again later.
@@ -133,6 +133,13 @@ impl Replica {
         }
         self.staged.cursors.insert(name, changes.to);
         arrival
+    }
+
+    /// An operation was judged in this epoch. If another one is known, the server tells which of the two is void.
+    pub(super) fn hear_of(&mut self, name: &CollectionName, epoch: &Epoch) {
+        if let Some(collection) = self.collections.get_mut(name) {
+            collection.wants_pull |= collection.received.as_ref().is_some_and(|have| have.epoch != *epoch);
+        }
     }
 
     /// The next commit, unless one is under way.

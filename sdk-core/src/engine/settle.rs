@@ -4,7 +4,7 @@ use super::{Engine, Event};
 use crate::{
     clock::Millis,
     outbox::{Entry, State},
-    protocol::{CollectionName, Judgement, Outcome, Seq},
+    protocol::{CollectionName, Judgement, Outcome, Seq, StreamPosition},
 };
 
 /// Milliseconds that the change which contains a judged operation may take to come by itself.
@@ -16,11 +16,15 @@ impl Engine {
         let actor = self.ids.meta.actor;
         for judgement in judgements {
             let (seq, outcome) = (judgement.seq, judgement.outcome.clone());
+            let epoch = judgement.position.as_ref().map(|position| position.epoch.clone());
             if !self.outbox.judge(judgement, actor) {
                 continue;
             }
             let Some(doc) = self.outbox.get(seq).map(|entry| entry.operation.doc.clone()) else { continue };
             self.views.touch(&doc);
+            if let Some(epoch) = epoch {
+                self.replica.hear_of(&doc.collection, &epoch);
+            }
             if matches!(outcome, Outcome::Rejected(_)) {
                 self.emit(Event::Settled(seq, doc, outcome));
             }
@@ -86,8 +90,23 @@ impl Engine {
             .map(Entry::seq)
             .collect();
         for seq in seqs {
-            self.outbox.forget_position(seq);
+            self.outbox.wait_for(seq, None);
         }
+    }
+
+    /// The server is in another history than the one in which some operations of a collection were judged: they
+    /// are contained in all that there is of it by now.
+    pub(super) fn move_positions(&mut self, name: &CollectionName, now: &StreamPosition) {
+        let elsewhere = |entry: &&Entry| {
+            let judged =
+                matches!(&entry.state, State::Judged { position: Some(at), .. } if at.epoch != now.epoch);
+            judged && entry.operation.doc.collection == *name
+        };
+        let seqs: Vec<Seq> = self.outbox.judged().filter(elsewhere).map(Entry::seq).collect();
+        for seq in seqs {
+            self.outbox.wait_for(seq, Some(now.clone()));
+        }
+        self.settle();
     }
 
     pub(super) fn drop_settled(&mut self, seq: Seq) -> Option<Entry> {

@@ -193,6 +193,24 @@ fn an_accepted_operation_leaves_only_after_the_replica_holds_it() {
 }
 
 #[test]
+fn a_judgement_of_a_former_epoch_settles_with_the_present_one() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.receive(link, changes(None, 5, "a"));
+    bench.submit(1, "a", 1);
+    bench.commit();
+    bench.frames();
+    // Committed before the server began anew; the answer was lost then, and is repeated now.
+    let position = StreamPosition { epoch: Epoch::new("former").unwrap(), offset: Offset(3) };
+    let judgement = Judgement { seq: Seq(1), outcome: Outcome::Accepted {}, position: Some(position) };
+    bench.receive(link, ServerFrame::Outcomes(Outcomes { judgements: vec![judgement] }));
+    assert_eq!(bench.engine.status().pending, 1, "either epoch may be the later one");
+    assert!(matches!(&bench.frames()[..], [ClientFrame::Pull(resume)] if resume.after == Some(at(5))));
+    bench.receive(link, changes(Some(5), 5, "a"));
+    assert_eq!(bench.engine.status().pending, 0);
+}
+
+#[test]
 fn what_was_sent_and_not_judged_goes_out_again_on_the_next_link() {
     let mut bench = Bench::fresh();
     let link = bench.connect();

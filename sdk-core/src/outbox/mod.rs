@@ -18,7 +18,7 @@ pub use pack::{RecordError, Records};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::{
     clock::Dot,
-    protocol::{ActorId, DocKey, Judgement, Limits, Operation, Outcome, Seq},
+    protocol::{ActorId, DocKey, Judgement, Limits, Operation, Outcome, Seq, StreamPosition},
 };
 use pack::Packs;
 
@@ -185,10 +185,10 @@ impl Outbox {
     }
 
     /// Gives a judged operation another position to wait for; none for the next commit of the replica.
-    pub fn forget_position(&mut self, seq: Seq) {
+    pub fn wait_for(&mut self, seq: Seq, other: Option<StreamPosition>) {
         if let Some(State::Judged { position, .. }) = self.entries.get_mut(&seq).map(|entry| &mut entry.state)
         {
-            *position = None;
+            *position = other;
         }
     }
 
