@@ -3,6 +3,7 @@
 //! Both go through the same commit and the same reads as a session, with the same limits, so a client may send an
 //! operation over one way and repeat it over the other.
 
+pub mod exchange;
 mod problem;
 
 use std::{sync::Arc, time::Duration};
@@ -16,23 +17,13 @@ use axum::{
     routing::post,
 };
 use futures::StreamExt;
-use sdk_core::protocol::{
-    CollectionName, ErrorCode, MAX_COLLECTIONS, ProtocolError, PullReply, PullRequest, PushReply,
-    PushRequest, Resume, Strategy, VERSIONS, decode, encode,
-};
+use sdk_core::protocol::{ErrorCode, ProtocolError, encode};
 use serde::Serialize;
 use tokio::{sync::SemaphorePermit, time::timeout};
 
 pub use problem::Problem;
 
-use crate::{
-    auth::AuthError,
-    clock::wall,
-    gateway::{session::welcome, too_many_operations},
-    service::Service,
-    storage::{Batch, Page},
-    tenant::TenantScope,
-};
+use crate::{auth::AuthError, clock::wall, service::Service, tenant::TenantScope};
 
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
@@ -46,39 +37,16 @@ async fn push(State(service): State<Arc<Service>>, request: Request) -> Result<R
     // Before the body is read: who is nobody costs us nothing.
     let scope = authenticate(&service, request.headers())?;
     let text = body(request.into_body(), service.limits.frame_bytes).await?;
-    let PushRequest { client, collections, operations } = decode(&text)?;
-    if operations.len() > service.limits.batch_operations {
-        return Err(too_many_operations(operations.len(), &service.limits).into());
-    }
-    let (now, collections) = (wall(), strategies(&collections)?);
-    let batch = Batch { scope: scope.clone(), client, collections, operations, now };
-    let committed = service.documents.commit(batch).await?;
-    let welcome = welcome(VERSIONS[0], committed.actor, &scope, service.limits, now);
-    Ok(reply(&PushReply { welcome, judgements: committed.judgements }))
+    let answer = exchange::push(&*service.documents, &service.limits, scope, &text, wall()).await?;
+    Ok(reply(&answer))
 }
 
 async fn pull(State(service): State<Arc<Service>>, request: Request) -> Result<Response, Problem> {
     let _permit = admit(&service)?;
     let scope = authenticate(&service, request.headers())?;
     let text = body(request.into_body(), service.limits.frame_bytes).await?;
-    let PullRequest { client, collections } = decode(&text)?;
-    let (now, named) = (wall(), strategies(&collections)?);
-    // Makes client and collections known, as a hello does.
-    let batch = Batch { scope: scope.clone(), client, collections: named, operations: Vec::new(), now };
-    let committed = service.documents.commit(batch).await?;
-
-    let mut room = service.limits.frame_bytes / 2;
-    let mut changes = Vec::with_capacity(collections.len());
-    for Resume { collection, after, .. } in collections {
-        // With no room left a collection is still told of, with `more` if there is any.
-        let page = Page { collection, after, bytes: room };
-        let read = service.documents.changes(scope.clone(), page).await?;
-        let used: usize = read.documents.iter().map(|changed| encode(changed).len()).sum();
-        room = room.saturating_sub(used);
-        changes.push(read);
-    }
-    let welcome = welcome(VERSIONS[0], committed.actor, &scope, service.limits, now);
-    Ok(reply(&PullReply { welcome, changes }))
+    let answer = exchange::pull(&*service.documents, &service.limits, scope, &text, wall()).await?;
+    Ok(reply(&answer))
 }
 
 fn admit(service: &Service) -> Result<SemaphorePermit<'_>, Problem> {
@@ -97,14 +65,6 @@ fn authenticate(service: &Service, headers: &HeaderMap) -> Result<TenantScope, P
         tracing::info!(%error, "token refused");
     })?;
     Ok(TenantScope::of(claims))
-}
-
-fn strategies(collections: &[Resume]) -> Result<Vec<(CollectionName, Strategy)>, ProtocolError> {
-    if collections.len() > MAX_COLLECTIONS {
-        let message = format!("a request names at most {MAX_COLLECTIONS} collections");
-        return Err(ProtocolError::new(ErrorCode::TooMany, message));
-    }
-    Ok(collections.iter().map(|resume| (resume.collection.clone(), resume.strategy)).collect())
 }
 
 /// The whole body as text, of at most `most` bytes.

@@ -1,0 +1,81 @@
+//! What the two requests do, without a clock or a socket: the server calls it with its own, the simulator with
+//! simulated ones.
+
+use sdk_core::{
+    clock::Millis,
+    protocol::{
+        CollectionName, ErrorCode, Limits, MAX_COLLECTIONS, ProtocolError, PullReply, PullRequest, PushReply,
+        PushRequest, Resume, Strategy, VERSIONS, decode, encode,
+    },
+};
+
+use crate::{
+    gateway::{session::welcome, too_many_operations},
+    storage::{Batch, Documents, Page, StorageError},
+    tenant::TenantScope,
+};
+
+/// Answers the body of a push at a Unix time. Resolves once everything in it is durable.
+///
+/// # Errors
+/// Nothing was acknowledged; what was stored all the same gets the same judgements when it comes again.
+pub async fn push(
+    documents: &dyn Documents,
+    limits: &Limits,
+    scope: TenantScope,
+    body: &str,
+    now: Millis,
+) -> Result<PushReply, ProtocolError> {
+    let PushRequest { client, collections, operations } = decode(body)?;
+    if operations.len() > limits.batch_operations {
+        return Err(too_many_operations(operations.len(), limits));
+    }
+    let collections = strategies(&collections)?;
+    let batch = Batch { scope: scope.clone(), client, collections, operations, now };
+    let committed = documents.commit(batch).await.map_err(told)?;
+    let welcome = welcome(VERSIONS[0], committed.actor, &scope, *limits, now);
+    Ok(PushReply { welcome, judgements: committed.judgements })
+}
+
+/// Answers the body of a pull at a Unix time, with at most half a frame of documents.
+///
+/// # Errors
+/// Nothing was read.
+pub async fn pull(
+    documents: &dyn Documents,
+    limits: &Limits,
+    scope: TenantScope,
+    body: &str,
+    now: Millis,
+) -> Result<PullReply, ProtocolError> {
+    let PullRequest { client, collections } = decode(body)?;
+    let named = strategies(&collections)?;
+    // Makes client and collections known, as a hello does.
+    let batch = Batch { scope: scope.clone(), client, collections: named, operations: Vec::new(), now };
+    let committed = documents.commit(batch).await.map_err(told)?;
+
+    let mut room = limits.frame_bytes / 2;
+    let mut changes = Vec::with_capacity(collections.len());
+    for Resume { collection, after, .. } in collections {
+        // With no room left a collection is still told of, with `more` if there is any.
+        let page = Page { collection, after, bytes: room };
+        let read = documents.changes(scope.clone(), page).await.map_err(told)?;
+        let used: usize = read.documents.iter().map(|changed| encode(changed).len()).sum();
+        room = room.saturating_sub(used);
+        changes.push(read);
+    }
+    let welcome = welcome(VERSIONS[0], committed.actor, &scope, *limits, now);
+    Ok(PullReply { welcome, changes })
+}
+
+fn strategies(collections: &[Resume]) -> Result<Vec<(CollectionName, Strategy)>, ProtocolError> {
+    if collections.len() > MAX_COLLECTIONS {
+        let message = format!("a request names at most {MAX_COLLECTIONS} collections");
+        return Err(ProtocolError::new(ErrorCode::TooMany, message));
+    }
+    Ok(collections.iter().map(|resume| (resume.collection.clone(), resume.strategy)).collect())
+}
+
+fn told(error: StorageError) -> ProtocolError {
+    ProtocolError::from(&error)
+}
