@@ -1,0 +1,270 @@
+//! What must hold at every step.
+
+use sdk_core::{
+    engine::{Call, CallBody, QueryId, Refusal, storage::Batch},
+    protocol::{
+        ClientFrame, DocKey, ErrorCode, Json, Judgement, Limits, Operation, Outcome, ProtocolError, Resume,
+        ServerFrame,
+    },
+};
+use server_reference::storage::Batch as ServerBatch;
+
+use crate::{
+    client::tenant,
+    ledger::{Committed, OpKey, Said},
+    world::World,
+};
+
+impl World {
+    /// The id of a client's operation, as far as the client has one.
+    fn key(&self, index: usize, seq: u64) -> Option<OpKey> {
+        let client = &self.clients[index];
+        let id = client.engine.as_ref().map(|engine| engine.client()).or(client.disk.client())?;
+        Some((tenant(client.tenant), id.to_string(), seq))
+    }
+
+    /// What a commit takes out of the outbox has been judged durably, or was refused and must not come back.
+    pub(crate) fn check_removals(&mut self, index: usize, batch: &Batch) {
+        let Batch::Outbox(batch) = batch else { return };
+        for gone in self.clients[index].disk.removed_by(batch) {
+            let said = self.ledger.submissions.get(&gone.ticket).map(|one| one.said);
+            let judged =
+                self.key(index, gone.seq).is_some_and(|key| self.ledger.committed.contains_key(&key));
+            self.claim(
+                judged || said == Some(Said::Refused),
+                "an operation leaves the outbox only after a durable judgement",
+                || {
+                    format!(
+                        "client {index} removes operation {} ({said:?}), which the server has not committed",
+                        gone.seq
+                    )
+                },
+            );
+        }
+    }
+
+    /// A stored position never goes back within its epoch, unless what it spoke of is emptied with it.
+    pub(crate) fn check_cursors(&mut self, index: usize, batch: &Batch) {
+        let Batch::Replica(batch) = batch else { return };
+        if batch.clear != sdk_core::engine::storage::Clear::Nothing {
+            return;
+        }
+        for (name, position) in &batch.cursors {
+            let before = self.clients[index].disk.copy().cursors.get(name).cloned();
+            let back = before
+                .as_ref()
+                .is_some_and(|before| before.epoch == position.epoch && before.offset > position.offset);
+            self.claim(!back, "a position never goes back within its epoch", || {
+                format!("client {index} stores {position:?} of {name} over {before:?}")
+            });
+        }
+    }
+
+    /// Whatever leaves a client is stored, complete and within the limits.
+    pub(crate) fn check_frame(&mut self, index: usize, frame: &ClientFrame) {
+        match frame {
+            ClientFrame::Push(push) => {
+                self.check_sent(index, &push.operations);
+                let sent = push.operations.iter().map(|operation| operation.seq.0);
+                self.clients[index].in_flight.extend(sent);
+                let (count, most) =
+                    (self.clients[index].in_flight.len(), Limits::default().in_flight_operations);
+                self.claim(count <= most, "no more operations are in flight than the server allows", || {
+                    format!("client {index} has {count} in flight")
+                });
+            }
+            ClientFrame::Hello(hello) => self.check_resume(index, &hello.resume),
+            _ => {}
+        }
+    }
+
+    /// The same for what goes over HTTP.
+    pub(crate) fn check_call(&mut self, index: usize, call: &Call) {
+        match &call.body {
+            CallBody::Push(request) => self.check_sent(index, &request.operations),
+            CallBody::Pull(request) => self.check_resume(index, &request.collections),
+        }
+    }
+
+    fn check_sent(&mut self, index: usize, operations: &[Operation]) {
+        let most = Limits::default().batch_operations;
+        self.claim(operations.len() <= most, "a batch is within the server's limit", || {
+            format!("client {index} sends {} at once", operations.len())
+        });
+        for operation in operations {
+            let stored = self.clients[index].disk.kept().any(|kept| kept.seq == operation.seq.0);
+            self.claim(stored, "an operation is never sent before it is stored", || {
+                format!("client {index} sends operation {}, which is not in its outbox", operation.seq.0)
+            });
+        }
+    }
+
+    /// What a client says that it has is stored or arriving; it cannot say more than there is.
+    fn check_resume(&mut self, index: usize, resume: &[Resume]) {
+        for one in resume {
+            let known = one.after.as_ref().map_or(0, |after| after.offset.0);
+            let head = self.ledger.head(&tenant(self.clients[index].tenant), &one.collection);
+            self.claim(known <= head, "a client never claims to have read more than there is", || {
+                format!("client {index} claims {:?} of {}, whose head is {head}", one.after, one.collection)
+            });
+        }
+    }
+
+    /// What reaches a client: nothing of another tenant, and no complaint about what it sent.
+    pub(crate) fn check_answer(&mut self, index: usize, frame: &Result<ServerFrame, ProtocolError>) {
+        match frame {
+            Ok(ServerFrame::Outcomes(outcomes)) => {
+                for judgement in &outcomes.judgements {
+                    self.clients[index].in_flight.remove(&judgement.seq.0);
+                    self.check_acknowledged(index, judgement);
+                }
+            }
+            Ok(ServerFrame::Changes(changes)) => {
+                for changed in &changes.documents {
+                    for (_, value) in changed.doc.values() {
+                        self.check_origin(index, value);
+                    }
+                }
+            }
+            Ok(ServerFrame::Error(error)) => {
+                let blamed = matches!(
+                    error.code,
+                    ErrorCode::Malformed
+                        | ErrorCode::FrameTooLarge
+                        | ErrorCode::TooDeep
+                        | ErrorCode::TooMany
+                        | ErrorCode::UnexpectedFrame
+                        | ErrorCode::Forbidden
+                        | ErrorCode::ClientIdTaken
+                        | ErrorCode::StrategyMismatch
+                        | ErrorCode::Internal
+                        | ErrorCode::Unknown
+                );
+                self.claim(!blamed, "the server has nothing to object to what a client sends", || {
+                    format!("client {index} is told {error}")
+                });
+            }
+            Ok(_) => {}
+            Err(error) => self.violate("a client can read what the server sends", format!("{error}")),
+        }
+    }
+
+    fn check_acknowledged(&mut self, index: usize, judgement: &Judgement) {
+        let Some(key) = self.key(index, judgement.seq.0) else { return };
+        let stored = self.ledger.committed.get(&key).map(|committed| committed.judgement.clone());
+        self.claim(stored.as_ref() == Some(judgement), "what the server acknowledges is committed", || {
+            format!("client {index} is told {judgement:?}; committed is {stored:?}")
+        });
+    }
+
+    fn check_origin(&mut self, index: usize, value: &Json) {
+        let digits = value.as_str().trim_start_matches(|c: char| !c.is_ascii_digit());
+        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+        let Ok(ticket) = digits[..end].parse::<u64>() else { return };
+        let Some(origin) = self.ledger.submissions.get(&ticket).map(|one| one.client) else { return };
+        let (theirs, ours) = (self.clients[origin].tenant, self.clients[index].tenant);
+        self.claim(theirs == ours, "a tenant never sees another's documents", || {
+            format!("client {index} of tenant {ours} sees {value:?} of tenant {theirs}")
+        });
+    }
+
+    /// What a query shows is what it asked for.
+    pub(crate) fn check_view(&mut self, index: usize, id: QueryId) {
+        let Some(query) = self.clients[index].queries.get(&id).cloned() else { return };
+        let Some(view) = self.clients[index].engine.as_ref().and_then(|engine| engine.view(id)) else {
+            return;
+        };
+        let ordered = view.documents.is_sorted_by(|a, b| a.id < b.id);
+        self.claim(ordered, "a view is in order and shows each document once", || format!("{view:?}"));
+        for document in &view.documents {
+            let collection = match &query {
+                sdk_core::engine::storage::Query::One(key) => key.collection.clone(),
+                sdk_core::engine::storage::Query::Range { collection, .. } => collection.clone(),
+            };
+            let key = DocKey { collection, id: document.id.clone() };
+            self.claim(query.selects(&key), "a view shows what it was asked for", || format!("{key}"));
+            for value in document.fields.values() {
+                self.check_origin(index, value);
+            }
+        }
+    }
+
+    /// The application is told that an edit is durable: it is.
+    pub(crate) fn told_submitted(&mut self, index: usize, ticket: u64, seq: u64) {
+        let kept = self.clients[index].disk.kept().any(|kept| kept.ticket == ticket && kept.seq == seq);
+        self.claim(kept, "an edit that is reported durable is stored", || {
+            format!("client {index} reports {ticket} as {seq}")
+        });
+        let Some(id) = self.clients[index].engine.as_ref().map(|engine| engine.client()) else { return };
+        let Some(one) = self.ledger.submissions.get_mut(&ticket) else { return };
+        let said = std::mem::replace(&mut one.said, Said::Durable(id, seq));
+        self.claim(said == Said::Nothing, "an edit is answered once", || format!("{ticket} was {said:?}"));
+    }
+
+    /// The application is told that an edit was refused.
+    pub(crate) fn told_refused(&mut self, index: usize, ticket: u64, refusal: &Refusal) {
+        self.tally.refused += 1;
+        let expected = matches!(refusal, Refusal::NotDurable(_) | Refusal::OutboxFull { .. });
+        self.claim(expected, "an edit that makes sense is refused only for want of storage", || {
+            format!("client {index}: {refusal}")
+        });
+        let Some(one) = self.ledger.submissions.get_mut(&ticket) else { return };
+        let said = std::mem::replace(&mut one.said, Said::Refused);
+        self.claim(said == Said::Nothing, "an edit is answered once", || format!("{ticket} was {said:?}"));
+    }
+
+    /// The application is told an outcome: it is the one that the server has stored.
+    pub(crate) fn told_settled(&mut self, index: usize, seq: u64, doc: &DocKey, outcome: Outcome) {
+        let Some(key) = self.key(index, seq) else { return };
+        let stored = self.ledger.committed.get(&key);
+        let same = stored.is_some_and(|one| one.judgement.outcome == outcome && one.operation.doc == *doc);
+        let seen = format!("client {index} is told {outcome:?} of {seq}; stored is {stored:?}");
+        self.claim(same, "the application is told the outcome that the server stored", || seen);
+    }
+
+    /// Enters what the server has just committed, and holds what must hold of it.
+    pub(crate) fn record(&mut self, batch: &ServerBatch, judgements: &[Judgement]) {
+        let same = judgements.len() == batch.operations.len();
+        self.claim(same, "each operation of a batch has its judgement", || format!("{judgements:?}"));
+        for (operation, judgement) in batch.operations.iter().zip(judgements) {
+            let key = (batch.scope.tenant().to_string(), batch.client.to_string(), operation.seq.0);
+            if let Some(first) = self.ledger.committed.get(&key) {
+                self.tally.repeated += 1;
+                let same = first.judgement == *judgement;
+                let seen = format!("{key:?} was {:?} and is now {judgement:?}", first.judgement);
+                self.claim(same, "a repeated operation gets the same judgement", || seen);
+                continue;
+            }
+            self.check_new(&key, operation, judgement);
+            if matches!(judgement.outcome, Outcome::Rejected(_)) {
+                self.tally.rejected += 1;
+            }
+            let committed =
+                Committed { operation: operation.clone(), now: batch.now, judgement: judgement.clone() };
+            self.ledger.enter(key, committed);
+        }
+    }
+
+    fn check_new(&mut self, key: &OpKey, operation: &Operation, judgement: &Judgement) {
+        let ticket = u64::from(operation.schema);
+        let Some(one) = self.ledger.submissions.get(&ticket).cloned() else {
+            return self.violate("only what was submitted reaches the server", format!("{operation:?}"));
+        };
+        let durable =
+            matches!(one.said, Said::Durable(client, seq) if client.to_string() == key.1 && seq == key.2);
+        self.claim(durable, "only what was reported durable reaches the server", || {
+            format!("ticket {ticket} arrives as {key:?} and its client said {:?}", one.said)
+        });
+        let same = one.doc == operation.doc && one.intents == operation.intents;
+        self.claim(same, "an operation arrives as it was submitted", || format!("{operation:?}"));
+        let home = tenant(self.clients[one.client].tenant);
+        self.claim(home == key.0, "an operation arrives in its own tenant", || format!("{key:?}"));
+        let mut lane = self.ledger.committed.iter().filter(|((tenant, client, _), committed)| {
+            *tenant == key.0 && *client == key.1 && committed.operation.doc == operation.doc
+        });
+        let overtaken = lane.any(|((_, _, seq), _)| *seq > key.2);
+        self.claim(!overtaken, "the operations of a lane are judged in their order", || {
+            format!("{key:?} on {} comes after a later one: {judgement:?}", operation.doc)
+        });
+    }
+}

@@ -1,0 +1,179 @@
+//! A client's storage: two failure domains, what is in them after a crash, and how commits go wrong.
+
+use std::collections::BTreeMap;
+
+use sdk_core::{
+    engine::storage::{Batch, Clear, OutboxBatch, OutboxRecord, Query, ReplicaBatch, Stored, StoredDocument},
+    protocol::{ClientId, CollectionName, DocKey, StreamPosition},
+};
+use serde::Deserialize;
+
+/// Commits of the replica that a crash may take back.
+const RELAXED: usize = 4;
+
+/// An operation as a record of the outbox holds it, read without the engine's own types.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Its place.
+    pub(crate) seq: u64,
+    /// Its ticket, which the workload writes into the schema version.
+    pub(crate) ticket: u64,
+}
+
+/// The replica's contents.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Copy {
+    /// Documents as text.
+    pub(crate) documents: BTreeMap<DocKey, String>,
+    /// How far each collection is known.
+    pub(crate) cursors: BTreeMap<CollectionName, StreamPosition>,
+}
+
+/// One client's storage.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    outbox: BTreeMap<u64, (String, Vec<Kept>)>,
+    meta: Option<String>,
+    /// What readers see.
+    copy: Copy,
+    /// What surely survives a crash; the commits after it do if the crash is kind.
+    settled: Copy,
+    relaxed: Vec<ReplicaBatch>,
+}
+
+impl Disk {
+    /// Everything a client loads at its start.
+    pub(crate) fn load(&self) -> Stored {
+        let record =
+            |(key, (text, _)): (&u64, &(String, Vec<Kept>))| OutboxRecord { key: *key, text: text.clone() };
+        let cursors = self.copy.cursors.iter().map(|(name, position)| (name.clone(), position.clone()));
+        Stored {
+            outbox: self.outbox.iter().map(record).collect(),
+            meta: self.meta.clone(),
+            cursors: Some(cursors.collect()),
+        }
+    }
+
+    /// Reads documents as a store does.
+    pub(crate) fn read(&self, query: &Query) -> Vec<StoredDocument> {
+        let limit = if let Query::Range { limit, .. } = query { *limit } else { 1 };
+        let selected = self.copy.documents.iter().filter(|(key, _)| query.selects(key));
+        selected
+            .take(limit)
+            .map(|(key, text)| StoredDocument { key: key.clone(), text: text.clone() })
+            .collect()
+    }
+
+    /// Writes a batch.
+    pub(crate) fn apply(&mut self, batch: Batch) {
+        match batch {
+            Batch::Outbox(batch) => self.apply_outbox(batch),
+            Batch::Replica(batch) => {
+                self.copy.apply(&batch);
+                self.relaxed.push(batch);
+                if self.relaxed.len() > RELAXED {
+                    let oldest = self.relaxed.remove(0);
+                    self.settled.apply(&oldest);
+                }
+            }
+        }
+    }
+
+    fn apply_outbox(&mut self, batch: OutboxBatch) {
+        for key in batch.remove {
+            self.outbox.remove(&key);
+        }
+        for OutboxRecord { key, text } in batch.put {
+            let kept = kept(&text);
+            self.outbox.insert(key, (text, kept));
+        }
+        self.meta = batch.meta.or(self.meta.take());
+    }
+
+    /// The operations that a batch would take out of the outbox.
+    pub(crate) fn removed_by(&self, batch: &OutboxBatch) -> Vec<Kept> {
+        let put = |key: &u64| batch.put.iter().find(|record| record.key == *key);
+        let mut gone = Vec::new();
+        for (key, (_, before)) in &self.outbox {
+            let after = match put(key) {
+                Some(record) => kept(&record.text),
+                None if batch.remove.contains(key) => Vec::new(),
+                None => continue,
+            };
+            gone.extend(before.iter().filter(|kept| !after.contains(kept)).cloned());
+        }
+        gone
+    }
+
+    /// The operations in the outbox.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &Kept> {
+        self.outbox.values().flat_map(|(_, kept)| kept)
+    }
+
+    /// The client id in the metadata, read without the engine's own types.
+    pub(crate) fn client(&self) -> Option<ClientId> {
+        #[derive(Deserialize)]
+        struct Meta {
+            client: ClientId,
+        }
+        let meta: Meta = serde_json::from_str(self.meta.as_deref()?).ok()?;
+        Some(meta.client)
+    }
+
+    /// What readers see of the replica.
+    pub(crate) fn copy(&self) -> &Copy {
+        &self.copy
+    }
+
+    /// The process ends. The newest `lost` of the relaxed commits are gone.
+    pub(crate) fn crash(&mut self, lost: usize) {
+        let stays = self.relaxed.len().saturating_sub(lost);
+        for batch in self.relaxed.drain(..).take(stays) {
+            self.settled.apply(&batch);
+        }
+        self.copy = self.settled.clone();
+    }
+
+    /// Commits of the replica that a crash may take back now.
+    pub(crate) fn relaxed(&self) -> usize {
+        self.relaxed.len()
+    }
+}
+
+impl Copy {
+    fn apply(&mut self, batch: &ReplicaBatch) {
+        match &batch.clear {
+            Clear::Nothing => {}
+            Clear::Collections(names) => {
+                self.documents.retain(|key, _| !names.contains(&key.collection));
+                self.cursors.retain(|name, _| !names.contains(name));
+            }
+            Clear::All => *self = Self::default(),
+        }
+        for key in &batch.remove {
+            self.documents.remove(key);
+        }
+        for document in &batch.put {
+            self.documents.insert(document.key.clone(), document.text.clone());
+        }
+        self.cursors.extend(batch.cursors.iter().cloned());
+    }
+}
+
+fn kept(text: &str) -> Vec<Kept> {
+    #[derive(Deserialize)]
+    struct Record {
+        operations: Vec<Packed>,
+    }
+    #[derive(Deserialize)]
+    struct Packed {
+        op: Op,
+    }
+    #[derive(Deserialize)]
+    struct Op {
+        seq: u64,
+        schema: u64,
+    }
+    let record: Record = serde_json::from_str(text).expect("the engine writes records that can be read");
+    record.operations.iter().map(|packed| Kept { seq: packed.op.seq, ticket: packed.op.schema }).collect()
+}

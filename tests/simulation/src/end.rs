@@ -1,0 +1,260 @@
+//! What must hold at the end, when everything has come to rest.
+
+use std::collections::BTreeMap;
+
+use sdk_core::{
+    engine::{QueryId, storage::Query},
+    protocol::{CollectionName, Document, Limits},
+};
+
+use crate::{
+    client::tenant,
+    ledger::{Committed, OpKey, Said},
+    model::{Expected, Judged},
+    records::{Collection, Records},
+    workload,
+    world::World,
+};
+
+impl World {
+    /// What is not settled yet; none if everything is.
+    pub(crate) fn pending(&self) -> Option<String> {
+        if self.server.documents.is_none() {
+            return Some("the server is down".into());
+        }
+        let records = match Records::read(&self.server.path()) {
+            Ok(records) => records,
+            Err(error) => return Some(format!("the database cannot be read: {error}")),
+        };
+        (0..self.clients.len()).find_map(|index| self.unsettled(index, &records))
+    }
+
+    fn unsettled(&self, index: usize, records: &Records) -> Option<String> {
+        let client = &self.clients[index];
+        let Some(engine) = &client.engine else { return Some(format!("client {index} is down")) };
+        let status = engine.status();
+        if status.pending > 0 || status.rejected > 0 {
+            return Some(format!("client {index}: {status:?}"));
+        }
+        if client.disk.kept().next().is_some() || !client.writes.is_empty() {
+            return Some(format!("client {index} has something in its outbox or on its way there"));
+        }
+        for (name, _) in workload::collections() {
+            let stored = client.disk.copy().cursors.get(&name);
+            let Some(there) = records.collections.get(&(tenant(client.tenant), name.to_string())) else {
+                return Some(format!("collection {name} was never set up"));
+            };
+            let same = stored.is_some_and(|at| at.epoch.as_str() == there.epoch && at.offset.0 == there.head);
+            if !same {
+                return Some(format!(
+                    "client {index} is at {stored:?} of {name}, the server at {}",
+                    there.head
+                ));
+            }
+        }
+        None
+    }
+
+    /// Holds everything against the database.
+    pub(crate) fn check_end(&mut self) {
+        if let Some(what) = self.pending() {
+            return self.violate("what has come to rest stays at rest", what);
+        }
+        let records = match Records::read(&self.server.path()) {
+            Ok(records) => records,
+            Err(error) => return self.violate("the database can be read", error.to_string()),
+        };
+        self.check_judgements(&records);
+        self.check_submissions(&records);
+        for ((tenant, name), collection) in &records.collections {
+            self.check_log(tenant, name, collection);
+            self.check_model(&records, tenant, name, collection);
+        }
+        for index in 0..self.clients.len() {
+            self.check_replica(index, &records);
+        }
+    }
+
+    /// The database holds the judgements that were committed, those and no others.
+    fn check_judgements(&mut self, records: &Records) {
+        let committed: BTreeMap<&OpKey, _> =
+            self.ledger.committed.iter().map(|(key, one)| (key, &one.judgement)).collect();
+        let stored: BTreeMap<&OpKey, _> = records.judgements.iter().collect();
+        let missing = committed.iter().find(|(key, one)| stored.get(*key) != Some(one));
+        let extra = stored.keys().find(|key| !committed.contains_key(*key));
+        let seen = format!("missing or different: {missing:?}; not committed: {extra:?}");
+        let same = missing.is_none() && extra.is_none();
+        self.claim(same, "the database holds each judgement as it was committed", || seen);
+    }
+
+    /// What was reported durable was judged, once; what was not was never.
+    fn check_submissions(&mut self, records: &Records) {
+        let mut judged: BTreeMap<u64, Vec<&OpKey>> = BTreeMap::new();
+        for (key, one) in &self.ledger.committed {
+            judged.entry(u64::from(one.operation.schema)).or_default().push(key);
+        }
+        let mut broken = None;
+        for (ticket, one) in &self.ledger.submissions {
+            let home = tenant(self.clients[one.client].tenant);
+            let there = judged.get(ticket).map_or(&[][..], Vec::as_slice);
+            let holds = match one.said {
+                Said::Durable(client, seq) => {
+                    let key = (home, client.to_string(), seq);
+                    there == [&key] && records.judgements.contains_key(&key)
+                }
+                Said::Refused | Said::Lost => there.is_empty(),
+                Said::Nothing => false,
+            };
+            if !holds {
+                broken
+                    .get_or_insert(format!("ticket {ticket} was {:?} and is judged as {there:?}", one.said));
+            }
+        }
+        if let Some(broken) = broken {
+            self.violate("what was reported durable is judged exactly once, and nothing else is", broken);
+        }
+    }
+
+    /// Offsets are gapless, and grow along each lane.
+    fn check_log(&mut self, tenant: &str, name: &str, collection: &Collection) {
+        let log = self.log(tenant, name);
+        let offsets: Vec<u64> = log.keys().copied().collect();
+        let gapless = offsets.iter().copied().eq(1..=collection.head);
+        let mut lanes: BTreeMap<(String, String), u64> = BTreeMap::new();
+        let mut ordered = true;
+        for ((_, client, seq), one) in log.values() {
+            let newest = lanes.entry((client.clone(), one.operation.doc.id.to_string())).or_default();
+            ordered &= *seq > *newest;
+            *newest = *seq;
+        }
+        self.claim(gapless, "the offsets of a collection have no gaps and no doubles", || {
+            format!("{tenant} {name}: {offsets:?} with head {}", collection.head)
+        });
+        self.claim(ordered, "the offsets of a lane grow with its operations", || format!("{tenant} {name}"));
+    }
+
+    /// The judged operations of a collection by their offsets.
+    fn log(&self, tenant: &str, name: &str) -> BTreeMap<u64, (OpKey, Committed)> {
+        let mine = |(key, one): &(&OpKey, &Committed)| {
+            key.0 == tenant && one.operation.doc.collection.as_str() == name
+        };
+        let placed = |(key, one): (&OpKey, &Committed)| {
+            Some((one.judgement.position.as_ref()?.offset.0, (key.clone(), one.clone())))
+        };
+        self.ledger.committed.iter().filter(mine).filter_map(placed).collect()
+    }
+
+    /// Every document and every outcome is what the rules say.
+    fn check_model(&mut self, records: &Records, tenant: &str, name: &str, collection: &Collection) {
+        let mut expected: BTreeMap<String, Expected> = BTreeMap::new();
+        for (rev, ((_, client, _), one)) in self.log(tenant, name) {
+            let Some(position) = &one.judgement.position else { continue };
+            let actor = records.actors.get(&(tenant.to_owned(), client)).copied().unwrap_or_default();
+            let (operation, epoch) = (&one.operation, position.epoch.as_str());
+            let judged = Judged { operation, actor, rev, epoch, now: one.now.0 };
+            let document = expected.entry(operation.doc.id.to_string()).or_default();
+            let before = document.clone();
+            let outcome = document.apply(collection.strategy, judged);
+            let within = document.is_within(Limits::default().document_bytes);
+            let seen = format!(
+                "{tenant} {name}: {operation:?} at {rev} by {actor} on {before:?} should be {outcome:?} and was {:?}",
+                one.judgement.outcome
+            );
+            self.claim(
+                outcome == one.judgement.outcome && within,
+                "the server judges as the reference model does",
+                || seen,
+            );
+        }
+        let same = expected.keys().eq(collection.documents.keys());
+        self.claim(same, "the server holds the documents that were written", || format!("{tenant} {name}"));
+        for (id, (rev, text)) in &collection.documents {
+            let Some(expected) = expected.get(id) else { continue };
+            let Ok(document) = serde_json::from_str::<Document>(text) else {
+                return self.violate("a stored document can be read", text.clone());
+            };
+            let values: BTreeMap<&str, &str> =
+                document.values().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let same = *rev == expected.rev
+                && document.rev.0 == expected.rev
+                && document.is_alive() == expected.written.is_some()
+                && values == expected.values();
+            self.claim(same, "the server's documents are those of the reference model", || {
+                format!("{tenant} {name}/{id}: {text} should be {expected:?}")
+            });
+        }
+    }
+
+    /// A client's replica has the server's documents byte for byte, and its views show them.
+    fn check_replica(&mut self, index: usize, records: &Records) {
+        for (name, _) in workload::collections() {
+            let key = (tenant(self.clients[index].tenant), name.to_string());
+            let Some(collection) = records.collections.get(&key) else { continue };
+            let alive: BTreeMap<String, (Document, String)> = collection
+                .documents
+                .iter()
+                .filter_map(|(id, (_, text))| {
+                    let document: Document = serde_json::from_str(text).ok()?;
+                    document.is_alive().then(|| (id.clone(), (document, text.clone())))
+                })
+                .collect();
+            let copy = &self.clients[index].disk.copy().documents;
+            let stored: BTreeMap<String, &String> = copy
+                .iter()
+                .filter(|(key, _)| key.collection == name)
+                .map(|(key, text)| (key.id.to_string(), text))
+                .collect();
+            let same = stored.len() == alive.len()
+                && alive.iter().all(|(id, (_, text))| stored.get(id) == Some(&text));
+            let seen = format!("client {index} {name}: {stored:?} against {alive:?}");
+            self.claim(same, "every replica is byte for byte the server's", || seen);
+            self.check_views(index, &name, &alive);
+        }
+    }
+
+    fn check_views(
+        &mut self,
+        index: usize,
+        name: &CollectionName,
+        alive: &BTreeMap<String, (Document, String)>,
+    ) {
+        let queries: Vec<(QueryId, Query)> =
+            self.clients[index].queries.iter().map(|(id, query)| (*id, query.clone())).collect();
+        for (id, query) in queries {
+            let limit = match &query {
+                Query::One(key) if key.collection == *name => 1,
+                Query::Range { collection, limit, .. } if collection == name => *limit,
+                _ => continue,
+            };
+            let Some(view) = self.clients[index].engine.as_ref().and_then(|engine| engine.view(id)) else {
+                self.violate(
+                    "a query that was opened has a view",
+                    format!("client {index} {id:?} {query:?}"),
+                );
+                continue;
+            };
+            let wanted = alive.iter().filter(|(id, _)| {
+                let id = id.parse().expect("a document's id");
+                query.selects(&sdk_core::protocol::DocKey { collection: name.clone(), id })
+            });
+            let wanted: Vec<(&str, Vec<(&str, &str)>)> = wanted
+                .take(limit)
+                .map(|(id, (document, _))| {
+                    let values = document.values().map(|(name, value)| (name.as_str(), value.as_str()));
+                    (id.as_str(), values.collect())
+                })
+                .collect();
+            let shown: Vec<(&str, Vec<(&str, &str)>)> = view
+                .documents
+                .iter()
+                .map(|document| {
+                    let values = document.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                    (document.id.as_str(), values.collect())
+                })
+                .collect();
+            let settled = view.loaded && view.documents.iter().all(|document| !document.pending);
+            let seen = format!("client {index} {query:?} shows {view:?} and should show {wanted:?}");
+            self.claim(settled && shown == wanted, "every view shows the server's documents", || seen);
+        }
+    }
+}

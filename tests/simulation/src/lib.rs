@@ -1,0 +1,35 @@
+//! A deterministic simulation of the whole: real engines, the server's real sessions, handlers' logic and database,
+//! on one thread, with simulated time, network, storage and chance. Whatever happens follows from a seed.
+//!
+//! Each run works and breaks things for a while, mends everything, waits until all has come to rest, and then holds
+//! the database, every replica and everything that any application was told against each other and against a
+//! reference model of its own (`model`). Cheap claims are held at every step (`checks`).
+
+mod agenda;
+mod checks;
+mod client;
+mod disk;
+mod drive;
+mod end;
+mod faults;
+mod http;
+mod ledger;
+mod model;
+mod network;
+mod plan;
+mod records;
+mod serve;
+mod server;
+mod tally;
+mod trace;
+mod workload;
+mod world;
+
+pub use tally::Tally;
+pub use trace::hash_of;
+pub use world::{Ended, Violation};
+
+/// Runs one seed.
+pub fn run(seed: u64, verbose: bool) -> Ended {
+    world::World::new(seed, verbose).run()
+}

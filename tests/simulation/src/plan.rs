@@ -1,0 +1,113 @@
+//! What a run is like: its size, its network, and which faults it has. All of it follows from the seed.
+
+use fastrand::Rng;
+
+use crate::agenda::Time;
+
+/// Simulated milliseconds that a healed run may take to become quiet. Dead links are noticed after 75 s, and
+/// retries are up to a minute apart.
+pub(crate) const HEALING: Time = 15 * 60_000;
+/// Simulated milliseconds that a quiet run goes on, so that whatever still travels arrives.
+pub(crate) const AFTERMATH: Time = 150_000;
+
+/// The shape of one run.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// Clients of each tenant. Two tenants use the same client ids, subjects and document names.
+    pub(crate) clients: Vec<usize>,
+    /// Documents that are written in each collection.
+    pub(crate) documents: usize,
+    /// Simulated milliseconds of work and faults before everything heals.
+    pub(crate) busy: Time,
+    /// Milliseconds between two acts of an application, at most.
+    pub(crate) pace: u64,
+    /// Operations submitted at once, at most.
+    pub(crate) burst: usize,
+    /// Latency of a frame one way, at most.
+    pub(crate) latency: u64,
+    /// Milliseconds of a commit on a client, at most.
+    pub(crate) disk_latency: u64,
+    /// Milliseconds between two group commits of the server, at most.
+    pub(crate) server_latency: u64,
+    /// How far a client's wall clock is off, at most.
+    pub(crate) skew: u64,
+    /// Operations that an outbox holds.
+    pub(crate) outbox: usize,
+    /// Whether some values are so large that a document meets its limit.
+    pub(crate) large: bool,
+    /// Milliseconds between two faults, at most.
+    pub(crate) calm: u64,
+    /// Which faults there are.
+    pub(crate) faults: Vec<Fault>,
+    /// Per mille of HTTP requests and replies that are lost, doubled or late.
+    pub(crate) http_trouble: u64,
+    /// Whether what an old connection carried may arrive after it was cut.
+    pub(crate) stragglers: bool,
+}
+
+/// Something that goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A connection breaks; both sides notice sooner or later, or never.
+    Cut,
+    /// Nothing gets from a client to the server, or back, or neither, for a while.
+    Partition,
+    /// WebSockets are refused for a while, HTTP works.
+    RefuseWebSocket,
+    /// A client's process ends and begins again.
+    ClientCrash,
+    /// The server's process ends and begins again.
+    ServerCrash,
+    /// The server stops in good order and begins again.
+    ServerStop,
+    /// A client's commits fail for a while, with or without having written.
+    Disk,
+    /// A client's wall clock jumps.
+    ClockStep,
+    /// A client's timers stand still for a while, as when a machine sleeps.
+    Sleep,
+    /// The server cannot write for a while.
+    ServerDisk,
+    /// The server is restored from a backup into a new history. Needs all clients' judged operations to be in it.
+    NewEpoch,
+}
+
+const FAULTS: [Fault; 11] = [
+    Fault::Cut,
+    Fault::Partition,
+    Fault::RefuseWebSocket,
+    Fault::ClientCrash,
+    Fault::ServerCrash,
+    Fault::ServerStop,
+    Fault::Disk,
+    Fault::ClockStep,
+    Fault::Sleep,
+    Fault::ServerDisk,
+    Fault::NewEpoch,
+];
+
+impl Plan {
+    /// The plan of a seed. Each fault is in about half of the runs, so that rare pairs meet without the others.
+    pub(crate) fn of(random: &mut Rng) -> Self {
+        let tenants = if random.u8(0..3) == 0 { 2 } else { 1 };
+        let clients = (0..tenants).map(|_| random.usize(2..=if tenants == 1 { 5 } else { 3 })).collect();
+        let pick = |random: &mut Rng, choices: &[u64]| choices[random.usize(0..choices.len())];
+        Self {
+            clients,
+            documents: random.usize(1..=5),
+            busy: random.u64(20_000..200_000),
+            pace: pick(random, &[2_000, 8_000, 20_000]),
+            burst: random.usize(1..=4),
+            latency: pick(random, &[2, 40, 400, 3_000]),
+            disk_latency: pick(random, &[1, 10, 200, 2_000]),
+            server_latency: pick(random, &[1, 10, 300]),
+            skew: pick(random, &[0, 2_000, 30_000, 300_000]),
+            outbox: if random.u8(0..5) == 0 { 12 } else { 10_000 },
+            large: random.u8(0..16) == 0,
+            calm: pick(random, &[3_000, 12_000, 40_000]),
+            faults: FAULTS.into_iter().filter(|_| random.bool()).collect(),
+            http_trouble: pick(random, &[0, 50, 300]),
+            stragglers: random.bool(),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What the server's database holds, read from its tables without the server's code.
+
+use std::{collections::BTreeMap, path::Path};
+
+use rusqlite::{Connection, OpenFlags};
+use sdk_core::protocol::{Judgement, Strategy};
+
+use crate::ledger::OpKey;
+
+/// A collection of a tenant.
+#[derive(Debug, Clone)]
+pub(crate) struct Collection {
+    /// How its documents are written.
+    pub(crate) strategy: Strategy,
+    /// Its history.
+    pub(crate) epoch: String,
+    /// Its newest offset.
+    pub(crate) head: u64,
+    /// Its documents, deleted ones included: revision and text by id.
+    pub(crate) documents: BTreeMap<String, (u64, String)>,
+}
+
+/// Everything.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Records {
+    /// By tenant and name.
+    pub(crate) collections: BTreeMap<(String, String), Collection>,
+    /// By id; one row each, or it would not be a key.
+    pub(crate) judgements: BTreeMap<OpKey, Judgement>,
+    /// The number of each writer, by tenant and client.
+    pub(crate) actors: BTreeMap<(String, String), u32>,
+}
+
+impl Records {
+    /// Reads a database that may be in use.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn read(path: &Path) -> rusqlite::Result<Self> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let mut records = Self::default();
+        let mut names = BTreeMap::new();
+        let mut rows =
+            connection.prepare("SELECT key, tenant, name, strategy, epoch, head FROM collections")?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let name: (String, String) = (row.get(1)?, row.get(2)?);
+            let strategy: String = row.get(3)?;
+            let strategy = match strategy.as_str() {
+                "lastWriteWins" => Strategy::LastWriteWins,
+                _ => Strategy::FieldLevel,
+            };
+            names.insert(row.get::<_, i64>(0)?, name.clone());
+            let (epoch, head) = (row.get(4)?, row.get(5)?);
+            let collection = Collection { strategy, epoch, head, documents: BTreeMap::new() };
+            records.collections.insert(name, collection);
+        }
+        let mut rows = connection.prepare("SELECT collection, id, rev, state FROM documents")?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let collection =
+                names.get(&row.get::<_, i64>(0)?).and_then(|name| records.collections.get_mut(name));
+            if let Some(collection) = collection {
+                collection.documents.insert(row.get(1)?, (row.get(2)?, row.get(3)?));
+            }
+        }
+        let mut rows = connection.prepare("SELECT tenant, client, seq, judgement FROM judgements")?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let text: String = row.get(3)?;
+            let judgement = serde_json::from_str(&text).map_err(|error| {
+                rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, Box::new(error))
+            })?;
+            records.judgements.insert((row.get(0)?, row.get(1)?, row.get(2)?), judgement);
+        }
+        let mut rows = connection.prepare("SELECT tenant, client, actor FROM clients")?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            records.actors.insert((row.get(0)?, row.get(1)?), row.get(2)?);
+        }
+        Ok(records)
+    }
+}

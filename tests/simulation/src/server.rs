@@ -1,0 +1,162 @@
+//! The server's process: its real sessions and its real database, with the parts between them simulated. A commit is
+//! a step of its own, later than the frames that asked for it, and its answers later still; the process may end
+//! between any two of these.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use sdk_core::{
+    clock::Millis,
+    protocol::{CollectionName, Epoch, Limits},
+};
+use server_reference::{
+    auth::Verifier,
+    dev::DevIssuer,
+    gateway::session::{Now, Session},
+    storage::{Batch, Page, sqlite::SqliteDocuments},
+    tenant::TenantScope,
+};
+use tempfile::TempDir;
+
+pub(crate) use server_reference::gateway::session::Input as SessionInput;
+
+use crate::{
+    agenda::Time,
+    client::BEGINNING,
+    http::{Answer, Exchange},
+    network::ConnectionId,
+};
+
+/// A session and what surrounds it.
+pub(crate) struct Live {
+    /// The session.
+    pub(crate) session: Session,
+    /// Frames that it does not want yet.
+    pub(crate) inbox: VecDeque<String>,
+    /// Whose collections it follows.
+    pub(crate) follows: Option<(Arc<str>, Vec<CollectionName>)>,
+    /// When the newest hint reaches it; hints come in their order.
+    pub(crate) hinted: Time,
+    /// The timer that counts.
+    pub(crate) timer: u64,
+}
+
+/// Who waits for a commit.
+pub(crate) enum Asker {
+    /// A session.
+    Session(ConnectionId),
+    /// An HTTP request.
+    Exchange(u64, Answer<server_reference::storage::Committed>),
+}
+
+/// A read that somebody waits for.
+pub(crate) enum Question {
+    /// A session.
+    Session(ConnectionId, TenantScope, Page),
+    /// An HTTP request.
+    Exchange(u64, TenantScope, Page, Answer<sdk_core::protocol::Changes>),
+}
+
+/// The server.
+pub(crate) struct Server {
+    folder: TempDir,
+    copies: u32,
+    /// The database; none while the process is down.
+    pub(crate) documents: Option<SqliteDocuments>,
+    /// How often the process was started.
+    pub(crate) life: u32,
+    /// The sessions.
+    pub(crate) sessions: BTreeMap<ConnectionId, Live>,
+    /// Batches that wait for the next commit.
+    pub(crate) queue: VecDeque<(Asker, Batch)>,
+    /// Whether a commit is planned.
+    pub(crate) committing: bool,
+    /// HTTP requests under way.
+    pub(crate) exchanges: BTreeMap<u64, Exchange>,
+    /// Numbers that were given to requests.
+    pub(crate) exchanged: u64,
+    /// Commits fail while this is so.
+    pub(crate) disk_full: bool,
+    /// New epochs begin at the next start, as after a restored backup.
+    pub(crate) renew: bool,
+    /// Makes tokens.
+    pub(crate) issuer: DevIssuer,
+    /// Verifies them.
+    pub(crate) verifier: Verifier,
+    /// What it accepts.
+    pub(crate) limits: Limits,
+}
+
+impl Server {
+    /// A server that was never started, with a folder of its own.
+    pub(crate) fn new() -> Self {
+        // Memory where there is some to be had: the durability of the disk under it is not what is simulated.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        let issuer = DevIssuer::from_secret([7; 32]);
+        Self {
+            folder: folder.expect("a folder for the database"),
+            copies: 0,
+            documents: None,
+            life: 0,
+            sessions: BTreeMap::new(),
+            queue: VecDeque::new(),
+            committing: false,
+            exchanges: BTreeMap::new(),
+            exchanged: 0,
+            disk_full: false,
+            renew: false,
+            verifier: issuer.verifier(),
+            issuer,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Where the database is.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join(format!("{}.db", self.copies))
+    }
+
+    /// Opens the database.
+    pub(crate) fn start(&mut self) -> Result<(), server_reference::storage::StorageError> {
+        self.life += 1;
+        let (life, mut count) = (self.life, 0);
+        let new_epoch = move || {
+            count += 1;
+            Epoch::new(&format!("epoch-{life}-{count}")).expect("an epoch's name")
+        };
+        self.documents = Some(SqliteDocuments::open(&self.path(), self.limits, Box::new(new_epoch))?);
+        Ok(())
+    }
+
+    /// Ends the process as a crash does: the database goes on from what is on the disk at this moment, and was not
+    /// closed.
+    pub(crate) fn crash(&mut self) {
+        self.sessions.clear();
+        self.queue.clear();
+        self.exchanges.clear();
+        self.committing = false;
+        let before = self.path();
+        self.copies += 1;
+        let after = self.path();
+        for suffix in ["", "-wal"] {
+            let name = |path: &PathBuf| PathBuf::from(format!("{}{suffix}", path.display()));
+            if name(&before).exists() {
+                fs::copy(name(&before), name(&after)).expect("the database can be copied");
+            }
+        }
+        self.documents = None;
+        for suffix in ["", "-wal", "-shm"] {
+            // Closing it may have removed some of them.
+            let _ = fs::remove_file(format!("{}{suffix}", before.display()));
+        }
+    }
+
+    /// Both clocks. The server's wall clock is right: it is what right means.
+    pub(crate) fn now(time: Time) -> Now {
+        Now { monotonic: Millis(time), wall: Millis(BEGINNING + time) }
+    }
+}

@@ -1,0 +1,60 @@
+//! What runs are counted by.
+
+use serde::Serialize;
+
+/// Counts of one run, or of many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Edits that applications asked for.
+    pub submissions: u64,
+    /// Edits that a client refused because it could not store them, or had no room.
+    pub refused: u64,
+    /// Operations that the server judged.
+    pub operations: u64,
+    /// Operations that it rejected.
+    pub rejected: u64,
+    /// Operations that came again after they were judged.
+    pub repeated: u64,
+    /// Processes of clients that were ended.
+    pub client_crashes: u64,
+    /// Processes of the server that were ended.
+    pub server_crashes: u64,
+    /// Everything else that went wrong on purpose.
+    pub faults: u64,
+    /// Commits and reads of clients that failed on purpose.
+    pub disk_failures: u64,
+    /// HTTP requests.
+    pub requests: u64,
+    /// WebSockets that opened.
+    pub connections: u64,
+}
+
+impl Tally {
+    /// Adds another run's counts.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            submissions,
+            refused,
+            operations,
+            rejected,
+            repeated,
+            client_crashes,
+            server_crashes,
+            faults,
+            disk_failures,
+            requests,
+            connections,
+        } = other;
+        self.submissions += submissions;
+        self.refused += refused;
+        self.operations += operations;
+        self.rejected += rejected;
+        self.repeated += repeated;
+        self.client_crashes += client_crashes;
+        self.server_crashes += server_crashes;
+        self.faults += faults;
+        self.disk_failures += disk_failures;
+        self.requests += requests;
+        self.connections += connections;
+    }
+}
