@@ -3,6 +3,7 @@ import { test } from "node:test";
 
 import { board } from "./harness/board.mjs";
 import { browser } from "./harness/browser.mjs";
+import { database } from "./harness/database.mjs";
 import { server } from "./harness/server.mjs";
 import { until } from "./harness/until.mjs";
 
@@ -24,6 +25,32 @@ test("an edit that the server refuses is listed with its reason until it is dism
   // What follows on the same card is not held up by it.
   await ada.setNote("Full", "short");
   await ada.untilSaved("Everything is on the server");
+});
+
+test("someone else on the same device leaves the edits that wait where they are", async (t) => {
+  const host = await server(t);
+  const tab = await (await browser(t)).tab();
+  const ada = await board(tab, host.url(), "Ada");
+  await ada.untilLink("Live");
+  await ada.network(false);
+  await ada.add("todo", "From Ada");
+  await ada.untilSaved("1 edit saved on this device");
+  await tab.getByRole("button", { name: "You are Ada" }).click();
+  await tab.getByText("1 edit of Ada waits on this device").waitFor();
+  const ben = await board(tab, undefined, "Ben");
+  await ben.untilLink("Live");
+  await ben.add("doing", "From Ben");
+  await ben.untilSaved("Everything is on the server");
+  assert.deepEqual(await ben.titles("todo"), []);
+  await tab.getByRole("button", { name: "You are Ben" }).click();
+  const again = await board(tab, undefined, "Ada");
+  await again.untilTitles("todo", ["From Ada"]);
+  await again.untilSaved("Everything is on the server");
+  await again.untilTitles("doing", ["From Ben"]);
+  const stored = database(host);
+  stored.assertEachOnce();
+  assert.equal(stored.judgements("Ada").length, 1);
+  assert.equal(stored.judgements("Ben").length, 1);
 });
 
 test("the page fits a narrow phone, and everything on it has a name", async (t) => {

@@ -56,6 +56,9 @@ for (const [way, { options, before }] of Object.entries(WAYS)) {
       !/saved|kept on this device|on the server/i.test(page.replace("Not on the server yet", "")),
       page,
     );
+    // Whoever leaves now would lose it.
+    await tab.getByRole("button", { name: "You are Ada" }).click();
+    await tab.locator(".toast", { hasText: "would be lost" }).waitFor();
     await ada.network(true);
     await ben.untilTitles("todo", ["Online only", "While away"]);
     database(host).assertEachOnce();

@@ -70,7 +70,6 @@ class ColumnView {
     );
     cards.forEach((card, index) => card.standsAt(index, cards.length));
     say(this.#count, String(cards.length));
-    this.#count.setAttribute("aria-label", cards.length === 1 ? "1 card" : `${cards.length} cards`);
   }
 
   #acceptDrops(drop: (card: string, column: ColumnId, before: string | undefined) => void): void {

@@ -14,7 +14,7 @@ export interface EditableOptions {
   readonly save: (value: string) => Promise<boolean>;
 }
 
-/** Text that is edited where it stands, saved when left, on Enter and after a pause. Escape takes it back. */
+/** Text that is edited where it stands, saved when left, on Enter and after a pause. Escape takes back what is not saved. */
 export class Editable {
   readonly element: HTMLTextAreaElement;
   readonly #options: EditableOptions;
@@ -41,8 +41,14 @@ export class Editable {
   /** Shows a value, unless something else is being typed or saved: that will replace it anyway. */
   show(value: string): void {
     if (this.#saving > 0 || this.#changed()) return;
+    // A space at the end is on its way to the next word.
+    if (this.#focused() && this.element.value.trimEnd() === value) return;
     this.#saved = value;
     if (this.element.value !== value) this.element.value = value;
+  }
+
+  #focused(): boolean {
+    return document.activeElement === this.element;
   }
 
   #changed(): boolean {
@@ -69,10 +75,9 @@ export class Editable {
 
   async #save(): Promise<void> {
     clearTimeout(this.#idle);
-    const focused = document.activeElement === this.element;
     if (!this.#options.multiline && this.element.value.trim() === "") {
       // A title that is being retyped is empty for a moment; one that is left empty was not meant.
-      if (!focused) this.element.value = this.#saved;
+      if (!this.#focused()) this.element.value = this.#saved;
       return;
     }
     if (!this.#changed()) return;

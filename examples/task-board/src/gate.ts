@@ -1,8 +1,15 @@
 import { NAME_LIMIT } from "./account.js";
 import { button, el } from "./dom.js";
+import { edits } from "./words.js";
+
+/** Who was there before, and how many of their edits wait on this device. */
+interface Before {
+  readonly name: string;
+  readonly waiting: number;
+}
 
 /** Asks who is there, in place of the board. */
-export function askName(root: Element, current = ""): Promise<string> {
+export function askName(root: Element, before?: Before): Promise<string> {
   return new Promise((resolve) => {
     const input = el("input", {
       id: "name",
@@ -12,7 +19,7 @@ export function askName(root: Element, current = ""): Promise<string> {
       autocomplete: "nickname",
       enterkeyhint: "go",
     });
-    input.value = current;
+    input.value = before?.name ?? "";
     const form = el(
       "form",
       { class: "gate" },
@@ -20,6 +27,7 @@ export function askName(root: Element, current = ""): Promise<string> {
       el("p", {}, "A shared board that keeps working without a network."),
       el("label", { for: "name" }, "What shall we call you?"),
       input,
+      before && before.waiting > 0 ? el("p", {}, waitingWords(before)) : undefined,
       el("button", { class: "primary" }, "Open the board"),
     );
     form.addEventListener("submit", (event) => {
@@ -28,7 +36,7 @@ export function askName(root: Element, current = ""): Promise<string> {
       if (name) resolve(name);
     });
     root.replaceChildren(form);
-    input.focus();
+    input.select();
   });
 }
 
@@ -43,4 +51,9 @@ export function notice(root: Element, title: string, text: string, again?: () =>
       again ? button("Try again", "primary", again) : undefined,
     ),
   );
+}
+
+function waitingWords({ name, waiting }: Before): string {
+  const wait = waiting === 1 ? "waits" : "wait";
+  return `${edits(waiting)} of ${name} ${wait} on this device, to be sent when ${name} opens the board again here.`;
 }

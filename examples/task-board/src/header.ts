@@ -1,7 +1,7 @@
 import type { Status } from "@webwaka/realtime";
 
 import { button, el, say } from "./dom.js";
-import { edits, linkWords, savedWords } from "./words.js";
+import { linkWords, savedWords } from "./words.js";
 
 /** For so long after the start a link that is not up yet is called "connecting". */
 const STARTING = 3_000;
@@ -16,7 +16,8 @@ export class Header {
   readonly element: HTMLElement;
   readonly #link = el("span", { class: "link-words" });
   readonly #pill = el("p", { class: "link", role: "status" }, el("span", { class: "dot" }), this.#link);
-  readonly #badge = el("span", { class: "badge" });
+  /** For the eye: the words beside it say the same. */
+  readonly #badge = el("span", { class: "badge", "aria-hidden": "true" });
   readonly #saved = el("span", {});
   readonly #savedLine = el("p", { class: "saved", role: "status" }, this.#badge, this.#saved);
   readonly #problem = el("p", { class: "problem", role: "status" });
@@ -67,7 +68,6 @@ export class Header {
     say(this.#saved, savedWords(status));
     say(this.#badge, status.pending > 0 ? String(status.pending) : "");
     this.#badge.hidden = status.pending === 0;
-    this.#badge.setAttribute("aria-label", `${edits(status.pending)} waiting`);
-    say(this.#problem, status.problem ? `The server does not let us in: ${status.problem.message}` : "");
+    say(this.#problem, status.problem ? `The server says: ${status.problem.message}` : "");
   }
 }

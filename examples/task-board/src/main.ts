@@ -18,9 +18,9 @@ async function run(root: Element, name: string | undefined): Promise<void> {
     name ??= await askName(root);
     rememberName(name);
     const client = await open(root, name);
-    await showBoard(root, client, name);
+    const waiting = await showBoard(root, client, name);
     await client.close();
-    name = await askName(root, name);
+    name = await askName(root, { name, waiting });
   }
 }
 

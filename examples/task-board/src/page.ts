@@ -8,14 +8,15 @@ import { RejectedList } from "./rejected.js";
 import { Toasts } from "./toasts.js";
 import { cardName } from "./words.js";
 
-/** Shows the board until the person wants another name. */
-export function showBoard(root: Element, client: BoardClient, name: string): Promise<void> {
+/** Shows the board until the person wants another name, and tells how many edits then still wait. */
+export function showBoard(root: Element, client: BoardClient, name: string): Promise<number> {
   return new Promise((changeName) => {
     const toasts = new Toasts();
     const cards: Cards = new Cards(
       client,
       outcomeTeller(toasts, () => cards, attempt),
     );
+    const leaving = new AbortController();
     let board: readonly BoardCard[] = [];
 
     async function attempt(save: () => Promise<void>): Promise<boolean> {
@@ -52,9 +53,13 @@ export function showBoard(root: Element, client: BoardClient, name: string): Pro
     const header = new Header(name, client.status, {
       setNetwork: (allowed) => client.setNetwork(allowed),
       changeName: () => {
-        unsubscribe();
+        if (onlyHere(client)) {
+          toasts.show("Edits that live only in this tab would be lost. They have to be sent first.");
+          return;
+        }
+        leaving.abort();
         live.close();
-        changeName();
+        changeName(client.status.pending);
       },
     });
     const rejected = new RejectedList((seq) => client.discard(seq));
@@ -69,9 +74,18 @@ export function showBoard(root: Element, client: BoardClient, name: string): Pro
       view.show(board);
     };
     live.subscribe(showCards);
-    const unsubscribe = client.subscribe(showStatus);
+    leaving.signal.addEventListener("abort", client.subscribe(showStatus));
+    const warn = (event: BeforeUnloadEvent) => {
+      if (onlyHere(client)) event.preventDefault();
+    };
+    addEventListener("beforeunload", warn, { signal: leaving.signal });
     root.replaceChildren(header.element, rejected.element, view.element, toasts.element);
     showStatus();
     showCards();
   });
+}
+
+/** Whether there are edits that end with this tab. */
+function onlyHere({ status }: BoardClient): boolean {
+  return !status.durable && status.pending > 0;
 }

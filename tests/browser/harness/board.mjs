@@ -1,8 +1,8 @@
 import { until } from "./until.mjs";
 
-/** Opens the task board in a tab, under a name. */
+/** Opens the task board in a tab, under a name; without an address, on the page that is there. */
 export async function board(tab, url, name) {
-  await tab.goto(url);
+  if (url) await tab.goto(url);
   const gate = tab.locator("#name");
   await gate.or(tab.locator(".board")).first().waitFor();
   if (await gate.isVisible()) {
