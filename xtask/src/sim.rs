@@ -7,12 +7,15 @@ use crate::{process::Run, workspace::Workspace};
 /// Which runs to simulate.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Seeds {
-    /// One seed, with its story told.
+    /// One seed: the same again.
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     seed: Option<u64>,
     /// A number of seeds from 0, or a range such as 100..200.
     #[arg(long, value_name = "COUNT|A..B")]
     seeds: Option<String>,
+    /// Tell every step.
+    #[arg(long)]
+    verbose: bool,
     /// End with one line of JSON.
     #[arg(long)]
     json: bool,
@@ -21,18 +24,21 @@ pub(crate) struct Seeds {
 impl Seeds {
     /// So many seeds, from 0.
     pub(crate) fn first(count: u64) -> Self {
-        Self { seed: None, seeds: Some(count.to_string()), json: false }
+        Self { seed: None, seeds: Some(count.to_string()), verbose: false, json: false }
     }
 }
 
 /// The simulator with these seeds.
-pub(crate) fn run(workspace: &Workspace, Seeds { seed, seeds, json }: &Seeds) -> Run {
+pub(crate) fn run(workspace: &Workspace, Seeds { seed, seeds, verbose, json }: &Seeds) -> Run {
     let mut run = Run::cargo(["run", "--release", "--package", "simulation", "--"]).dir(workspace.root());
     if let Some(seed) = seed {
         run = run.args(["--seed", &seed.to_string()]);
     }
     if let Some(seeds) = seeds {
         run = run.args(["--seeds", seeds]);
+    }
+    if *verbose {
+        run = run.arg("--verbose");
     }
     if *json { run.arg("--json") } else { run }
 }
