@@ -23,7 +23,21 @@ pub(crate) const NAME: &str = "engine";
 /// Steps that [`build`] announces.
 pub(crate) const STEPS: usize = 4;
 
-const OPTIMISE: &[&str] = &["-Oz", "--strip-debug", "--strip-producers", "--strip-target-features"];
+/// Smallest after brotli, which is what travels: inlining and shared subexpressions shorten the module itself, but
+/// leave fewer repetitions, and cost some nine kilobytes of the compressed one.
+const OPTIMISE: &[&str] = &[
+    "-Oz",
+    "--always-inline-max-function-size",
+    "0",
+    "--one-caller-inline-max-function-size",
+    "0",
+    "--flexible-inline-max-function-size",
+    "0",
+    "--skip-pass=local-cse",
+    "--strip-debug",
+    "--strip-producers",
+    "--strip-target-features",
+];
 
 /// Builds `npm/pkg` and `npm/dist`.
 pub(crate) fn build(workspace: &Workspace, steps: &mut Steps) -> Result<()> {

@@ -14,6 +14,7 @@ mod setup;
 mod sim;
 mod size;
 mod tally;
+mod test_modules;
 mod workspace;
 
 use std::process::ExitCode;

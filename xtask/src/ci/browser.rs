@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{npm_package, npm_tests};
-use crate::{board, demo, process::Run, programs, report::Report, workspace::Workspace};
+use crate::{board, demo, process::Run, programs, report::Report, test_modules, workspace::Workspace};
 
 /// The packed npm package, installed elsewhere.
 pub(super) fn packaging(workspace: &Workspace, report: &mut Report) {
@@ -15,7 +15,10 @@ pub(super) fn packaging(workspace: &Workspace, report: &mut Report) {
 
 /// IndexedDB, held to the same contract as the other stores.
 pub(super) fn stores(workspace: &Workspace, report: &mut Report) {
-    report.tests("stores in Chromium", || in_chromium(npm_tests(workspace, "tests/browser/stores")?));
+    report.tests("stores in Chromium", || {
+        test_modules::build(workspace)?;
+        in_chromium(npm_tests(workspace, "tests/browser/stores")?)
+    });
 }
 
 /// The task board against the real server, with kills of both.

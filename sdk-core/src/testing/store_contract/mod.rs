@@ -39,10 +39,23 @@ pub trait Stores {
 }
 
 /// Makes a test function of every case of the [contract](self).
+///
+/// Where there is no such attribute, `store_contract!(names)` is the array of the cases' names, and
+/// `store_contract!(run name, stores)` runs one of them in a function that is `async`; it panics at a name that is
+/// none.
 #[macro_export]
 macro_rules! store_contract {
     ($test:meta, $stores:expr) => {
-        $crate::store_contract! { @cases $test, $stores;
+        $crate::store_contract! { @each @tests $test, $stores }
+    };
+    (names) => {
+        $crate::store_contract! { @each @names }
+    };
+    (run $name:expr, $stores:expr) => {
+        $crate::store_contract! { @each @run $name, $stores }
+    };
+    (@each $($form:tt)*) => {
+        $crate::store_contract! { $($form)*;
             an_empty_store_holds_nothing
             outbox_records_are_put_replaced_and_removed
             a_batch_removes_before_it_puts
@@ -67,8 +80,17 @@ macro_rules! store_contract {
             a_store_is_open_once
         }
     };
-    (@cases $test:meta, $stores:expr; $($case:ident)*) => {
+    (@tests $test:meta, $stores:expr; $($case:ident)*) => {
         $(#[$test] async fn $case() { $crate::testing::store_contract::$case(&$stores).await })*
+    };
+    (@names; $($case:ident)*) => {
+        [$(stringify!($case)),*]
+    };
+    (@run $name:expr, $stores:expr; $($case:ident)*) => {
+        match $name {
+            $(stringify!($case) => $crate::testing::store_contract::$case(&$stores).await,)*
+            unknown => panic!("the contract has no case {unknown}"),
+        }
     };
 }
 

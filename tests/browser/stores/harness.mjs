@@ -1,0 +1,80 @@
+import { createServer } from "node:http";
+import { readFile } from "node:fs/promises";
+import { chromium } from "playwright-core";
+
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  // Any other name fails to resolve: nothing can leave the machine.
+  "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+];
+const TYPES = { js: "text/javascript", wasm: "application/wasm" };
+const PAGE = "<!doctype html><meta charset=utf-8><title>stores</title>";
+
+/** Serves `pkg/`, and an empty page for everything else, on loopback. */
+async function serve() {
+  const server = createServer(async (request, response) => {
+    const file = /^\/pkg\/([\w-]+\.(js|wasm))$/.exec(request.url);
+    const body = file ? await readFile(new URL(`pkg/${file[1]}`, import.meta.url)) : PAGE;
+    response.setHeader("content-type", file ? TYPES[file[2]] : "text/html");
+    response.end(body);
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  return server;
+}
+
+/** A browser and a server for the tests of one file; call `stop` after them. */
+export async function start() {
+  const server = await serve();
+  const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+  const browser = await chromium.launch({ executablePath, headless: true, args: FLAGS });
+  return {
+    url: `http://127.0.0.1:${server.address().port}/`,
+    /** Runs `test` in a profile of its own. */
+    async inProfile(test) {
+      const profile = await browser.newContext();
+      try {
+        await test(profile);
+      } finally {
+        await profile.close();
+      }
+    },
+    async stop() {
+      await browser.close();
+      server.close();
+    },
+  };
+}
+
+/** A page with the modules loaded as `stores` and `reader`, whose panics fail the call that is under way. */
+export async function open(profile, url, before) {
+  const page = await profile.newPage();
+  let panicked;
+  const panic = new Promise((_, reject) => (panicked = reject));
+  panic.catch(() => {});
+  page.on("console", (message) => {
+    if (message.type() === "error" && message.text().includes("panicked")) {
+      panicked(new Error(message.text()));
+    }
+  });
+  if (before) {
+    await page.addInitScript(before);
+  }
+  await page.goto(url);
+  const run = (script, argument) => Promise.race([page.evaluate(script, argument), panic]);
+  await run(async () => {
+    const load = async (name) => {
+      const module = await import(`/pkg/${name}.js`);
+      await module.default();
+      return module;
+    };
+    globalThis.stores = await load("browser-stores");
+    globalThis.reader = await load("rexie-reader");
+  });
+  return { page, run };
+}

@@ -1,0 +1,259 @@
+// What browsers do to storage, and what the store then says and keeps.
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+
+import { open, start } from "./harness.mjs";
+
+const tests = await start();
+after(() => tests.stop());
+
+/** A test in a profile of its own, with a store open in a page. `before` runs in the page before anything else. */
+function withStore(name, body, before) {
+  test(name, () =>
+    tests.inProfile(async (profile) => {
+      const { page, run } = await open(profile, tests.url, before);
+      await run(async () => (globalThis.store = await globalThis.stores.HeldStore.open("app")));
+      await body({ profile, page, run });
+    }),
+  );
+}
+
+withStore("another library reads what was written, in the same order", async ({ run }) => {
+  // By UTF-16 the last two would change places.
+  const ids = ["a", "z", "é", "～", "😀"];
+  await run(async (ids) => {
+    await globalThis.store.writeOutbox(7, "seven");
+    await globalThis.store.writeOutbox(2 ** 53 - 1, "last");
+    await globalThis.store.writeReplica([...ids].reverse(), "text", false);
+  }, ids);
+  assert.deepEqual(await run(() => globalThis.reader.readStored("app")), {
+    outbox: [
+      [7, "seven"],
+      [2 ** 53 - 1, "last"],
+    ],
+    meta: "meta",
+    documents: ids.map((id) => ["cards", id, "text"]),
+    cursors: [["cards", '{"epoch":"epoch","offset":1}']],
+  });
+});
+
+test("a reload takes over from the page before it", () =>
+  tests.inProfile(async (profile) => {
+    const first = await open(profile, tests.url);
+    await first.run(async () => {
+      globalThis.store = await globalThis.stores.HeldStore.open("app");
+      await globalThis.store.writeOutbox(1, "kept");
+    });
+    await first.page.close();
+    const second = await open(profile, tests.url);
+    const outbox = await second.run(async () => (await globalThis.stores.HeldStore.open("app")).outbox());
+    assert.deepEqual(outbox, ["kept"]);
+  }));
+
+withStore(
+  "a second page is told that the store is in use, and gets it when it is let go",
+  async (context) => {
+    const second = await open(context.profile, tests.url);
+    const opening = () => globalThis.stores.HeldStore.open("app").then((store) => store.isDurable());
+    await assert.rejects(second.run(opening), /InUse/);
+    await context.run(() => globalThis.store.close());
+    assert.equal(await second.run(opening), true);
+  },
+);
+
+withStore("a closed store finishes what it was writing and takes nothing more", async ({ run }) => {
+  const outcome = await run(async () => {
+    const writing = globalThis.store.writeOutbox(1, "under way");
+    // An exported function begins its work in the next microtask.
+    await null;
+    globalThis.store.close();
+    await writing;
+    const late = await globalThis.store.writeOutbox(2, "late").catch((error) => error.message);
+    const outbox = await (await globalThis.stores.HeldStore.open("app")).outbox();
+    return { late, outbox };
+  });
+  assert.match(outcome.late, /closed/);
+  assert.deepEqual(outcome.outbox, ["under way"]);
+});
+
+withStore(
+  "an outbox deleted by another page is not written to as if nothing had happened",
+  async (context) => {
+    await context.run(() => globalThis.store.writeOutbox(1, "gone"));
+    const other = await open(context.profile, tests.url);
+    await other.run(deleteDatabase, "webwaka:app:outbox");
+    await assert.rejects(
+      context.run(() => globalThis.store.writeOutbox(2, "lost")),
+      /Corrupt/,
+    );
+    assert.equal(await context.run(() => globalThis.store.isDurable()), false);
+    await assert.rejects(
+      context.run(() => globalThis.store.writeOutbox(3, "lost, too")),
+      /Corrupt/,
+    );
+    // The next client starts from nothing, under an id of its own.
+    await context.run(() => globalThis.store.close());
+    assert.deepEqual(
+      await other.run(async () => (await globalThis.stores.HeldStore.open("app")).outbox()),
+      [],
+    );
+  },
+);
+
+withStore("a replica deleted by another page is rebuilt, and the outbox is untouched", async (context) => {
+  await context.run(async () => {
+    await globalThis.store.writeOutbox(1, "kept");
+    await globalThis.store.writeReplica(["a"], "text", false);
+  });
+  const other = await open(context.profile, tests.url);
+  await other.run(deleteDatabase, "webwaka:app:replica");
+  // Neither an incomplete collection nor a cursor that claims to be complete.
+  await assert.rejects(
+    context.run(() => globalThis.store.documents()),
+    /Corrupt/,
+  );
+  await assert.rejects(
+    context.run(() => globalThis.store.writeReplica(["b"], "text", false)),
+    /Corrupt/,
+  );
+  await context.run(() => globalThis.store.writeReplica(["c"], "text", true));
+  assert.deepEqual(await context.run(() => globalThis.store.documents()), ["c"]);
+  assert.deepEqual(await context.run(() => globalThis.store.outbox()), ["kept"]);
+  assert.equal(await context.run(() => globalThis.store.isDurable()), true);
+});
+
+withStore("storage cleared by the user closes the connection, and the loss is told", async (context) => {
+  await context.run(() => globalThis.store.writeOutbox(1, "gone"));
+  const devtools = await context.profile.newCDPSession(context.page);
+  await devtools.send("Storage.clearDataForOrigin", {
+    origin: new URL(tests.url).origin,
+    storageTypes: "indexeddb",
+  });
+  await assert.rejects(
+    context.run(() => globalThis.store.writeOutbox(2, "lost")),
+    /Corrupt/,
+  );
+});
+
+test("a replica that another program has spoilt reads as none, and can be replaced", () =>
+  tests.inProfile(async (profile) => {
+    const { run } = await open(profile, tests.url);
+    await run(
+      () =>
+        new Promise((done, failed) => {
+          const request = indexedDB.open("webwaka:app:replica", 1);
+          request.onupgradeneeded = () => request.result.createObjectStore("something else");
+          request.onsuccess = () => done(request.result.close());
+          request.onerror = () => failed(request.error);
+        }),
+    );
+    const seen = await run(async () => {
+      const store = await globalThis.stores.HeldStore.open("app");
+      const before = await store.cursors();
+      await store.writeReplica(["a"], "text", true);
+      return { before, after: await store.cursors(), documents: await store.documents() };
+    });
+    assert.deepEqual(seen, { before: undefined, after: 1, documents: ["a"] });
+  }));
+
+test("a database of a newer version is opened as it is", () =>
+  tests.inProfile(async (profile) => {
+    const { run } = await open(profile, tests.url);
+    await run(
+      () =>
+        new Promise((done, failed) => {
+          const request = indexedDB.open("webwaka:app:outbox", 5);
+          request.onupgradeneeded = () =>
+            ["records", "meta", "later"].forEach((name) => request.result.createObjectStore(name));
+          request.onsuccess = () => done(request.result.close());
+          request.onerror = () => failed(request.error);
+        }),
+    );
+    const outbox = await run(async () => {
+      const store = await globalThis.stores.HeldStore.open("app");
+      await store.writeOutbox(1, "kept");
+      return store.outbox();
+    });
+    assert.deepEqual(outbox, ["kept"]);
+  }));
+
+test("a full disk is told, nothing of the batch is written, and there is room again later", () =>
+  tests.inProfile(async (profile) => {
+    const { page, run } = await open(profile, tests.url);
+    const devtools = await profile.newCDPSession(page);
+    const origin = new URL(tests.url).origin;
+    // Before the first write: Chromium remembers for a while how much room there was.
+    await devtools.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 1_000_000 });
+    await run(async () => {
+      globalThis.store = await globalThis.stores.HeldStore.open("app");
+      await globalThis.store.writeReplica(["before"], "text", false);
+    });
+    const large = () => globalThis.store.writeReplica(["one", "two"], "x".repeat(3_000_000), false);
+    await assert.rejects(run(large), /Full/);
+    assert.deepEqual(await run(() => globalThis.store.documents()), ["before"]);
+    await devtools.send("Storage.overrideQuotaForOrigin", { origin });
+    await run(large);
+    assert.deepEqual(await run(() => globalThis.store.documents()), ["before", "one", "two"]);
+  }));
+
+const DENIALS = {
+  "without IndexedDB": () => Object.defineProperty(globalThis, "indexedDB", { value: undefined }),
+  "where IndexedDB may not even be asked for": () =>
+    Object.defineProperty(globalThis, "indexedDB", {
+      get() {
+        throw new DOMException("denied", "SecurityError");
+      },
+    }),
+  "where opening a database throws": () => {
+    IDBFactory.prototype.open = () => {
+      throw new DOMException("denied", "SecurityError");
+    };
+  },
+  "without Web Locks": () => Object.defineProperty(Navigator.prototype, "locks", { value: undefined }),
+  "where Web Locks are denied": () => {
+    LockManager.prototype.request = () => Promise.reject(new DOMException("denied", "SecurityError"));
+  },
+};
+
+for (const [where, deny] of Object.entries(DENIALS)) {
+  withStore(
+    `${where} everything is kept in memory, and said to be`,
+    async ({ run }) => {
+      const seen = await run(async () => {
+        await globalThis.store.writeOutbox(1, "one");
+        return { durable: globalThis.store.isDurable(), outbox: await globalThis.store.outbox() };
+      });
+      assert.deepEqual(seen, { durable: false, outbox: ["one"] });
+    },
+    deny,
+  );
+}
+
+withStore("the outbox is written with strict durability, the replica relaxed", async ({ run }) => {
+  const asked = await run(async () => {
+    const asked = [];
+    const begin = IDBDatabase.prototype.transaction;
+    IDBDatabase.prototype.transaction = function (...options) {
+      const transaction = begin.apply(this, options);
+      asked.push([this.name, transaction.mode, transaction.durability]);
+      return transaction;
+    };
+    await globalThis.store.writeOutbox(1, "one");
+    await globalThis.store.writeReplica(["a"], "text", false);
+    return asked;
+  });
+  assert.deepEqual(asked, [
+    ["webwaka:app:outbox", "readwrite", "strict"],
+    ["webwaka:app:replica", "readwrite", "relaxed"],
+  ]);
+});
+
+/** In the page: deletes a database, as a debugging tool or another program of the same origin may. */
+function deleteDatabase(name) {
+  return new Promise((done, failed) => {
+    const request = indexedDB.deleteDatabase(name);
+    request.onsuccess = () => done();
+    request.onerror = () => failed(request.error);
+    request.onblocked = () => failed(new Error("a connection stayed open when it was asked to close"));
+  });
+}
