@@ -15,8 +15,11 @@ test("an edit that the server refuses is listed with its reason until it is dism
   await ada.setNote("Full", "n".repeat(4000));
   const list = ada.tab.locator(".rejected");
   await list.getByRole("heading", { name: "The server refused 1 edit" }).waitFor();
-  assert.match(await list.locator("li").innerText(), /“Full”: .+/);
+  assert.match(await list.locator("summary").innerText(), /“Full”: .+/);
   await until("the refused text is gone", async () => (await ada.note("Full")) === "");
+  // It can still be read and copied.
+  await list.locator("summary").click();
+  assert.equal(await list.locator("blockquote").innerText(), "n".repeat(4000));
   await ada.untilSaved("Everything is on the server");
 
   await ada.tab.reload();

@@ -25,12 +25,27 @@ export class RejectedList {
     );
   }
 
-  #entry({ seq, message }: RejectedOperation, title: string | undefined): HTMLLIElement {
+  #entry(operation: RejectedOperation, title: string | undefined): HTMLLIElement {
+    const reason = `${title === undefined ? "A card" : cardName(title)}: ${operation.message}`;
+    const text = written(operation.intents);
     return el(
       "li",
       {},
-      el("span", {}, `${title === undefined ? "A card" : cardName(title)}: ${message}`),
-      button("Dismiss", "quiet", () => this.#discard(seq), "Dismiss this refused edit"),
+      text === ""
+        ? el("span", {}, reason)
+        : el("details", {}, el("summary", {}, reason), el("blockquote", {}, text)),
+      button("Dismiss", "quiet", () => this.#discard(operation.seq), "Dismiss this refused edit"),
     );
   }
+}
+
+/** What the person wrote, to be read and copied before it goes: the texts that the operation would have set. */
+function written(intents: readonly unknown[]): string {
+  const fields = (intents as readonly { put?: object; set?: object }[]).flatMap(({ put, set }) =>
+    Object.entries({ ...put, ...set }),
+  );
+  return fields
+    .filter(([name, value]) => (name === "title" || name === "note") && typeof value === "string")
+    .map(([, value]) => value as string)
+    .join("\n");
 }
