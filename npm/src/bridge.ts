@@ -123,14 +123,15 @@ export class Bridge {
     if (!engine) {
       return;
     }
-    this.#statusNow = { ...this.readStatus(), link: "down" };
-    this.#engine = undefined;
     try {
+      this.#statusNow = { ...this.readStatus(), link: "down" };
+      this.#engine = undefined;
       await engine.stop();
       engine.free();
     } catch (error) {
       throw realtimeError(error);
     } finally {
+      this.#engine = undefined;
       this.#abandon();
     }
   }

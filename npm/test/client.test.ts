@@ -168,6 +168,17 @@ test("close() stops the engine once, and tells everyone who waits", async () => 
   assert.equal(client.status.link, "down");
 });
 
+test("an engine that fails while it is closed still lets go of everyone who waits", async () => {
+  const { client, engine } = await start();
+  const put = client.collection<Card>("cards").put("a", { title: "A" });
+  engine.failure = new WebAssembly.RuntimeError("unreachable");
+  await Promise.all([
+    assert.rejects(client.close(), { code: "engine_failed" }),
+    assert.rejects(put, { code: "closed" }),
+  ]);
+  assert.throws(() => client.wake(), { code: "closed" });
+});
+
 test("events of a newer engine, or after the end, are skipped", async () => {
   const { client, engine } = await start();
   engine.emit("somethingNew", { somethingElse: [1] }, { notRecovered: "cards" }, { viewChanged: 99 });
