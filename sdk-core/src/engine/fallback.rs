@@ -31,7 +31,10 @@ impl Engine {
             return;
         }
         let Some(token) = self.token.get().map(str::to_owned) else { return };
-        let kind = if urgent && self.last_request == Kind::Pull { Kind::Push } else { Kind::Pull };
+        // A push has no hello before it: under a token that names somebody else it would have been applied before
+        // the welcome tells. A pull asks first.
+        let may_push = self.token.is_proved() && self.last_request == Kind::Pull;
+        let kind = if urgent && may_push { Kind::Push } else { Kind::Pull };
         let body = match kind {
             Kind::Push => CallBody::Push(self.push_request()),
             Kind::Pull => CallBody::Pull(self.pull_request()),

@@ -14,6 +14,8 @@ const PATIENCE: u64 = 60_000;
 #[derive(Debug)]
 pub(super) struct Token {
     state: State,
+    /// Whether a welcome has told that it names the one whose data this is.
+    proved: bool,
     backoff: Backoff,
 }
 
@@ -27,7 +29,7 @@ enum State {
 
 impl Default for Token {
     fn default() -> Self {
-        Self { state: State::Wanted(Millis::default()), backoff: Backoff::new(1_000, 60_000) }
+        Self { state: State::Wanted(Millis::default()), proved: false, backoff: Backoff::new(1_000, 60_000) }
     }
 }
 
@@ -37,9 +39,15 @@ impl Token {
         if let State::Here(token) = &self.state { Some(token) } else { None }
     }
 
-    /// The server took it.
+    /// The server took it, and it names the owner of what is stored here.
     pub(super) fn proved(&mut self) {
+        self.proved = true;
         self.backoff.reset();
+    }
+
+    /// Whether operations may be sent with it.
+    pub(super) fn is_proved(&self) -> bool {
+        self.proved
     }
 
     /// The server refused it.
@@ -81,7 +89,10 @@ impl Engine {
             return;
         }
         match result {
-            Ok(token) => self.token.state = State::Here(token),
+            Ok(token) => {
+                self.token.state = State::Here(token);
+                self.token.proved = false;
+            }
             Err(error) => {
                 self.problem = Some(ProtocolError::new(ErrorCode::Unauthenticated, error.to_string()));
                 self.token.state = State::Wanted(self.token.backoff.fail(now, 500, &mut self.random));
