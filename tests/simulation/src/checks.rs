@@ -68,7 +68,7 @@ impl World {
                 let sent = push.operations.iter().map(|operation| operation.seq.0);
                 self.clients[index].in_flight.extend(sent);
                 let (count, most) =
-                    (self.clients[index].in_flight.len(), Limits::default().in_flight_operations);
+                    (self.clients[index].in_flight.len(), self.plan.limits.in_flight_operations);
                 self.claim(count <= most, "no more operations are in flight than the server allows", || {
                     format!("client {index} has {count} in flight")
                 });
@@ -87,7 +87,9 @@ impl World {
     }
 
     fn check_sent(&mut self, index: usize, operations: &[Operation]) {
-        let most = Limits::default().batch_operations;
+        // Before the first welcome a client cannot know better than the usual.
+        let limits = if self.clients[index].welcomed { self.plan.limits } else { Limits::default() };
+        let most = limits.batch_operations;
         self.claim(operations.len() <= most, "a batch is within the server's limit", || {
             format!("client {index} sends {} at once", operations.len())
         });
@@ -113,6 +115,7 @@ impl World {
     /// What reaches a client: nothing of another tenant, and no complaint about what it sent.
     pub(crate) fn check_answer(&mut self, index: usize, frame: &Result<ServerFrame, ProtocolError>) {
         match frame {
+            Ok(ServerFrame::Welcome(_)) => self.clients[index].welcomed = true,
             Ok(ServerFrame::Outcomes(outcomes)) => {
                 for judgement in &outcomes.judgements {
                     self.clients[index].in_flight.remove(&judgement.seq.0);
@@ -239,8 +242,12 @@ impl World {
             if matches!(judgement.outcome, Outcome::Rejected(_)) {
                 self.tally.rejected += 1;
             }
-            let committed =
-                Committed { operation: operation.clone(), now: batch.now, judgement: judgement.clone() };
+            let committed = Committed {
+                operation: operation.clone(),
+                now: batch.now,
+                judgement: judgement.clone(),
+                order: self.ledger.committed.len(),
+            };
             self.ledger.enter(key, committed);
         }
     }

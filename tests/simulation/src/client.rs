@@ -9,7 +9,7 @@ use sdk_core::{
         storage::{Batch, Query},
     },
     outbox::OutboxLimits,
-    protocol::{ClientId, CollectionName, StreamPosition},
+    protocol::ClientId,
 };
 
 use crate::{agenda::Time, disk::Disk, network::ConnectionId, plan::Plan, workload};
@@ -55,8 +55,8 @@ pub(crate) struct Client {
     pub(crate) inputs: (Time, u32),
     /// Attempts to connect within the current minute.
     pub(crate) attempts: (Time, u32),
-    /// The newest position of each collection that was told to the server in this life.
-    pub(crate) positions: BTreeMap<CollectionName, StreamPosition>,
+    /// Whether the server has told its limits in this life.
+    pub(crate) welcomed: bool,
     /// Operations that were sent over the current link and not judged.
     pub(crate) in_flight: BTreeSet<u64>,
 }
@@ -83,7 +83,7 @@ impl Client {
             spins: 0,
             inputs: (0, 0),
             attempts: (0, 0),
-            positions: BTreeMap::new(),
+            welcomed: false,
             in_flight: BTreeSet::new(),
         }
     }

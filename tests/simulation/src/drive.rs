@@ -47,7 +47,7 @@ impl World {
         client.timer += 1;
         client.armed = None;
         client.asleep_until = 0;
-        client.positions.clear();
+        client.welcomed = false;
         self.note(format_args!("client {index} starts life {life} with {records} records"));
         self.input(index, Input::Wake);
         let queries = self.clients[index].queries.clone();
@@ -358,6 +358,7 @@ impl World {
         if self.network.paths[index].down_blocked && result.is_ok() {
             return;
         }
+        self.clients[index].welcomed |= result.is_ok();
         self.note(format_args!("client {index} http {} done: {}", id.0, shown(&format!("{result:?}"))));
         self.input(index, Input::HttpDone(id, result));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sdk_core::{
     engine::{QueryId, storage::Query},
-    protocol::{CollectionName, Document, Limits},
+    protocol::{CollectionName, Document, ErrorCode, Outcome},
 };
 
 use crate::{
@@ -118,12 +118,16 @@ impl World {
     /// Offsets are gapless, and grow along each lane.
     fn check_log(&mut self, tenant: &str, name: &str, collection: &Collection) {
         let log = self.log(tenant, name);
-        let offsets: Vec<u64> = log.keys().copied().collect();
+        let placed = |(key, one): &(OpKey, Committed)| {
+            Some((one.judgement.position.as_ref()?.offset.0, key.clone(), one.operation.doc.id.to_string()))
+        };
+        let log: Vec<(u64, OpKey, String)> = log.iter().filter_map(placed).collect();
+        let offsets: Vec<u64> = log.iter().map(|(offset, ..)| *offset).collect();
         let gapless = offsets.iter().copied().eq(1..=collection.head);
         let mut lanes: BTreeMap<(String, String), u64> = BTreeMap::new();
         let mut ordered = true;
-        for ((_, client, seq), one) in log.values() {
-            let newest = lanes.entry((client.clone(), one.operation.doc.id.to_string())).or_default();
+        for (_, (_, client, seq), document) in &log {
+            let newest = lanes.entry((client.clone(), document.clone())).or_default();
             ordered &= *seq > *newest;
             *newest = *seq;
         }
@@ -133,38 +137,54 @@ impl World {
         self.claim(ordered, "the offsets of a lane grow with its operations", || format!("{tenant} {name}"));
     }
 
-    /// The judged operations of a collection by their offsets.
-    fn log(&self, tenant: &str, name: &str) -> BTreeMap<u64, (OpKey, Committed)> {
+    /// The judged operations of a collection in the order in which they were committed.
+    fn log(&self, tenant: &str, name: &str) -> Vec<(OpKey, Committed)> {
         let mine = |(key, one): &(&OpKey, &Committed)| {
             key.0 == tenant && one.operation.doc.collection.as_str() == name
         };
-        let placed = |(key, one): (&OpKey, &Committed)| {
-            Some((one.judgement.position.as_ref()?.offset.0, (key.clone(), one.clone())))
-        };
-        self.ledger.committed.iter().filter(mine).filter_map(placed).collect()
+        let mut log: Vec<(OpKey, Committed)> =
+            self.ledger.committed.iter().filter(mine).map(|(key, one)| (key.clone(), one.clone())).collect();
+        log.sort_by_key(|(_, one)| one.order);
+        log
     }
 
     /// Every document and every outcome is what the rules say.
     fn check_model(&mut self, records: &Records, tenant: &str, name: &str, collection: &Collection) {
         let mut expected: BTreeMap<String, Expected> = BTreeMap::new();
-        for (rev, ((_, client, _), one)) in self.log(tenant, name) {
-            let Some(position) = &one.judgement.position else { continue };
-            let actor = records.actors.get(&(tenant.to_owned(), client)).copied().unwrap_or_default();
-            let (operation, epoch) = (&one.operation, position.epoch.as_str());
-            let judged = Judged { operation, actor, rev, epoch, now: one.now.0 };
-            let document = expected.entry(operation.doc.id.to_string()).or_default();
-            let before = document.clone();
-            let outcome = document.apply(collection.strategy, judged);
-            let within = document.is_within(Limits::default().document_bytes);
-            let seen = format!(
-                "{tenant} {name}: {operation:?} at {rev} by {actor} on {before:?} should be {outcome:?} and was {:?}",
-                one.judgement.outcome
-            );
-            self.claim(
-                outcome == one.judgement.outcome && within,
-                "the server judges as the reference model does",
-                || seen,
-            );
+        let log = self.log(tenant, name);
+        let mut head = 0;
+        for (place, ((_, client, _), one)) in log.iter().enumerate() {
+            let (operation, judgement) = (&one.operation, &one.judgement);
+            let actor = records.actors.get(&(tenant.to_owned(), client.clone())).copied().unwrap_or_default();
+            let id = operation.doc.id.to_string();
+            let before = expected.get(&id).cloned().unwrap_or_default();
+            let judge = |epoch: &str| {
+                let judged = Judged { operation, actor, rev: head + 1, epoch, now: one.now.0 };
+                let mut after = before.clone();
+                let outcome = after.apply(collection.strategy, judged);
+                let within = after.is_within(self.plan.limits.document_bytes);
+                (after, outcome, within)
+            };
+            let seen = format!("{tenant} {name}: {operation:?} by {actor} on {before:?} was {judgement:?}");
+            let holds = match (&judgement.position, &judgement.outcome) {
+                (Some(position), outcome) => {
+                    let (after, rule, within) = judge(position.epoch.as_str());
+                    expected.insert(id, after);
+                    head = position.offset.0;
+                    rule == *outcome && within
+                }
+                // Rejected in the epoch of the operation before or after it, whichever is there.
+                (None, Outcome::Rejected(why)) if why.code == ErrorCode::DocumentTooLarge => {
+                    let epoch =
+                        |one: &(OpKey, Committed)| Some(one.1.judgement.position.as_ref()?.epoch.clone());
+                    let former = log[..place].iter().rev().find_map(epoch);
+                    let later = log[place..].iter().find_map(epoch);
+                    let mut epochs = former.iter().chain(&later).map(|epoch| epoch.as_str()).peekable();
+                    epochs.peek().is_none() || epochs.any(|epoch| !judge(epoch).2)
+                }
+                (None, _) => false,
+            };
+            self.claim(holds, "the server judges as the reference model does", || seen);
         }
         let same = expected.keys().eq(collection.documents.keys());
         self.claim(same, "the server holds the documents that were written", || format!("{tenant} {name}"));

@@ -43,6 +43,8 @@ pub(crate) struct Committed {
     pub(crate) now: Millis,
     /// The judgement that came of it.
     pub(crate) judgement: Judgement,
+    /// How many operations were committed before it.
+    pub(crate) order: usize,
 }
 
 /// An operation's id, anywhere: tenant, client, sequence number.

@@ -1,6 +1,7 @@
 //! What a run is like: its size, its network, and which faults it has. All of it follows from the seed.
 
 use fastrand::Rng;
+use sdk_core::protocol::Limits;
 
 use crate::agenda::Time;
 
@@ -35,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) outbox: usize,
     /// Whether some values are so large that a document meets its limit.
     pub(crate) large: bool,
+    /// What the server accepts. Small limits make many pages, and documents that are over theirs.
+    pub(crate) limits: Limits,
     /// Milliseconds between two faults, at most.
     pub(crate) calm: u64,
     /// Which faults there are.
@@ -86,9 +89,18 @@ const FAULTS: [Fault; 11] = [
     Fault::NewEpoch,
 ];
 
+const SMALL: Limits = Limits {
+    frame_bytes: 4_096,
+    batch_operations: 3,
+    operation_bytes: 2_048,
+    document_bytes: 40,
+    in_flight_operations: 6,
+};
+
 impl Plan {
     /// The plan of a seed. Each fault is in about half of the runs, so that rare pairs meet without the others.
     pub(crate) fn of(random: &mut Rng) -> Self {
+        let small = random.u8(0..3) == 0;
         let tenants = if random.u8(0..3) == 0 { 2 } else { 1 };
         let clients = (0..tenants).map(|_| random.usize(2..=if tenants == 1 { 5 } else { 3 })).collect();
         let pick = |random: &mut Rng, choices: &[u64]| choices[random.usize(0..choices.len())];
@@ -103,7 +115,8 @@ impl Plan {
             server_latency: pick(random, &[1, 10, 300]),
             skew: pick(random, &[0, 2_000, 30_000, 300_000]),
             outbox: if random.u8(0..5) == 0 { 12 } else { 10_000 },
-            large: random.u8(0..16) == 0,
+            large: !small && random.u8(0..12) == 0,
+            limits: if small { SMALL } else { Limits::default() },
             calm: pick(random, &[3_000, 12_000, 40_000]),
             faults: FAULTS.into_iter().filter(|_| random.bool()).collect(),
             http_trouble: pick(random, &[0, 50, 300]),

@@ -93,7 +93,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// A server that was never started, with a folder of its own.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         // Memory where there is some to be had: the durability of the disk under it is not what is simulated.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         let issuer = DevIssuer::from_secret([7; 32]);
@@ -111,7 +111,7 @@ impl Server {
             renew: false,
             verifier: issuer.verifier(),
             issuer,
-            limits: Limits::default(),
+            limits,
         }
     }
 

@@ -145,7 +145,7 @@ impl World {
         }
         let mut world = Self {
             network: Network::new(clients.len()),
-            server: Server::new(),
+            server: Server::new(plan.limits),
             clients,
             plan,
             random,
