@@ -1,0 +1,12 @@
+//! What the tests of the native client against the real server share: the server as a process, a network in
+//! between that can be disturbed, clients, and a look into the server's database.
+
+mod client;
+mod ledger;
+mod proxy;
+mod server;
+
+pub use client::{client, eventually, open, values, waits};
+pub use ledger::Ledger;
+pub use proxy::{Proxy, Weather};
+pub use server::Server;

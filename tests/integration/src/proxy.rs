@@ -1,0 +1,132 @@
+//! The network between client and server, which has weather.
+
+use std::net::SocketAddr;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+/// What the network does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weather {
+    /// Everything gets through.
+    Fair,
+    /// A request to open a WebSocket is refused; plain HTTP gets through.
+    WebSocketsRefused,
+    /// A request to open a WebSocket is swallowed; plain HTTP gets through.
+    WebSocketsSwallowed,
+    /// Connections are cut, and new ones too.
+    Cut,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    weather: Weather,
+    /// Connections of earlier generations are cut, or frozen.
+    generation: u64,
+    frozen_before: u64,
+}
+
+/// Passes connections on to the server.
+pub struct Proxy {
+    address: SocketAddr,
+    state: watch::Sender<State>,
+}
+
+impl Proxy {
+    /// A network with fair weather before the server on this port.
+    pub async fn before(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("which it has");
+        let state = State { weather: Weather::Fair, generation: 0, frozen_before: 0 };
+        let (state, states) = watch::channel(state);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(connection(client, port, states.clone()));
+            }
+        });
+        Self { address, state }
+    }
+
+    /// The server's address, as seen through the network.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Changes the weather and cuts every connection there is.
+    pub fn set(&self, weather: Weather) {
+        self.state.send_modify(|state| {
+            state.weather = weather;
+            state.generation += 1;
+        });
+    }
+
+    /// The connections there are stay open but carry nothing any more, as when a router forgets them. New ones are
+    /// not affected.
+    pub fn freeze(&self) {
+        self.state.send_modify(|state| state.frozen_before += 1);
+    }
+}
+
+async fn connection(client: TcpStream, port: u16, mut states: watch::Receiver<State>) {
+    let born = *states.borrow_and_update();
+    let mut for_cut = states.clone();
+    let cut = async move {
+        // An end of the channel is an end of the test.
+        let _ = for_cut.wait_for(|state| state.generation > born.generation).await;
+    };
+    tokio::select! {
+        () = carry(client, port, born, states) => {}
+        () = cut => {}
+    }
+}
+
+async fn carry(mut client: TcpStream, port: u16, born: State, states: watch::Receiver<State>) {
+    let mut first = vec![0; 16 * 1024];
+    let Ok(length) = client.read(&mut first).await else { return };
+    let head = &first[..length];
+    let opens_websocket = String::from_utf8_lossy(head).to_ascii_lowercase().contains("upgrade: websocket");
+    match born.weather {
+        Weather::Cut => return,
+        Weather::WebSocketsRefused if opens_websocket => {
+            let refusal = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            // Whether it hears of it or not, it is refused.
+            let _ = client.write_all(refusal).await;
+            return;
+        }
+        Weather::WebSocketsSwallowed if opens_websocket => return std::future::pending().await,
+        _ => {}
+    }
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+    if server.write_all(head).await.is_err() {
+        return;
+    }
+    let (from_client, to_client) = tokio::io::split(client);
+    let (from_server, to_server) = tokio::io::split(server);
+    tokio::select! {
+        () = pump(from_client, to_server, born, states.clone()) => {}
+        () = pump(from_server, to_client, born, states) => {}
+    }
+}
+
+async fn pump(
+    mut from: ReadHalf<TcpStream>,
+    mut to: WriteHalf<TcpStream>,
+    born: State,
+    states: watch::Receiver<State>,
+) {
+    let mut bytes = vec![0; 64 * 1024];
+    loop {
+        let read = from.read(&mut bytes).await;
+        // Frozen, not even an end gets through.
+        if states.borrow().frozen_before > born.frozen_before {
+            std::future::pending::<()>().await;
+        }
+        let Ok(length @ 1..) = read else { return };
+        if to.write_all(&bytes[..length]).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The server is killed while several clients push to it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::join_all;
+use integration_tests::{Ledger, Server, client, eventually};
+use sdk_core::{
+    native::NativeClient,
+    protocol::{ClientId, OpId, Outcome},
+};
+use serde_json::json;
+use tokio::{task::JoinSet, time::sleep};
+
+const CLIENTS: usize = 4;
+/// Submitted without waiting for one another, so that they go to the server as one batch.
+const BURST: usize = 16;
+
+/// What the clients were told.
+#[derive(Default)]
+struct Told {
+    /// Operations that are durable on the client.
+    saved: usize,
+    /// Operations that the server has acknowledged.
+    acknowledged: BTreeMap<OpId, Outcome>,
+}
+
+/// Writes bursts until it is stopped: documents of its own, and a field of its own in a document that all share.
+/// Returns how many bursts there were.
+async fn write(client: NativeClient, number: usize, told: Arc<Mutex<Told>>, stop: Arc<AtomicBool>) -> usize {
+    let cards = client.collection("cards").unwrap();
+    let mut outcomes = JoinSet::new();
+    let mut bursts = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let shared = cards.update("shared", &json!({ format!("client-{number}"): bursts })).await.unwrap();
+        let own: Vec<_> = (0..BURST).map(|n| format!("{number}-{bursts}-{n}")).collect();
+        let value = json!({ "burst": bursts });
+        let own = join_all(own.iter().map(|id| cards.put(id, &value))).await;
+        for operation in own.into_iter().map(Result::unwrap).chain([shared]) {
+            told.lock().unwrap().saved += 1;
+            let told = Arc::clone(&told);
+            outcomes.spawn(async move {
+                let outcome = operation.outcome().await.expect("the client is open");
+                told.lock().unwrap().acknowledged.insert(operation.id(), outcome);
+            });
+        }
+        bursts += 1;
+        sleep(Duration::from_millis(fastrand::u64(0..10))).await;
+        // Far ahead of the server there is nothing more to learn.
+        while client.status().pending > 40 * BURST && !stop.load(Ordering::Relaxed) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+    outcomes.join_all().await;
+    bursts
+}
+
+/// Of the operations that were acknowledged, those that the database does not have with the same outcome.
+fn missing(ledger: &Ledger, told: &BTreeMap<OpId, Outcome>, ids: &[ClientId]) -> usize {
+    let judgements: BTreeMap<_, _> = ids.iter().map(|id| (*id, ledger.judgements(*id))).collect();
+    let has = |id: &OpId, outcome: &Outcome| {
+        judgements[&id.client].get(&id.seq).is_some_and(|judgement| judgement.outcome == *outcome)
+    };
+    told.iter().filter(|(id, outcome)| !has(id, outcome)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_in_mid_batch_loses_and_doubles_nothing_it_acknowledged() {
+    let kills: usize = std::env::var("WAKA_KILLS").map_or(8, |kills| kills.parse().expect("a number"));
+    let mut server = Server::start();
+    let told = Arc::new(Mutex::new(Told::default()));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut clients = vec![];
+    for number in 0..CLIENTS {
+        clients.push(client(&server.url(), server.tokens(&format!("writer-{number}"))).await);
+    }
+    let ids: Vec<_> = clients.iter().map(|(client, _)| client.id()).collect();
+    let writers: Vec<_> = clients
+        .iter()
+        .enumerate()
+        .map(|(number, (client, _))| {
+            tokio::spawn(write(client.clone(), number, Arc::clone(&told), Arc::clone(&stop)))
+        })
+        .collect();
+
+    let (mut in_mid_batch, mut missing_after_a_kill) = (0, 0);
+    for kill in 0..kills {
+        let before = told.lock().unwrap().acknowledged.len();
+        eventually("the server acknowledges something", || told.lock().unwrap().acknowledged.len() > before)
+            .await;
+        sleep(Duration::from_millis(fastrand::u64(0..150))).await;
+        let pending = clients.iter().any(|(client, _)| client.status().pending > 0);
+        server.kill();
+        in_mid_batch += usize::from(pending);
+        // What was acknowledged before the server's end was on its disk then.
+        let acknowledged = told.lock().unwrap().acknowledged.clone();
+        let lost = missing(&server.ledger(), &acknowledged, &ids);
+        assert_eq!(lost, 0, "kill {kill}: {lost} of {} acknowledged are missing", acknowledged.len());
+        missing_after_a_kill += lost;
+        server.restart();
+        for (client, _) in &clients {
+            // A hint that it is worth trying at once; they would find out by themselves, but later each time.
+            client.set_network(false);
+            client.set_network(true);
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    eventually("everything is settled", || clients.iter().all(|(client, _)| client.status().pending == 0))
+        .await;
+    let mut bursts = vec![];
+    for writer in writers {
+        bursts.push(writer.await.unwrap());
+    }
+    for (client, _) in &clients {
+        client.clone().close().await;
+    }
+
+    server.kill();
+    let ledger = server.ledger();
+    let Told { saved, acknowledged } = std::mem::take(&mut *told.lock().unwrap());
+    let missing = missing(&ledger, &acknowledged, &ids) + missing_after_a_kill;
+    let offsets = ledger.offsets("cards");
+    let distinct = offsets.iter().collect::<std::collections::BTreeSet<_>>().len();
+    let doubled = (ledger.count() - saved.min(ledger.count())) + (offsets.len() - distinct);
+    println!(
+        "kills: {kills} ({in_mid_batch} in mid-batch), operations: {saved}, acknowledged: {}, missing: {missing}, \
+         doubled: {doubled}",
+        acknowledged.len()
+    );
+    assert_eq!((missing, doubled), (0, 0));
+    assert_eq!(acknowledged.len(), saved, "every operation was settled in the end");
+    assert!(acknowledged.values().all(|outcome| *outcome == Outcome::Accepted {}));
+    assert_eq!(offsets, (1..=saved as u64).collect::<Vec<_>>(), "each has its place, and no place is empty");
+    assert_eq!(ledger.head("cards").0, saved as u64);
+
+    for (number, bursts) in bursts.into_iter().enumerate() {
+        let last = bursts - 1;
+        let shared = ledger.document("cards", "shared").unwrap();
+        let value = shared.values().find(|(name, _)| name.as_str() == format!("client-{number}")).unwrap().1;
+        assert_eq!(value.as_str(), last.to_string(), "the last of its lane came last");
+        for (burst, n) in (0..bursts).flat_map(|burst| (0..BURST).map(move |n| (burst, n))) {
+            let document = ledger.document("cards", &format!("{number}-{burst}-{n}"));
+            let value = document.as_ref().and_then(|document| document.values().next());
+            assert_eq!(value.map(|(_, value)| value.as_str()), Some(burst.to_string().as_str()));
+        }
+    }
+    assert!(in_mid_batch * 2 >= kills, "{in_mid_batch} of {kills} kills met a server with work in hand");
+}
