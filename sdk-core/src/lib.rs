@@ -7,6 +7,7 @@ pub mod clock;
 pub mod protocol;
 pub mod reconcile;
 pub mod sorted;
+pub mod wire;
 
 #[cfg(feature = "client")]
 pub mod client;

@@ -7,11 +7,8 @@
 use std::{
     borrow::Borrow,
     fmt,
-    marker::PhantomData,
     ops::{Index, RangeFrom},
 };
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A map whose entries are ordered by key.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -201,35 +198,6 @@ impl<'a, K, V> IntoIterator for &'a SortedMap<K, V> {
     }
 }
 
-impl<K: Serialize, V: Serialize> Serialize for SortedMap<K, V> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self)
-    }
-}
-
-/// Of a key that comes twice, the last value counts.
-impl<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>> Deserialize<'de> for SortedMap<K, V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries<K, V>(PhantomData<(K, V)>);
-
-        impl<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>> de::Visitor<'de> for Entries<K, V> {
-            type Value = SortedMap<K, V>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let mut map = SortedMap::default();
-                while let Some((key, value)) = access.next_entry()? {
-                    map.insert(key, value);
-                }
-                Ok(map)
-            }
-        }
-
-        deserializer.deserialize_map(Entries(PhantomData))
-    }
-}
-
 /// A set whose members are in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SortedSet<T> {
@@ -334,15 +302,8 @@ mod tests {
                 }
                 prop_assert!(ours.iter().eq(theirs.iter()));
                 prop_assert!(ours.range(value..).eq(theirs.range(value..)));
-                prop_assert_eq!(serde_json::to_string(&ours).unwrap(), serde_json::to_string(&theirs).unwrap());
             }
         }
-    }
-
-    #[test]
-    fn of_a_key_that_comes_twice_the_last_value_counts() {
-        let map: SortedMap<String, u8> = serde_json::from_str(r#"{"b":1,"a":2,"b":3}"#).unwrap();
-        assert_eq!(map, SortedMap::from([("a".into(), 2), ("b".into(), 3)]));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use sdk_core::{
         storage::{MAX_QUERY, Query},
     },
     protocol::{ClientId, CollectionName, DocKey, DocumentId, Seq, Strategy, decode, encode},
+    wire::{record, tagged},
 };
-use serde::Deserialize;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
@@ -41,24 +41,38 @@ impl Platform for Browser {
     type Events = Events;
 }
 
-#[derive(Deserialize)]
 struct Options {
     url: String,
     name: String,
     collections: Vec<(CollectionName, Strategy)>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 enum WireQuery {
     One(DocKey),
-    Range {
-        collection: CollectionName,
-        from: Option<DocumentId>,
-        to: Option<DocumentId>,
-        limit: Option<usize>,
-    },
+    Range(Range),
 }
+
+struct Range {
+    collection: CollectionName,
+    from: Option<DocumentId>,
+    to: Option<DocumentId>,
+    limit: Option<usize>,
+}
+
+record!(Options {
+    url: "url";
+    name: "name";
+    collections: "collections";
+});
+
+tagged!(WireQuery { "one" => One, "range" => Range } {});
+
+record!(Range {
+    collection: "collection";
+    from: "from";
+    to: "to";
+    limit: "limit";
+});
 
 #[wasm_bindgen]
 impl Engine {
@@ -123,7 +137,7 @@ impl Engine {
     pub fn open_query(&self, id: f64, query: &str) -> Result<(), JsValue> {
         let query = match decode(query).map_err(|error| CallError::value(error.message))? {
             WireQuery::One(doc) => Query::One(doc),
-            WireQuery::Range { collection, from, to, limit } => {
+            WireQuery::Range(Range { collection, from, to, limit }) => {
                 Query::Range { collection, from, to, limit: limit.unwrap_or(MAX_QUERY).clamp(1, MAX_QUERY) }
             }
         };

@@ -10,11 +10,12 @@ use std::{
 
 use axum::{Router, extract::State, http::HeaderMap, response::Response, routing::post};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use sdk_core::wire::record;
 use sdk_core::{
     clock::Millis,
     protocol::{ErrorCode, ProtocolError},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::{
     auth::{Key, Verifier},
@@ -109,15 +110,16 @@ impl DevIssuer {
     }
 }
 
-#[derive(Deserialize)]
 struct TokenRequest {
     subject: String,
 }
 
-#[derive(Serialize)]
 struct TokenReply {
     token: String,
 }
+
+record!(TokenRequest { subject: "subject"; });
+record!(out TokenReply { token: "token"; });
 
 /// `POST /dev/token`.
 pub(crate) fn routes() -> Router<Arc<Service>> {

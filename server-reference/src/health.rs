@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Router, extract::State, response::Response, routing::get};
 use sdk_core::protocol::{ErrorCode, ProtocolError};
-use serde::Serialize;
+use sdk_core::wire::record;
 use tokio::time::timeout;
 
 use crate::{
@@ -15,10 +15,11 @@ use crate::{
 /// How long the store may take to answer.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-#[derive(Serialize)]
 struct Health {
     status: &'static str,
 }
+
+record!(out Health { status: "status"; });
 
 pub(crate) fn routes() -> Router<Arc<Service>> {
     Router::new().route("/healthz", get(health))

@@ -155,8 +155,7 @@ fn fields(value: &impl Serialize) -> Result<Fields, EncodeError> {
     let text = serde_json::to_string(value)?;
     let object: std::collections::BTreeMap<String, Box<RawValue>> =
         serde_json::from_str(&text).map_err(|_| EncodeError::NotAnObject)?;
-    let field = |(name, value): (String, Box<RawValue>)| {
-        Ok((FieldName::new(&name)?, Json::parse(String::from(Box::<str>::from(value)))?))
-    };
+    let field =
+        |(name, value): (String, Box<RawValue>)| Ok((FieldName::new(&name)?, Json::parse(value.get())?));
     object.into_iter().map(field).collect()
 }

@@ -1,12 +1,10 @@
 //! Hybrid logical clocks (Kulkarni, Demirbas et al., "Logical Physical Clocks", 2014).
 
-use serde::{Deserialize, Serialize};
-
 use super::Millis;
+use crate::wire::{Bad, Decode, Encode, Reader};
 
 /// A timestamp near wall time that still grows from cause to effect. On the wire: `[millis, counter]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(from = "(Millis, u32)", into = "(Millis, u32)")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Hlc {
     /// Unix milliseconds, of the newest wall clock this timestamp has heard of.
     pub wall: Millis,
@@ -33,6 +31,18 @@ impl From<(Millis, u32)> for Hlc {
 impl From<Hlc> for (Millis, u32) {
     fn from(at: Hlc) -> Self {
         (at.wall, at.counter)
+    }
+}
+
+impl Encode for Hlc {
+    fn write(&self, out: &mut String) {
+        <(Millis, u32)>::from(*self).write(out);
+    }
+}
+
+impl Decode for Hlc {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
+        <(Millis, u32)>::read(reader).map(Self::from)
     }
 }
 

@@ -9,11 +9,10 @@ mod vector;
 pub use hybrid::{Hlc, HybridClock};
 pub use vector::{ClockFull, Dot, MAX_ACTORS, VectorClock};
 
-use serde::{Deserialize, Serialize};
+use crate::wire::transparent;
 
 /// Milliseconds: of Unix time, or of a monotonic clock with an arbitrary start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Millis(pub u64);
 
 impl Millis {
@@ -27,3 +26,5 @@ impl Millis {
         self.0.saturating_sub(earlier.0)
     }
 }
+
+transparent!(Millis);

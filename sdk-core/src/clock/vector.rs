@@ -1,16 +1,14 @@
 //! Vector clocks with dots (Preguiça et al., "Dotted Version Vectors", 2010), bounded.
 
-use serde::{Deserialize, Deserializer, Serialize, de};
-
 use crate::protocol::{ActorId, Seq};
 use crate::sorted::SortedMap;
+use crate::wire::{Bad, Decode, Encode, Reader};
 
 /// Writers that one clock can hold.
 pub const MAX_ACTORS: usize = 64;
 
 /// One write: who made it, and its place among that writer's operations. On the wire: `[actor, seq]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(from = "(ActorId, Seq)", into = "(ActorId, Seq)")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dot {
     /// The writer.
     pub actor: ActorId,
@@ -30,6 +28,18 @@ impl From<Dot> for (ActorId, Seq) {
     }
 }
 
+impl Encode for Dot {
+    fn write(&self, out: &mut String) {
+        <(ActorId, Seq)>::from(*self).write(out);
+    }
+}
+
+impl Decode for Dot {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
+        <(ActorId, Seq)>::read(reader).map(Self::from)
+    }
+}
+
 /// The clock holds [`MAX_ACTORS`] writers already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("vector clock holds {MAX_ACTORS} writers already")]
@@ -37,8 +47,7 @@ pub struct ClockFull;
 
 /// For each writer the newest of its operations that is known. Holds at most [`MAX_ACTORS`]; a longer
 /// one is refused when it is read.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VectorClock(SortedMap<ActorId, Seq>);
 
 impl VectorClock {
@@ -81,10 +90,20 @@ impl VectorClock {
     }
 }
 
-impl<'de> Deserialize<'de> for VectorClock {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let entries = SortedMap::deserialize(deserializer)?;
-        if entries.len() > MAX_ACTORS { Err(de::Error::custom(ClockFull)) } else { Ok(Self(entries)) }
+impl Encode for VectorClock {
+    fn write(&self, out: &mut String) {
+        self.0.write(out);
+    }
+}
+
+impl Decode for VectorClock {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
+        let entries = SortedMap::read(reader)?;
+        if entries.len() > MAX_ACTORS {
+            Err(reader.bad("a vector clock holds too many writers"))
+        } else {
+            Ok(Self(entries))
+        }
     }
 }
 
@@ -120,6 +139,6 @@ mod tests {
         assert_eq!(full.record(Dot { actor: ActorId(9_999), seq: Seq(1) }), Err(ClockFull));
         assert_eq!(full.record(Dot { actor: ActorId(3), seq: Seq(9) }), Ok(()));
         let text = format!("{{{}}}", (0..65).map(|n| format!("\"{n}\":1")).collect::<Vec<_>>().join(","));
-        assert!(serde_json::from_str::<VectorClock>(&text).is_err());
+        assert!(crate::wire::decode::<VectorClock>(&text).is_err());
     }
 }

@@ -4,6 +4,7 @@ use super::{HttpReply, HttpRequest, Transport};
 use crate::{
     engine::{Call, CallBody, HttpFailure, Reply},
     protocol::{ErrorCode, ProtocolError, PullReply, PushReply, decode, encode},
+    wire::record,
 };
 
 pub(super) async fn post(transport: &impl Transport, call: Call) -> Result<Reply, HttpFailure> {
@@ -27,12 +28,11 @@ pub(super) async fn post(transport: &impl Transport, call: Call) -> Result<Reply
 
 /// A problem document (RFC 9457) of ours, or somebody else's answer.
 fn problem(reply: &HttpReply) -> HttpFailure {
-    #[derive(serde::Deserialize)]
     struct Problem {
         code: ErrorCode,
-        #[serde(default)]
         detail: String,
     }
+    record!(Problem { code: "code"; detail: "detail" or String::new(); });
     match decode::<Problem>(&reply.body) {
         Ok(Problem { code, detail }) => {
             let retry_after = reply.retry_after.map(|seconds| seconds.saturating_mul(1_000));

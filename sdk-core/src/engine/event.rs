@@ -1,13 +1,13 @@
 //! What the application hears.
 
-use serde::{Serialize, Serializer, ser::SerializeStruct};
-
 use super::{QueryId, Ticket, storage::StoreError};
-use crate::protocol::{CollectionName, DocKey, Outcome, Seq};
+use crate::{
+    protocol::{CollectionName, DocKey, Outcome, Seq},
+    wire::{Encode, Object, write_text},
+};
 
 /// What the application hears.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
     /// A submission is durable on this device and has its place.
@@ -78,12 +78,30 @@ impl Refusal {
 }
 
 /// As an object with `code`, `message` and `retryable`.
-impl Serialize for Refusal {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Refusal", 3)?;
-        object.serialize_field("code", self.code())?;
-        object.serialize_field("message", &self.to_string())?;
-        object.serialize_field("retryable", &self.is_retryable())?;
-        object.end()
+impl Encode for Refusal {
+    fn write(&self, out: &mut String) {
+        let mut object = Object::new(out);
+        object.field("code", &self.code());
+        object.field("message", &self.to_string());
+        object.field("retryable", &self.is_retryable());
+        object.end();
+    }
+}
+
+/// As an object with one key, or as a word: `{"submitted":[ticket,seq]}`, `"statusChanged"`.
+impl Encode for Event {
+    fn write(&self, out: &mut String) {
+        let (name, value): (&str, &dyn Encode) = match self {
+            Self::Submitted(ticket, seq) => ("submitted", &(ticket, seq)),
+            Self::Refused(ticket, refusal) => ("refused", &(ticket, refusal)),
+            Self::Settled(seq, doc, outcome) => ("settled", &(seq, doc, outcome)),
+            Self::ViewChanged(id) => ("viewChanged", id),
+            Self::StatusChanged => return write_text("statusChanged", out),
+            Self::QueryRefused(id) => ("queryRefused", id),
+            Self::NotRecovered(collection) => ("notRecovered", collection),
+        };
+        let mut object = Object::new(out);
+        object.field(name, value);
+        object.end();
     }
 }

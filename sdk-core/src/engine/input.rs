@@ -10,6 +10,7 @@ use crate::{
         ClientFrame, DocKey, Intent, ProtocolError, PullReply, PullRequest, PushReply, PushRequest, Seq,
         ServerFrame,
     },
+    wire::transparent,
 };
 
 /// Both clocks at one moment. Timers run on the first; the second stamps operations.
@@ -25,9 +26,9 @@ macro_rules! tickets {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[derive(serde::Serialize)]
-        #[serde(transparent)]
         pub struct $name(pub u64);
+
+        transparent!($name);
     )*};
 }
 

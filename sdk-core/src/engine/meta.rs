@@ -1,29 +1,34 @@
 //! The outbox's own record: who this client is, and what must outlive its operations.
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     clock::Hlc,
-    protocol::{ActorId, ClientId, Identity, Seq, encode},
+    protocol::{ActorId, ClientId, Identity, Seq},
+    wire::{encode, record},
 };
 
 /// Numbers reserved at a time, so that most commits need not write this record.
 const RESERVE: u64 = 1_024;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Meta {
     pub(super) client: ClientId,
     /// No operation has had this number or a larger one.
     reserved: Seq,
     /// The server's name for the client, once met.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) actor: Option<ActorId>,
     /// Whose data this is, once met.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) identity: Option<Identity>,
     /// A time that no earlier operation was later than, when this was written.
     newest: Hlc,
 }
+
+record!(Meta {
+    client: "client";
+    reserved: "reserved";
+    actor: "actor";
+    identity: "identity";
+    newest: "newest";
+});
 
 /// The record, and what has been handed out since it was stored.
 #[derive(Debug)]

@@ -43,7 +43,7 @@ use crate::{
     clock::{HybridClock, Millis},
     connection::{Poll, Socket},
     outbox::Outbox,
-    protocol::{ClientId, Limits, ProtocolError, Seq, decode},
+    protocol::{ClientId, Limits, ProtocolError, Seq},
 };
 use commit::Saving;
 use meta::Identifiers;
@@ -91,9 +91,9 @@ impl Engine {
     /// [`StoreError::Corrupt`] if the outbox cannot be read. Nothing was changed in storage.
     pub fn restore(stored: Stored, config: Config, seed: u64) -> Result<Self, StoreError> {
         let ids = match stored.meta {
-            Some(text) => {
-                Identifiers::restore(decode(&text).map_err(|error| StoreError::Corrupt(error.message))?)
-            }
+            Some(text) => Identifiers::restore(
+                crate::wire::decode(&text).map_err(|error| StoreError::Corrupt(error.to_string()))?,
+            ),
             None if stored.outbox.is_empty() => Identifiers::fresh(config.fresh_client),
             None => return Err(StoreError::Corrupt("operations without the record of their client".into())),
         };

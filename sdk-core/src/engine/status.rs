@@ -1,18 +1,16 @@
 //! The truth about the network and what is saved where, in one value.
 
-use serde::Serialize;
-
 use super::Engine;
 use crate::{
     outbox::State,
     protocol::{DocKey, Intent, ProtocolError, Rejection, Seq},
     routing::LinkState,
+    wire::record,
 };
 
 /// How a client is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "typescript", derive(tsify::Tsify))]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "typescript", derive(tsify::Tsify), serde(rename_all = "camelCase"))]
 pub struct Status {
     /// What can be reached.
     pub link: LinkState,
@@ -29,14 +27,12 @@ pub struct Status {
         feature = "typescript",
         tsify(optional, type = "{ code: string; message: string; retryAfter?: number }")
     )]
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<ProtocolError>,
 }
 
 /// An operation that the server will never apply.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "typescript", derive(tsify::Tsify))]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "typescript", derive(tsify::Tsify), serde(rename_all = "camelCase"))]
 pub struct Rejected {
     /// The operation.
     #[cfg_attr(feature = "typescript", tsify(type = "number"))]
@@ -89,3 +85,19 @@ impl Engine {
         }
     }
 }
+
+record!(out Status {
+    link: "link";
+    network: "network";
+    pending: "pending";
+    rejected: "rejected";
+    durable: "durable";
+    problem: "problem";
+});
+
+record!(out Rejected {
+    seq: "seq";
+    doc: "doc";
+    intents: "intents";
+    reason: "reason";
+});

@@ -1,7 +1,5 @@
 //! What the application sees: the authoritative documents with the unsettled operations laid over them.
 
-use serde::Serialize;
-
 use super::{
     Effect, Engine, QueryId, ReadId,
     storage::{Query, StoreError, StoredDocument},
@@ -10,17 +8,17 @@ use crate::sorted::SortedMap;
 use crate::{
     clock::{Dot, Millis},
     outbox::State,
-    protocol::{ActorId, DocKey, Document, DocumentId, Epoch, FieldName, Json, decode},
+    protocol::{ActorId, DocKey, Document, DocumentId, Epoch, FieldName, Json},
     reconcile::{self, Write},
+    wire::{self, record},
 };
 
 /// Live queries at one time.
 pub const MAX_QUERIES: usize = 1_024;
 
 /// What a live query shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "typescript", derive(tsify::Tsify))]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "typescript", derive(tsify::Tsify), serde(rename_all = "camelCase"))]
 pub struct View {
     /// Whether the store has been read; until then only what is pending shows.
     pub loaded: bool,
@@ -29,9 +27,8 @@ pub struct View {
 }
 
 /// One document of a view.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "typescript", derive(tsify::Tsify))]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "typescript", derive(tsify::Tsify), serde(rename_all = "camelCase"))]
 pub struct ViewDocument {
     /// Its id.
     #[cfg_attr(feature = "typescript", tsify(type = "string"))]
@@ -43,7 +40,6 @@ pub struct ViewDocument {
     pub pending: bool,
     /// Unix time of its newest edit, in milliseconds.
     #[cfg_attr(feature = "typescript", tsify(type = "number", optional))]
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub updated: Option<Millis>,
 }
 
@@ -106,7 +102,8 @@ impl Views {
         let last = documents.last().map(|stored| stored.key.id.clone());
         live.horizon = last.filter(|_| documents.len() >= limit);
         for StoredDocument { key, text } in documents {
-            let document = decode(&text).map_err(|error| StoreError::Corrupt(error.message))?;
+            let document =
+                wire::decode(&text).map_err(|error| StoreError::Corrupt(format!("{key}: {error}")))?;
             self.cache.get_or_insert_with(key, || Cached { document, stale: false });
         }
         Ok(())
@@ -267,3 +264,15 @@ fn show(key: &DocKey, document: &Document, pending: bool) -> ViewDocument {
     let updated = document.written.map(|stamp| stamp.at.wall);
     ViewDocument { id: key.id.clone(), fields, pending, updated }
 }
+
+record!(out View {
+    loaded: "loaded";
+    documents: "documents";
+});
+
+record!(out ViewDocument {
+    id: "id";
+    fields: "fields";
+    pending: "pending";
+    updated: "updated";
+});

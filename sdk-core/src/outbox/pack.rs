@@ -3,11 +3,10 @@
 //! A record's key is the smallest `Seq` it was made with. When some of its operations go, the record is written
 //! again with the rest; when all are gone, it is removed.
 
-use serde::{Deserialize, Serialize};
-
 use super::entry::{Entry, State};
-use crate::protocol::{Operation, Rejection, Seq, decode, encode};
+use crate::protocol::{Operation, Rejection, Seq};
 use crate::sorted::{SortedMap, SortedSet};
+use crate::wire::{Bad, decode, encode, record};
 
 /// Operations in one record.
 const PACK_OPERATIONS: usize = 64;
@@ -16,10 +15,11 @@ const PACK_BYTES: usize = 64 * 1024;
 
 /// A stored record cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("outbox record {key} cannot be read: {problem}")]
+#[error("outbox record {key} cannot be read")]
 pub struct RecordError {
     key: u64,
-    problem: String,
+    #[source]
+    problem: Bad,
 }
 
 /// What is to be written in one commit.
@@ -32,17 +32,23 @@ pub struct Records {
 }
 
 /// A record as JSON.
-#[derive(Serialize, Deserialize)]
-struct Record<T> {
-    operations: Vec<T>,
+struct Record {
+    operations: Vec<Packed>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Packed<O> {
-    op: O,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+struct Packed {
+    op: Operation,
     rejected: Option<Rejection>,
 }
+
+record!(Record {
+    operations: "operations";
+});
+
+record!(Packed {
+    op: "op";
+    rejected: "rejected";
+});
 
 /// Which operation is in which record, and what is to be written.
 #[derive(Debug, Default)]
@@ -65,9 +71,8 @@ struct Flush {
 
 impl Packs {
     pub(super) fn restore(&mut self, key: u64, text: &str) -> Result<Vec<Entry>, RecordError> {
-        let record: Record<Packed<Operation>> =
-            decode(text).map_err(|error| RecordError { key, problem: error.message })?;
-        let entry = |packed: Packed<Operation>| {
+        let record: Record = decode(text).map_err(|problem| RecordError { key, problem })?;
+        let entry = |packed: Packed| {
             let state = packed.rejected.map_or(State::Queued, State::Rejected);
             let bytes = encode(&packed.op).len();
             Entry { operation: packed.op, bytes, state }
@@ -160,10 +165,9 @@ impl Packs {
 }
 
 fn text(members: &SortedSet<Seq>, entries: &SortedMap<Seq, Entry>) -> String {
-    let packed = |entry| {
-        let Entry { operation, state, .. }: &Entry = entry;
-        let rejected = if let State::Rejected(reason) = state { Some(reason.clone()) } else { None };
-        Packed { op: operation, rejected }
+    let packed = |entry: &Entry| {
+        let rejected = if let State::Rejected(reason) = &entry.state { Some(reason.clone()) } else { None };
+        Packed { op: entry.operation.clone(), rejected }
     };
     encode(&Record { operations: members.iter().filter_map(|seq| entries.get(seq)).map(packed).collect() })
 }

@@ -1,6 +1,6 @@
 //! Stable error codes. Programs decide by code; the words beside it are for people.
 
-use serde::{Deserialize, Serialize};
+use crate::wire::{Bad, Decode, Encode, Reader, record, write_text};
 
 /// What a caller should do after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,14 +16,13 @@ pub enum Retry {
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $variant:ident = $text:literal, $status:literal, $retry:ident;)*) => {
         /// Why something was refused. Each has a stable text, an HTTP status and retry advice.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[cfg_attr(feature = "typescript", derive(tsify::Tsify))]
         #[non_exhaustive]
         pub enum ErrorCode {
-            $($(#[$doc])* #[serde(rename = $text)] $variant,)*
+            $($(#[$doc])* #[cfg_attr(feature = "typescript", serde(rename = $text))] $variant,)*
             /// A code that this version does not know; treated as permanent.
-            #[serde(other)]
-            #[serde(rename = "unknown")]
+            #[cfg_attr(feature = "typescript", serde(rename = "unknown"))]
             Unknown,
         }
 
@@ -34,6 +33,10 @@ macro_rules! error_codes {
             /// The stable text.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* Self::Unknown => "unknown" }
+            }
+
+            fn of(text: &str) -> Self {
+                match text { $($text => Self::$variant,)* _ => Self::Unknown }
             }
 
             /// The status of an HTTP response with this code.
@@ -97,16 +100,14 @@ impl std::fmt::Display for ErrorCode {
 }
 
 /// An error of a whole frame, request or session, as it goes over the wire.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
-#[serde(rename_all = "camelCase")]
 pub struct ProtocolError {
     /// The stable reason.
     pub code: ErrorCode,
     /// The reason in words.
     pub message: String,
     /// How long to wait before another try, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
 }
 
@@ -116,3 +117,21 @@ impl ProtocolError {
         Self { code, message: message.into(), retry_after: None }
     }
 }
+
+impl Encode for ErrorCode {
+    fn write(&self, out: &mut String) {
+        write_text(self.as_str(), out);
+    }
+}
+
+impl Decode for ErrorCode {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
+        reader.string().map(|text| Self::of(&text))
+    }
+}
+
+record!(ProtocolError {
+    code: "code";
+    message: "message";
+    retry_after: "retryAfter";
+});

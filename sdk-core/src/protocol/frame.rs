@@ -3,30 +3,23 @@
 //! A frame is a JSON object with one key, its name. Unknown fields are ignored everywhere; an unknown frame is
 //! ignored by a client (a newer server may say more) and refused by a server (it would lose something).
 
-use serde::{Deserialize, Serialize};
-
 use super::{
     document::Changed,
     error::{ErrorCode, ProtocolError},
     ids::{ActorId, ClientId, CollectionName},
-    json::{MAX_DEPTH, within_depth},
     limits::Limits,
     operation::{Judgement, Operation},
     position::StreamPosition,
-    text,
 };
-use crate::{clock::Millis, sorted::SortedMap};
+use crate::clock::Millis;
+use crate::wire::{self, Bad, Decode, Encode, Reader, encode, record, tagged, write_text};
 
 /// The WebSocket subprotocol (RFC 6455, section 1.9).
 pub const SUBPROTOCOL: &str = "webwaka.realtime.v1";
 /// The protocol versions that this code speaks, newest first.
 pub const VERSIONS: &[u32] = &[1];
-/// A frame's own nesting around the values it carries.
-const FRAME_DEPTH: usize = 12;
-
 /// From the client.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientFrame {
     /// First frame of a session: who is there, and how far it has read.
     Hello(Hello),
@@ -39,8 +32,7 @@ pub enum ClientFrame {
 }
 
 /// From the server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerFrame {
     /// Answer to a hello that was accepted.
     Welcome(Welcome),
@@ -57,7 +49,7 @@ pub enum ServerFrame {
 }
 
 /// Who a client is, what it follows, and which versions it speaks.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Hello {
     /// Protocol versions it speaks; the server picks the newest it shares.
     pub versions: Vec<u32>,
@@ -66,7 +58,6 @@ pub struct Hello {
     /// Which installation this is.
     pub client: ClientId,
     /// The collections it follows, each with the position it has.
-    #[serde(default)]
     pub resume: Vec<Resume>,
 }
 
@@ -82,21 +73,19 @@ impl std::fmt::Debug for Hello {
 }
 
 /// A collection and how far the reader is in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resume {
     /// Which collection.
     pub collection: CollectionName,
     /// How its writers resolve concurrent edits; settled by the first who names the collection.
     pub strategy: Strategy,
     /// The newest position the reader has; none for a reader that has nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<StreamPosition>,
 }
 
 /// How concurrent edits of a document are resolved. Chosen per collection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(tsify::Tsify))]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "typescript", derive(tsify::Tsify), serde(rename_all = "camelCase"))]
 #[non_exhaustive]
 pub enum Strategy {
     /// Field by field: edits of different fields both stay; of one field, the later stays.
@@ -107,8 +96,7 @@ pub enum Strategy {
 }
 
 /// The session is open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Welcome {
     /// The protocol version of this session.
     pub version: u32,
@@ -125,7 +113,7 @@ pub struct Welcome {
 }
 
 /// Tenant and subject of a verified token.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The tenant.
     pub tenant: String,
@@ -134,26 +122,25 @@ pub struct Identity {
 }
 
 /// A batch of operations, those of one lane in order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Push {
     /// The operations.
     pub operations: Vec<Operation>,
 }
 
 /// Judgements of operations.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcomes {
     /// One for each operation, in their order.
     pub judgements: Vec<Judgement>,
 }
 
 /// The documents of a collection that changed between two positions, each in its newest state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
     /// Which collection.
     pub collection: CollectionName,
     /// The position these changes follow on; none if they start from nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<StreamPosition>,
     /// The position they lead to.
     pub to: StreamPosition,
@@ -163,13 +150,11 @@ pub struct Changes {
     /// collection is to be thrown away first, and `from` is none.
     pub recovered: bool,
     /// Whether the server has more for the reader to pull.
-    #[serde(default)]
     pub more: bool,
 }
 
 /// Why the server ends the session, and when to come back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GoAway {
     /// In words.
     pub reason: String,
@@ -178,7 +163,7 @@ pub struct GoAway {
 }
 
 /// Body of `POST /v1/push`: a batch over plain HTTP.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushRequest {
     /// Which installation this is.
     pub client: ClientId,
@@ -189,7 +174,7 @@ pub struct PushRequest {
 }
 
 /// Body of `POST /v1/pull`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PullRequest {
     /// Which installation this is.
     pub client: ClientId,
@@ -198,7 +183,7 @@ pub struct PullRequest {
 }
 
 /// Answer to `POST /v1/push`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushReply {
     /// As a welcome over WebSocket.
     pub welcome: Welcome,
@@ -207,7 +192,7 @@ pub struct PushReply {
 }
 
 /// Answer to `POST /v1/pull`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PullReply {
     /// As a welcome over WebSocket.
     pub welcome: Welcome,
@@ -219,16 +204,13 @@ pub struct PullReply {
 ///
 /// # Errors
 /// [`ErrorCode::TooDeep`] or [`ErrorCode::Malformed`]; the length is the transport's to limit.
-pub fn decode<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ProtocolError> {
-    within_depth(text, MAX_DEPTH + FRAME_DEPTH)
-        .map_err(|error| ProtocolError::new(ErrorCode::TooDeep, error.to_string()))?;
-    text::read(text).map_err(|error| ProtocolError::new(ErrorCode::Malformed, error.to_string()))
-}
-
-/// Writes JSON text of the protocol.
-pub fn encode<T: Serialize>(value: &T) -> String {
-    // Only a map with keys that are not text could fail, and no type of the protocol has one.
-    text::write(value).unwrap_or_default()
+pub fn decode<T: Decode>(text: &str) -> Result<T, ProtocolError> {
+    wire::decode(text).map_err(|bad| {
+        // Depth is the reason also where something else is wrong further up.
+        let deep = Reader::new(text).skip().is_err_and(|bad| bad.is_too_deep());
+        let code = if deep { ErrorCode::TooDeep } else { ErrorCode::Malformed };
+        ProtocolError::new(code, bad.to_string())
+    })
 }
 
 /// Reads a server's frame; `None` is a frame of a newer version, to be ignored.
@@ -245,9 +227,13 @@ pub fn decode_server_frame(text: &str) -> Result<Option<ServerFrame>, ProtocolEr
 
 fn is_unknown_frame(text: &str) -> bool {
     const KNOWN: [&str; 6] = ["welcome", "outcomes", "changes", "error", "goAway", "ping"];
-    type OneKey<'a> = SortedMap<&'a str, serde::de::IgnoredAny>;
-    text::read::<OneKey>(text)
-        .is_ok_and(|object| object.len() == 1 && object.keys().all(|name| !KNOWN.contains(name)))
+    let (mut reader, mut names, mut known) = (Reader::new(text), 0, false);
+    let whole = reader.object(&mut |reader, name| {
+        names += 1;
+        known |= KNOWN.contains(&name);
+        reader.skip().map(drop)
+    });
+    whole.and_then(|()| reader.end()).is_ok() && names == 1 && !known
 }
 
 impl Operation {
@@ -256,3 +242,111 @@ impl Operation {
         encode(&(&self.doc, self.at, self.schema, &self.intents))
     }
 }
+
+tagged!(ClientFrame { "hello" => Hello, "push" => Push, "pull" => Pull } { "pong" => Pong });
+
+tagged!(ServerFrame {
+    "welcome" => Welcome,
+    "outcomes" => Outcomes,
+    "changes" => Changes,
+    "error" => Error,
+    "goAway" => GoAway
+} { "ping" => Ping });
+
+record!(Hello {
+    versions: "versions";
+    token: "token";
+    client: "client";
+    resume: "resume" or Vec::new();
+});
+
+record!(Resume {
+    collection: "collection";
+    strategy: "strategy";
+    after: "after";
+});
+
+impl Strategy {
+    /// Its name, on the wire and in storage.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FieldLevel => "fieldLevel",
+            Self::LastWriteWins => "lastWriteWins",
+        }
+    }
+
+    /// The strategy of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::FieldLevel, Self::LastWriteWins].into_iter().find(|strategy| strategy.as_str() == name)
+    }
+}
+
+impl Encode for Strategy {
+    fn write(&self, out: &mut String) {
+        write_text(self.as_str(), out);
+    }
+}
+
+impl Decode for Strategy {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
+        let name = reader.string()?;
+        Self::named(&name).ok_or_else(|| reader.bad("not a known strategy"))
+    }
+}
+
+record!(Welcome {
+    version: "version";
+    actor: "actor";
+    identity: "identity";
+    limits: "limits";
+    heartbeat: "heartbeat";
+    server_time: "serverTime";
+});
+
+record!(Identity {
+    tenant: "tenant";
+    subject: "subject";
+});
+
+record!(Push {
+    operations: "operations";
+});
+
+record!(Outcomes {
+    judgements: "judgements";
+});
+
+record!(Changes {
+    collection: "collection";
+    from: "from";
+    to: "to";
+    documents: "documents";
+    recovered: "recovered";
+    more: "more" or false;
+});
+
+record!(GoAway {
+    reason: "reason";
+    retry_after: "retryAfter";
+});
+
+record!(PushRequest {
+    client: "client";
+    collections: "collections";
+    operations: "operations";
+});
+
+record!(PullRequest {
+    client: "client";
+    collections: "collections";
+});
+
+record!(PushReply {
+    welcome: "welcome";
+    judgements: "judgements";
+});
+
+record!(PullReply {
+    welcome: "welcome";
+    changes: "changes";
+});

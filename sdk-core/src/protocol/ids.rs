@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use crate::wire::{Bad, Decode, Encode, Key, Reader, transparent, write_text};
 
 /// Why a piece of text is not a valid identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,15 +54,15 @@ macro_rules! name {
             }
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(&self.0)
+        impl Encode for $name {
+            fn write(&self, out: &mut String) {
+                write_text(&self.0, out);
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                parse_text(deserializer)
+        impl Decode for $name {
+            fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
+                read_id(reader)
             }
         }
     };
@@ -163,15 +163,15 @@ impl FromStr for ClientId {
     }
 }
 
-impl Serialize for ClientId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+impl Encode for ClientId {
+    fn write(&self, out: &mut String) {
+        write_text(&self.to_string(), out);
     }
 }
 
-impl<'de> Deserialize<'de> for ClientId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parse_text(deserializer)
+impl Decode for ClientId {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
+        read_id(reader)
     }
 }
 
@@ -179,8 +179,7 @@ impl<'de> Deserialize<'de> for ClientId {
 pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 /// The place of an operation among all that its client ever made, from 1, without reuse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Seq(pub u64);
 
 impl Seq {
@@ -191,8 +190,7 @@ impl Seq {
 }
 
 /// A writer as vector clocks know it: small, and assigned by the server once per tenant and client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActorId(pub u32);
 
 /// An operation, anywhere and for ever.
@@ -233,35 +231,44 @@ impl fmt::Display for DocKey {
 }
 
 /// On the wire a document is `["collection", "id"]`.
-impl Serialize for DocKey {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (&self.collection, &self.id).serialize(serializer)
+impl Encode for DocKey {
+    fn write(&self, out: &mut String) {
+        (&self.collection, &self.id).write(out);
     }
 }
 
-impl<'de> Deserialize<'de> for DocKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (collection, id) = Deserialize::deserialize(deserializer)?;
+impl Decode for DocKey {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
+        let (collection, id) = Decode::read(reader)?;
         Ok(Self { collection, id })
     }
 }
 
-fn parse_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err = InvalidId>,
-{
-    struct Text<T>(std::marker::PhantomData<T>);
-
-    impl<T: FromStr<Err = InvalidId>> de::Visitor<'_> for Text<T> {
-        type Value = T;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an identifier")
-        }
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-            text.parse().map_err(E::custom)
-        }
+impl Key for FieldName {
+    fn write_key(&self, out: &mut String) {
+        self.write(out);
     }
 
-    deserializer.deserialize_str(Text(std::marker::PhantomData))
+    fn read_key(text: &str) -> Result<Self, &'static str> {
+        Self::new(text).map_err(|invalid| invalid.problem)
+    }
+}
+
+impl Key for ActorId {
+    fn write_key(&self, out: &mut String) {
+        out.push('"');
+        self.write(out);
+        out.push('"');
+    }
+
+    fn read_key(text: &str) -> Result<Self, &'static str> {
+        text.parse().map(Self).map_err(|_| "not an actor")
+    }
+}
+
+transparent!(Seq, ActorId);
+
+fn read_id<T: FromStr<Err = InvalidId>>(reader: &mut Reader<'_>) -> Result<T, Bad> {
+    let text = reader.string()?;
+    text.parse().map_err(|invalid: InvalidId| reader.bad(invalid.problem))
 }

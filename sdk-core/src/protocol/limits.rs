@@ -1,6 +1,6 @@
 //! Caps of the protocol. Those in [`Limits`] are a server's to choose; the others hold everywhere.
 
-use serde::{Deserialize, Serialize};
+use crate::wire::record;
 
 /// Intents in one operation.
 pub const MAX_INTENTS: usize = 32;
@@ -14,8 +14,7 @@ pub const MAX_SKEW: u64 = 60_000;
 pub const MAX_FIRST_FRAME: usize = 16 * 1024;
 
 /// What a server accepts, told in its welcome. Sizes are bytes of JSON text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// One frame or request body.
     pub frame_bytes: usize,
@@ -51,3 +50,11 @@ impl Limits {
         }
     }
 }
+
+record!(Limits {
+    frame_bytes: "frameBytes" or Limits::default().frame_bytes;
+    batch_operations: "batchOperations" or Limits::default().batch_operations;
+    operation_bytes: "operationBytes" or Limits::default().operation_bytes;
+    document_bytes: "documentBytes" or Limits::default().document_bytes;
+    in_flight_operations: "inFlightOperations" or Limits::default().in_flight_operations;
+});

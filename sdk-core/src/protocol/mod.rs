@@ -11,14 +11,12 @@ mod json;
 mod limits;
 mod operation;
 mod position;
-mod text;
 
 pub use document::{Burial, Changed, Document, Register, Stamp};
 pub use error::{ErrorCode, ProtocolError, Retry};
 pub use frame::{
     Changes, ClientFrame, GoAway, Hello, Identity, Outcomes, PullReply, PullRequest, Push, PushReply,
     PushRequest, Resume, SUBPROTOCOL, ServerFrame, Strategy, VERSIONS, Welcome, decode, decode_server_frame,
-    encode,
 };
 pub use ids::{
     ActorId, ClientId, CollectionName, DocKey, DocumentId, Epoch, FieldName, InvalidId, MAX_SAFE_INTEGER,
@@ -28,3 +26,5 @@ pub use json::{Json, JsonError, MAX_DEPTH};
 pub use limits::{Limits, MAX_COLLECTIONS, MAX_FIELDS, MAX_FIRST_FRAME, MAX_INTENTS, MAX_SKEW};
 pub use operation::{Base, Fields, Intent, Judgement, Operation, Outcome, Rejection};
 pub use position::{Offset, StreamPosition};
+
+pub use crate::wire::encode;

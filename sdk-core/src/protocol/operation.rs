@@ -1,7 +1,5 @@
 //! What a client asks for.
 
-use serde::{Deserialize, Serialize};
-
 use super::{
     ids::{DocKey, FieldName, Seq},
     json::Json,
@@ -9,6 +7,7 @@ use super::{
 };
 use crate::clock::{Hlc, VectorClock};
 use crate::sorted::SortedMap;
+use crate::wire::{Bad, Decode, Empty, Encode, Object, Reader, record, tagged};
 
 /// The fields of a document or of a patch.
 pub type Fields = SortedMap<FieldName, Json>;
@@ -17,7 +16,7 @@ pub type Fields = SortedMap<FieldName, Json>;
 ///
 /// All but `base` is fixed when the operation is made and is what the server binds the id to; `base` may
 /// move forward while the operation waits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
     /// Its place among its client's operations.
     pub seq: Seq,
@@ -26,18 +25,15 @@ pub struct Operation {
     /// When it was made.
     pub at: Hlc,
     /// Version of the application's schema that it was written for.
-    #[serde(default)]
     pub schema: u32,
     /// What it does, in order; 1 to [`MAX_INTENTS`](super::MAX_INTENTS).
     pub intents: Vec<Intent>,
     /// What its maker had seen.
-    #[serde(default)]
     pub base: Base,
 }
 
 /// One thing an operation does. On the wire an object with one key, the name of the intent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Intent {
     /// The document shall hold exactly these fields.
@@ -51,21 +47,18 @@ pub enum Intent {
 }
 
 /// What the maker of an operation had seen of the document.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Base {
     /// The document's clock, where the document was at hand.
-    #[serde(default, skip_serializing_if = "VectorClock::is_empty")]
     pub clock: VectorClock,
     /// How far the collection was known; every change up to there counts as seen.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<StreamPosition>,
 }
 
 /// What became of an operation that the server has judged. It never changes afterwards, and a repeated
 /// operation gets the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "typescript", derive(tsify::Tsify))]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "typescript", derive(tsify::Tsify), serde(rename_all = "camelCase"))]
 #[non_exhaustive]
 pub enum Outcome {
     /// Applied whole.
@@ -83,7 +76,7 @@ pub enum Outcome {
 }
 
 /// Why an operation will never be applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "typescript", derive(tsify::Tsify))]
 pub struct Rejection {
     /// The stable reason.
@@ -93,13 +86,79 @@ pub struct Rejection {
 }
 
 /// The judgement of one operation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
     /// Which operation.
     pub seq: Seq,
     /// What became of it.
     pub outcome: Outcome,
     /// Where the effect stands in its collection; absent if it was rejected.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<StreamPosition>,
+}
+
+record!(Operation {
+    seq: "seq";
+    doc: "doc";
+    at: "at";
+    schema: "schema" or 0;
+    intents: "intents";
+    base: "base" or Base::default();
+});
+
+tagged!(Intent { "put" => Put, "set" => Set, "unset" => Unset } { "delete" => Delete });
+
+record!(Base {
+    clock: "clock", or_empty;
+    seen: "seen";
+});
+
+record!(Rejection {
+    code: "code";
+    message: "message";
+});
+
+record!(Judgement {
+    seq: "seq";
+    outcome: "outcome";
+    position: "position";
+});
+
+/// The content of [`Outcome::Merged`].
+struct Lost {
+    lost: Vec<FieldName>,
+}
+
+record!(Lost { lost: "lost"; });
+
+impl Encode for Outcome {
+    fn write(&self, out: &mut String) {
+        let mut object = Object::new(out);
+        match self {
+            Self::Accepted {} => object.field("accepted", &Empty {}),
+            Self::Merged { lost } => object.field("merged", &Lost { lost: lost.clone() }),
+            Self::Superseded {} => object.field("superseded", &Empty {}),
+            Self::Rejected(rejection) => object.field("rejected", rejection),
+        }
+        object.end();
+    }
+}
+
+impl Decode for Outcome {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
+        let mut found = None;
+        reader.object(&mut |reader, name| {
+            let outcome = match name {
+                "accepted" => Empty::read(reader).map(|_| Self::Accepted {}),
+                "merged" => Lost::read(reader).map(|Lost { lost }| Self::Merged { lost }),
+                "superseded" => Empty::read(reader).map(|_| Self::Superseded {}),
+                "rejected" => Rejection::read(reader).map(Self::Rejected),
+                _ => Err(reader.bad("not a known outcome")),
+            };
+            match found.replace(outcome?) {
+                None => Ok(()),
+                Some(_) => Err(reader.bad("one outcome was expected")),
+            }
+        })?;
+        found.ok_or_else(|| reader.bad("one outcome was expected"))
+    }
 }

@@ -1,12 +1,10 @@
 //! The one cursor: the same over WebSocket and HTTP.
 
-use serde::{Deserialize, Serialize};
-
 use super::ids::Epoch;
+use crate::wire::{record, transparent};
 
 /// How far into one epoch of a collection; a document's revision is the offset of its newest change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Offset(pub u64);
 
 impl Offset {
@@ -17,7 +15,7 @@ impl Offset {
 }
 
 /// Everything up to and including `offset` in `epoch` is known. Offsets of two epochs do not compare.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StreamPosition {
     /// The history that the offset counts in.
     pub epoch: Epoch,
@@ -31,3 +29,10 @@ impl StreamPosition {
         self.epoch == *epoch && offset <= self.offset
     }
 }
+
+transparent!(Offset);
+
+record!(StreamPosition {
+    epoch: "epoch";
+    offset: "offset";
+});

@@ -17,7 +17,7 @@ fn field(name: &str) -> FieldName {
 }
 
 fn fields(entries: &[(&str, &str)]) -> Fields {
-    entries.iter().map(|(name, value)| (field(name), Json::parse((*value).into()).unwrap())).collect()
+    entries.iter().map(|(name, value)| (field(name), Json::parse(value).unwrap())).collect()
 }
 
 /// A writer with its own clock and view, as a client has.

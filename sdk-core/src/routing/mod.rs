@@ -1,6 +1,6 @@
 //! The class table: what happens to an interaction, by its class and the state of the link.
 
-use serde::Serialize;
+use crate::wire::words;
 
 /// How much an interaction depends on the network, and on being done once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,9 +16,8 @@ pub enum Class {
 }
 
 /// What the client can reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
-#[cfg_attr(feature = "typescript", derive(tsify::Tsify))]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "typescript", derive(tsify::Tsify), serde(rename_all = "camelCase"))]
 pub enum LinkState {
     /// The server, over WebSocket.
     Up,
@@ -28,6 +27,8 @@ pub enum LinkState {
     #[default]
     Down,
 }
+
+words!(LinkState { Up: "up", Degraded: "degraded", Down: "down" });
 
 /// What becomes of an interaction now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,11 +1,9 @@
 //! Reading a client's frames, with every limit.
 
-use std::collections::BTreeMap;
-
 use sdk_core::protocol::{
     self, ClientFrame, ErrorCode, Hello, Limits, MAX_COLLECTIONS, ProtocolError, VERSIONS,
 };
-use serde::{Deserialize, de::IgnoredAny};
+use sdk_core::wire::{Reader, record};
 
 /// Names of the frames that a client may send.
 const KNOWN: [&str; 4] = ["hello", "push", "pull", "pong"];
@@ -50,15 +48,16 @@ pub(crate) fn too_many_operations(count: usize, limits: &Limits) -> ProtocolErro
     )
 }
 
-#[derive(Deserialize)]
 struct FirstFrame {
     hello: Versions,
 }
 
-#[derive(Deserialize)]
 struct Versions {
     versions: Vec<u32>,
 }
+
+record!(FirstFrame { hello: "hello"; });
+record!(Versions { versions: "versions"; });
 
 fn pick_version(offered: &[u32]) -> Result<u32, ProtocolError> {
     VERSIONS.iter().copied().find(|version| offered.contains(version)).ok_or_else(|| {
@@ -75,8 +74,13 @@ fn within(text: &str, most: usize) -> Result<(), ProtocolError> {
 }
 
 /// The name of a well-formed frame that is not a client's.
-fn unknown_name(text: &str) -> Option<&str> {
-    let object: BTreeMap<&str, IgnoredAny> = serde_json::from_str(text).ok()?;
-    let name = *object.keys().next()?;
-    (object.len() == 1 && !KNOWN.contains(&name)).then_some(name)
+fn unknown_name(text: &str) -> Option<String> {
+    let (mut reader, mut names) = (Reader::new(text), Vec::new());
+    let read = reader.object(&mut |reader, name| {
+        names.push(name.to_owned());
+        reader.skip().map(drop)
+    });
+    read.and_then(|()| reader.end()).ok()?;
+    let [name]: [String; 1] = names.try_into().ok()?;
+    (!KNOWN.contains(&&*name)).then_some(name)
 }

@@ -18,7 +18,7 @@ use axum::{
 };
 use futures::StreamExt;
 use sdk_core::protocol::{ErrorCode, ProtocolError, encode};
-use serde::Serialize;
+use sdk_core::wire::Encode;
 use tokio::{sync::SemaphorePermit, time::timeout};
 
 pub use problem::Problem;
@@ -89,7 +89,7 @@ pub(crate) async fn body(body: Body, most: usize) -> Result<String, ProtocolErro
 }
 
 /// A successful answer.
-pub(crate) fn reply(value: &impl Serialize) -> Response {
+pub(crate) fn reply(value: &impl Encode) -> Response {
     let mut response = encode(value).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -4,8 +4,8 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use sdk_core::protocol::{ErrorCode, ProtocolError, Retry, encode};
-use serde::Serialize;
+use sdk_core::protocol::{ProtocolError, Retry};
+use sdk_core::wire::Object;
 
 use crate::{auth::AuthError, storage::StorageError};
 
@@ -15,16 +15,6 @@ const RETRY_AFTER: &str = "1";
 /// An error as an HTTP response: a problem document with a stable `code`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem(pub ProtocolError);
-
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(rename = "type")]
-    kind: &'a str,
-    title: String,
-    status: u16,
-    code: ErrorCode,
-    detail: &'a str,
-}
 
 impl From<ProtocolError> for Problem {
     fn from(error: ProtocolError) -> Self {
@@ -49,9 +39,15 @@ impl IntoResponse for Problem {
         let Self(ProtocolError { code, message, .. }) = &self;
         let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let title = code.as_str().replace('_', " ");
-        let document =
-            Document { kind: "about:blank", title, status: status.as_u16(), code: *code, detail: message };
-        let mut response = (status, encode(&document)).into_response();
+        let mut document = String::new();
+        let mut object = Object::new(&mut document);
+        object.field("type", &"about:blank");
+        object.field("title", &title);
+        object.field("status", &u32::from(status.as_u16()));
+        object.field("code", code);
+        object.field("detail", message);
+        object.end();
+        let mut response = (status, document).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use rusqlite::Connection;
 use sdk_core::protocol::{ClientId, Document, Judgement, Offset, Seq};
-use serde::de::DeserializeOwned;
+use sdk_core::wire::{Decode, decode};
 use tempfile::TempDir;
 
 /// A copy of the database as it lay on the disk at one moment.
@@ -73,13 +73,13 @@ impl Ledger {
         rows.next().map(|state| parse(state.expect("a row")))
     }
 
-    fn rows<T: DeserializeOwned>(&self, sql: &str, value: &str) -> Vec<T> {
+    fn rows<T: Decode>(&self, sql: &str, value: &str) -> Vec<T> {
         let mut select = self.database.prepare(sql).expect("the tables are there");
         let rows = select.query_map([value], |row| row.get(0)).expect("a query");
         rows.map(|text| parse(text.expect("a row"))).collect()
     }
 }
 
-fn parse<T: DeserializeOwned>(text: String) -> T {
-    serde_json::from_str(&text).expect("the server stores what it can read")
+fn parse<T: Decode>(text: String) -> T {
+    decode(&text).expect("the server stores what it can read")
 }

@@ -112,12 +112,8 @@ impl Disk {
 
     /// The client id in the metadata, read without the engine's own types.
     pub(crate) fn client(&self) -> Option<ClientId> {
-        #[derive(Deserialize)]
-        struct Meta {
-            client: ClientId,
-        }
-        let meta: Meta = serde_json::from_str(self.meta.as_deref()?).ok()?;
-        Some(meta.client)
+        let meta: serde_json::Value = serde_json::from_str(self.meta.as_deref()?).ok()?;
+        meta["client"].as_str()?.parse().ok()
     }
 
     /// What readers see of the replica.

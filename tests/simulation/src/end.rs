@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sdk_core::{
     engine::{QueryId, storage::Query},
-    protocol::{CollectionName, Document, ErrorCode, Outcome},
+    protocol::{CollectionName, Document, ErrorCode, Outcome, decode},
 };
 
 use crate::{
@@ -190,7 +190,7 @@ impl World {
         self.claim(same, "the server holds the documents that were written", || format!("{tenant} {name}"));
         for (id, (rev, text)) in &collection.documents {
             let Some(expected) = expected.get(id) else { continue };
-            let Ok(document) = serde_json::from_str::<Document>(text) else {
+            let Ok(document) = decode::<Document>(text) else {
                 return self.violate("a stored document can be read", text.clone());
             };
             let values: BTreeMap<&str, &str> =
@@ -214,7 +214,7 @@ impl World {
                 .documents
                 .iter()
                 .filter_map(|(id, (_, text))| {
-                    let document: Document = serde_json::from_str(text).ok()?;
+                    let document: Document = decode(text).ok()?;
                     document.is_alive().then(|| (id.clone(), (document, text.clone())))
                 })
                 .collect();

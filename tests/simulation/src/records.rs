@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use rusqlite::{Connection, OpenFlags};
-use sdk_core::protocol::{Judgement, Strategy};
+use sdk_core::protocol::{Judgement, Strategy, decode};
 
 use crate::ledger::OpKey;
 
@@ -68,7 +68,7 @@ impl Records {
         let mut rows = rows.query([])?;
         while let Some(row) = rows.next()? {
             let text: String = row.get(3)?;
-            let judgement = serde_json::from_str(&text).map_err(|error| {
+            let judgement = decode(&text).map_err(|error| {
                 rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, Box::new(error))
             })?;
             records.judgements.insert((row.get(0)?, row.get(1)?, row.get(2)?), judgement);

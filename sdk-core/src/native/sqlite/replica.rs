@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     engine::storage::{Clear, Query, ReplicaBatch, StoreError, StoredDocument},
-    protocol::{CollectionName, DocKey, DocumentId, StreamPosition},
+    protocol::{CollectionName, DocKey, DocumentId, StreamPosition, decode},
 };
 
 // SQLite compares text by the bytes of its UTF-8, which is the order the store owes.
@@ -49,7 +49,7 @@ impl Replica {
         let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(store_error)?;
         rows.map(|row| {
             let (collection, position): (String, String) = row.map_err(store_error)?;
-            let position = serde_json::from_str(&position).map_err(corrupt)?;
+            let position = decode(&position).map_err(corrupt)?;
             Ok((CollectionName::new(&collection).map_err(corrupt)?, position))
         })
         .collect()

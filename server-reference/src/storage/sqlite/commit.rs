@@ -15,7 +15,8 @@ use sdk_core::{
     clock::Dot,
     protocol::{
         ActorId, Changed, Changes, CollectionName, DocKey, Document, ErrorCode, Judgement, Limits,
-        MAX_SAFE_INTEGER, Operation, Outcome, Rejection, ServerFrame, Strategy, StreamPosition, encode,
+        MAX_SAFE_INTEGER, Operation, Outcome, Rejection, ServerFrame, Strategy, StreamPosition, decode,
+        encode,
     },
     reconcile::{Applied, Write, apply, oversize, validate},
 };
@@ -92,12 +93,11 @@ fn settle(
     if count >= MAX_TENANT_COLLECTIONS {
         return Err(StorageError::TooManyCollections);
     }
-    let strategy_text = serde_json::to_value(strategy).map_err(corrupt("a strategy"))?;
     connection
         .prepare_cached(
             "INSERT INTO collections (tenant, name, strategy, epoch, head) VALUES (?1, ?2, ?3, ?4, 0)",
         )?
-        .execute((tenant, name.as_str(), strategy_text.as_str(), new_epoch().as_str()))?;
+        .execute((tenant, name.as_str(), strategy.as_str(), new_epoch().as_str()))?;
     read::collection(connection, tenant, name.as_str())?.ok_or(StorageError::NoSuchCollection)
 }
 
@@ -143,7 +143,7 @@ impl Judge<'_> {
                 let words = "the id was used for another operation before";
                 return Ok(rejected(operation, ErrorCode::OperationIdReused, words));
             }
-            return serde_json::from_str(&judgement).map_err(corrupt("a judgement"));
+            return decode(&judgement).map_err(corrupt("a judgement"));
         }
         let judgement = self.judge(operation, payload.len())?;
         self.connection
@@ -249,7 +249,7 @@ fn document(
         .query_row((collection, operation.doc.id.as_str()), |row| row.get(0))
         .optional()?;
     match state {
-        Some(state) => serde_json::from_str(&state).map_err(corrupt("a document")),
+        Some(state) => decode(&state).map_err(corrupt("a document")),
         None => Ok(Document::default()),
     }
 }

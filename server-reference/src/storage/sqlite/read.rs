@@ -1,13 +1,18 @@
 //! Reading.
 
 use rusqlite::{Connection, OptionalExtension};
-use sdk_core::protocol::{Changed, Changes, DocumentId, Epoch, Offset, Strategy, StreamPosition};
+use sdk_core::protocol::{Changed, Changes, DocumentId, Epoch, Offset, Strategy, StreamPosition, decode};
 
 use super::corrupt;
 use crate::{
     storage::{PAGE_DOCUMENTS, Page, StorageError},
     tenant::TenantScope,
 };
+
+/// The strategy of a stored collection is not one that this program knows.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown strategy")]
+struct UnknownStrategy;
 
 /// A collection as its row has it.
 #[derive(Debug, Clone)]
@@ -42,7 +47,7 @@ pub(super) fn collection(
     let Some((key, strategy, epoch, head)) = row else { return Ok(None) };
     Ok(Some(Collection {
         key,
-        strategy: serde_json::from_value(strategy.into()).map_err(corrupt("a collection"))?,
+        strategy: Strategy::named(&strategy).ok_or_else(|| corrupt("a collection")(UnknownStrategy))?,
         epoch: Epoch::new(&epoch).map_err(corrupt("a collection"))?,
         head: Offset(head),
     }))
@@ -80,7 +85,7 @@ pub(super) fn changes(
         reached = Offset(row.get(1)?);
         documents.push(Changed {
             id: DocumentId::new(id).map_err(corrupt("a document"))?,
-            doc: serde_json::from_str(state).map_err(corrupt("a document"))?,
+            doc: decode(state).map_err(corrupt("a document"))?,
         });
     }
     let to = collection.at(if more { reached } else { collection.head });

@@ -1,0 +1,317 @@
+//! A reader that walks through JSON text once.
+
+use std::borrow::Cow;
+
+/// Arrays and objects inside one another that are read at most.
+pub const MAX_NESTING: usize = 44;
+
+/// Why a text cannot be read, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{problem} at byte {at}")]
+pub struct Bad {
+    problem: &'static str,
+    at: usize,
+    too_deep: bool,
+}
+
+impl Bad {
+    /// Whether it is nested too deep, and perhaps otherwise right.
+    pub fn is_too_deep(&self) -> bool {
+        self.too_deep
+    }
+}
+
+/// A place in a text.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    depth: usize,
+    /// The depth allowed here.
+    most: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// At the beginning of a text.
+    pub fn new(text: &'a str) -> Self {
+        Self { text, at: 0, depth: 0, most: MAX_NESTING }
+    }
+
+    /// An error at this place.
+    pub fn bad(&self, problem: &'static str) -> Bad {
+        Bad { problem, at: self.at, too_deep: false }
+    }
+
+    /// The next byte that is no white space, without taking it.
+    pub fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        while matches!(bytes.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+        bytes.get(self.at).copied()
+    }
+
+    /// Takes a byte if it comes next.
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Nothing but white space is left.
+    ///
+    /// # Errors
+    /// Something is.
+    pub fn end(&mut self) -> Result<(), Bad> {
+        if self.peek().is_none() { Ok(()) } else { Err(self.bad("text goes on after the value")) }
+    }
+
+    /// Reads an object; `field` is called with each name and reads the value.
+    ///
+    /// # Errors
+    /// No object, or what `field` says.
+    pub fn object(&mut self, field: &mut dyn FnMut(&mut Self, &str) -> Result<(), Bad>) -> Result<(), Bad> {
+        self.open(b'{', "an object was expected")?;
+        if !self.take(b'}') {
+            loop {
+                let name = self.string()?;
+                if !self.take(b':') {
+                    return Err(self.bad("a colon was expected"));
+                }
+                field(self, &name)?;
+                if self.take(b'}') {
+                    break;
+                }
+                if !self.take(b',') {
+                    return Err(self.bad("a comma was expected"));
+                }
+            }
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// Reads an array; `item` reads each of its values.
+    ///
+    /// # Errors
+    /// No array, or what `item` says.
+    pub fn array(&mut self, item: &mut dyn FnMut(&mut Self) -> Result<(), Bad>) -> Result<(), Bad> {
+        self.open(b'[', "an array was expected")?;
+        if !self.take(b']') {
+            loop {
+                item(self)?;
+                if self.take(b']') {
+                    break;
+                }
+                if !self.take(b',') {
+                    return Err(self.bad("a comma was expected"));
+                }
+            }
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn open(&mut self, byte: u8, problem: &'static str) -> Result<(), Bad> {
+        if !self.take(byte) {
+            return Err(self.bad(problem));
+        }
+        self.depth += 1;
+        if self.depth > self.most {
+            return Err(Bad { too_deep: true, ..self.bad("nested too deep") });
+        }
+        Ok(())
+    }
+
+    /// Reads a string.
+    ///
+    /// # Errors
+    /// No string, or one that is not well-formed Unicode.
+    pub fn string(&mut self) -> Result<Cow<'a, str>, Bad> {
+        if !self.take(b'"') {
+            return Err(self.bad("a string was expected"));
+        }
+        let text = self.text;
+        let start = self.at;
+        let mut owned: Option<String> = None;
+        let mut copied = start;
+        loop {
+            match text.as_bytes().get(self.at) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    let so_far = &text[copied..self.at];
+                    let unescaped = owned.get_or_insert_default();
+                    unescaped.push_str(so_far);
+                    let c = self.escape()?;
+                    owned.get_or_insert_default().push(c);
+                    copied = self.at;
+                }
+                Some(0..=0x1f) | None => return Err(self.bad("a string does not end")),
+                Some(_) => self.at += 1,
+            }
+        }
+        let rest = &text[copied..self.at];
+        self.at += 1;
+        Ok(match owned {
+            None => Cow::Borrowed(rest),
+            Some(mut unescaped) => {
+                unescaped.push_str(rest);
+                Cow::Owned(unescaped)
+            }
+        })
+    }
+
+    /// Reads an escape, standing at its backslash.
+    fn escape(&mut self) -> Result<char, Bad> {
+        let kind = self.text.as_bytes().get(self.at + 1).copied();
+        self.at += 2;
+        Ok(match kind {
+            Some(c @ (b'"' | b'\\' | b'/')) => char::from(c),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                let high = self.hexadecimal()?;
+                let is_pair = (0xd800..0xdc00).contains(&high)
+                    && self.text[self.at.min(self.text.len())..].starts_with("\\u");
+                let code = if is_pair {
+                    self.at += 2;
+                    let low = self.hexadecimal()?;
+                    if !(0xdc00..0xe000).contains(&low) {
+                        return Err(self.bad("not a character"));
+                    }
+                    0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)
+                } else {
+                    high
+                };
+                char::from_u32(code).ok_or_else(|| self.bad("not a character"))?
+            }
+            _ => return Err(self.bad("not an escape")),
+        })
+    }
+
+    fn hexadecimal(&mut self) -> Result<u32, Bad> {
+        let digits =
+            self.text.as_bytes().get(self.at..self.at + 4).ok_or_else(|| self.bad("not an escape"))?;
+        let mut code = 0;
+        for digit in digits {
+            code = code << 4 | char::from(*digit).to_digit(16).ok_or_else(|| self.bad("not an escape"))?;
+        }
+        self.at += 4;
+        Ok(code)
+    }
+
+    /// Reads a whole number.
+    ///
+    /// # Errors
+    /// Something else, or beyond 64 bits.
+    pub fn number(&mut self) -> Result<u64, Bad> {
+        self.peek();
+        let start = self.at;
+        self.scalar()?;
+        let digits = &self.text[start..self.at];
+        digits.bytes().try_fold(0u64, whole).ok_or(Bad {
+            problem: "a whole number was expected",
+            at: start,
+            too_deep: false,
+        })
+    }
+
+    /// Reads true or false.
+    ///
+    /// # Errors
+    /// Something else.
+    pub fn boolean(&mut self) -> Result<bool, Bad> {
+        match self.word()? {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(self.bad("true or false was expected")),
+        }
+    }
+
+    /// Takes a null if it comes next.
+    pub fn null(&mut self) -> bool {
+        self.peek();
+        let found = self.text[self.at..].starts_with("null");
+        self.at += if found { 4 } else { 0 };
+        found
+    }
+
+    /// Passes over one value of any kind, however deep below the limit, and returns its text.
+    ///
+    /// # Errors
+    /// It is not JSON.
+    pub fn skip(&mut self) -> Result<&'a str, Bad> {
+        let first = self.peek();
+        let start = self.at;
+        match first {
+            Some(b'{') => self.object(&mut |reader, _| reader.skip().map(drop))?,
+            Some(b'[') => self.array(&mut |reader| reader.skip().map(drop))?,
+            Some(b'"') => drop(self.string()?),
+            _ => self.scalar()?,
+        }
+        Ok(&self.text[start..self.at])
+    }
+
+    /// As [`skip`](Self::skip), for a value that nests no deeper than `levels` by itself.
+    ///
+    /// # Errors
+    /// It is not JSON, or nests deeper.
+    pub fn skip_within(&mut self, levels: usize) -> Result<&'a str, Bad> {
+        let most = std::mem::replace(&mut self.most, (self.depth + levels).min(MAX_NESTING));
+        let text = self.skip();
+        self.most = most;
+        text
+    }
+
+    fn word(&mut self) -> Result<&'a str, Bad> {
+        self.peek();
+        let start = self.at;
+        self.scalar()?;
+        Ok(&self.text[start..self.at])
+    }
+
+    /// Passes over a number, or one of the three words.
+    fn scalar(&mut self) -> Result<(), Bad> {
+        let rest = &self.text[self.at..];
+        let end = rest.find([',', ']', '}', ' ', '\t', '\n', '\r', ':', '"']).unwrap_or(rest.len());
+        let word = &rest[..end];
+        if !matches!(word, "true" | "false" | "null") && !is_number(word.as_bytes()) {
+            return Err(self.bad("a value was expected"));
+        }
+        self.at += end;
+        Ok(())
+    }
+}
+
+/// Whether the bytes are a number of RFC 8259, section 6.
+fn is_number(bytes: &[u8]) -> bool {
+    let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let unsigned = bytes.strip_prefix(b"-").unwrap_or(bytes);
+    let whole = digits(unsigned);
+    if whole == 0 || (whole > 1 && unsigned[0] == b'0') {
+        return false;
+    }
+    let mut rest = &unsigned[whole..];
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let length = digits(fraction);
+        if length == 0 {
+            return false;
+        }
+        rest = &fraction[length..];
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        let unsigned = exponent.strip_prefix(b"+").or(exponent.strip_prefix(b"-")).unwrap_or(exponent);
+        let length = digits(unsigned);
+        return length > 0 && length == unsigned.len();
+    }
+    rest.is_empty()
+}
+
+/// Appends a decimal digit to a number; none for anything else, or beyond 64 bits.
+pub(super) fn whole(number: u64, digit: u8) -> Option<u64> {
+    let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+    number.checked_mul(10)?.checked_add(digit)
+}
