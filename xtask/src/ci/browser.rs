@@ -25,6 +25,7 @@ pub(super) fn stores(workspace: &Workspace, report: &mut Report) {
 pub(super) fn board(workspace: &Workspace, report: &mut Report) {
     report.tests("task board in Chromium", || {
         npm_package(workspace)?;
+        test_modules::build(workspace)?;
         board::build(workspace)?;
         programs::python()?;
         with_server(workspace, npm_tests(workspace, "tests/browser")?)
