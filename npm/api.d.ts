@@ -25,7 +25,7 @@ import type { ErrorCode, RealtimeError } from "./errors.js";
 export type Strategy = 
 /** Field by field: edits of different fields both stay; of one field, the later stays. */
 "fieldLevel"
-/** The document as a whole: the later edit stays. Such documents are `put` whole, never `update`d. */
+/** The document as a whole: the later edit stays. There `update` puts the document as it is seen now, with the patch laid over it. */
  | "lastWriteWins";
 /** The collections of a client, by name: 1 to 64 characters of `a-z`, `0-9`, `-`, `_` and `.`. */
 export type Collections = Readonly<Record<string, Strategy>>;

@@ -14,6 +14,7 @@ import type {
   JsonFields,
   RejectedOperation,
   Status,
+  Strategy,
   Waiting,
 } from "./types.js";
 
@@ -34,7 +35,7 @@ export async function openClient<const C extends Collections>(
   }
   const client = new LocalClient<C>(
     bridge,
-    new Set(Object.keys(options.collections)),
+    new Map<string, Strategy>(Object.entries(options.collections)),
     options.schema ?? 0,
     ending,
   );
@@ -47,15 +48,20 @@ export async function openClient<const C extends Collections>(
 
 class LocalClient<C extends Collections> implements Client<C> {
   readonly #bridge: Bridge;
-  readonly #names: ReadonlySet<string>;
+  readonly #strategies: ReadonlyMap<string, Strategy>;
   readonly #schema: number;
   readonly #ending: AbortController;
   #status: Status | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(bridge: Bridge, names: ReadonlySet<string>, schema: number, ending: AbortController) {
+  constructor(
+    bridge: Bridge,
+    strategies: ReadonlyMap<string, Strategy>,
+    schema: number,
+    ending: AbortController,
+  ) {
     this.#bridge = bridge;
-    this.#names = names;
+    this.#strategies = strategies;
     this.#schema = schema;
     this.#ending = ending;
   }
@@ -85,10 +91,11 @@ class LocalClient<C extends Collections> implements Client<C> {
   }
 
   collection<T extends JsonFields<T>>(name: keyof C & string): Collection<T> {
-    if (!this.#names.has(name)) {
+    const strategy = this.#strategies.get(name);
+    if (strategy === undefined) {
       throw new RealtimeError("unknown_collection", `the client was not created with a collection ${name}`);
     }
-    return new BoundCollection<T>(this.#bridge, name, this.#schema);
+    return new BoundCollection<T>(this.#bridge, name, strategy, this.#schema);
   }
 
   setNetwork(allowed: boolean): void {

@@ -3,7 +3,7 @@ import { RealtimeError } from "./errors.js";
 import { put, remove, update } from "./intents.js";
 import { LiveQuery } from "./live.js";
 import type { WireQuery } from "./seam.js";
-import type { Collection, Doc, Live, Operation, Patch, Range, Waiting } from "./types.js";
+import type { Collection, Doc, Live, Operation, Patch, Range, Strategy, Waiting } from "./types.js";
 import { orAborted } from "./waiting.js";
 
 /** Documents that one live query shows at most, as the engine has it. */
@@ -13,11 +13,13 @@ const MAX_QUERY = 10_000;
 export class BoundCollection<T> implements Collection<T> {
   readonly name: string;
   readonly #bridge: Bridge;
+  readonly #strategy: Strategy;
   readonly #schema: number;
 
-  constructor(bridge: Bridge, name: string, schema: number) {
+  constructor(bridge: Bridge, name: string, strategy: Strategy, schema: number) {
     this.#bridge = bridge;
     this.name = name;
+    this.#strategy = strategy;
     this.#schema = schema;
   }
 
@@ -26,7 +28,13 @@ export class BoundCollection<T> implements Collection<T> {
   }
 
   async update(id: string, patch: Patch<T>, options?: Waiting): Promise<Operation> {
-    return this.#submit(id, update(patch), options);
+    const intents = update(patch);
+    if (this.#strategy !== "lastWriteWins") {
+      return this.#submit(id, intents, options);
+    }
+    // Such documents are written whole: as this client sees it now, with the patch laid over it.
+    const seen = await this.get(id, options);
+    return this.#submit(id, put({ ...seen?.value, ...patch }), options);
   }
 
   async delete(id: string, options?: Waiting): Promise<Operation> {

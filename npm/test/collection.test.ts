@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { RealtimeError } from "../src/errors.js";
-import { type Card, settled, start } from "./setup.js";
+import { type Card, settled, shown, start } from "./setup.js";
 
 test("put, update and delete hand over one text each and resolve when it is durable", async () => {
   const { client, engine } = await start();
@@ -26,6 +26,19 @@ test("put, update and delete hand over one text each and resolve when it is dura
     operations.map(({ id, seq, durable }) => ({ id, seq, durable })),
     [11, 12, 13].map((seq) => ({ id: `c1:${seq}`, seq, durable: true })),
   );
+});
+
+test("where documents are written whole, update puts what is seen now with the patch laid over it", async () => {
+  const { client, engine } = await start();
+  const notes = client.collection<Card>("notes");
+  const updating = notes.update("a", { title: "B", done: undefined });
+  const query = engine.last("openQuery");
+  engine.views.set(query, { loaded: true, documents: [shown("a", { title: "A", done: true, tags: ["x"] })] });
+  engine.emit({ viewChanged: query });
+  await settled();
+  assert.deepEqual(engine.called("submit"), [[1, "notes", "a", 0, '[{"put":{"title":"B","tags":["x"]}}]']]);
+  engine.emit({ submitted: [1, 1] });
+  assert.equal((await updating).seq, 1);
 });
 
 test("where there is no storage the operation says so", async () => {
