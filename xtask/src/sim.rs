@@ -1,4 +1,4 @@
-//! `cargo xtask sim`: the simulator, built with optimisations.
+//! `cargo xtask sim`: the simulator.
 
 use clap::Args;
 
@@ -28,9 +28,10 @@ impl Seeds {
     }
 }
 
-/// The simulator with these seeds.
+/// The simulator with these seeds. It is built as the tests are: SQLite is optimised there, too, and compiling all of
+/// the server once more would take longer than the seeds do.
 pub(crate) fn run(workspace: &Workspace, Seeds { seed, seeds, verbose, json }: &Seeds) -> Run {
-    let mut run = Run::cargo(["run", "--release", "--package", "simulation", "--"]).dir(workspace.root());
+    let mut run = Run::cargo(["run", "--package", "simulation", "--"]).dir(workspace.root());
     if let Some(seed) = seed {
         run = run.args(["--seed", &seed.to_string()]);
     }
