@@ -47,9 +47,9 @@ pub(crate) fn run(workspace: &Workspace, port: Option<u16>) -> Result<()> {
         thread::sleep(Duration::from_millis(50));
     }
     println!(
-        "\nThe task board is at  http://{listen}/\n\nOpen it in two windows, edit in one, and see it in the other. \
-         Switch one offline, go on editing,\nand switch it on again. The server keeps its data in {}. \
-         Ctrl-C stops it.\n",
+        "\nThe task board is at  http://{listen}/\n\nOpen it in two browsers, or in one and a private window of it: what is \
+         edited in one shows in the other.\nSwitch one offline, go on editing, and switch it on again. The server keeps its \
+         data in\n{}. Ctrl-C stops it.\n",
         data.display()
     );
     let status = serving.wait()?;
