@@ -31,12 +31,20 @@ pub(crate) async fn follow(client: &NativeClient, operation: &Operation) -> anyh
     Ok(())
 }
 
-/// Waits a moment for the server; a command goes on without it just as well.
+/// Waits a moment for the server to be found and to take what earlier commands left. A command goes on without it
+/// just as well.
 pub(crate) async fn wait_for_server(client: &NativeClient) {
-    let reached =
-        async { while client.status().link == LinkState::Down && client.status_changed().await.is_ok() {} };
+    let settled = async {
+        loop {
+            let status = client.status();
+            let is_settled = status.link != LinkState::Down && status.pending == 0;
+            if is_settled || client.status_changed().await.is_err() {
+                return;
+            }
+        }
+    };
     // Too late is fine: the status says so.
-    let _ = timeout(PATIENCE, reached).await;
+    let _ = timeout(PATIENCE, settled).await;
 }
 
 pub(crate) fn print_status(client: &NativeClient) {

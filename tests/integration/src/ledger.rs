@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use rusqlite::Connection;
-use sdk_core::protocol::{ClientId, Document, Judgement, Offset, Seq};
+use rusqlite::{Connection, OptionalExtension};
+use sdk_core::protocol::{ClientId, Document, Judgement, Offset, OpId, Seq};
 use sdk_core::wire::{Decode, decode};
 use tempfile::TempDir;
 
@@ -34,6 +34,15 @@ impl Ledger {
         let sql = "SELECT judgement FROM judgements WHERE client = ?1";
         let judgements: Vec<Judgement> = self.rows(sql, &client.to_string());
         judgements.into_iter().map(|judgement| (judgement.seq, judgement)).collect()
+    }
+
+    /// The judgement of one operation; none if it was never judged.
+    pub fn judgement(&self, operation: OpId) -> Option<Judgement> {
+        let sql = "SELECT judgement FROM judgements WHERE client = ?1 AND seq = ?2";
+        let mut select = self.database.prepare_cached(sql).expect("the tables are there");
+        let values = (operation.client.to_string(), operation.seq.0 as i64);
+        let text = select.query_row(values, |row| row.get(0)).optional().expect("a query");
+        text.map(parse)
     }
 
     /// How many operations were ever judged, whoever's.
