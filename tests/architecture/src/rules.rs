@@ -6,6 +6,7 @@ use crate::Source;
 /// its own.
 const LAYERS: &[(&[&str], Within)] = &[
     (&["sorted"], Within::Apart),
+    (&["wire"], Within::Apart),
     (&["protocol", "clock"], Within::Together),
     (&["reconcile", "routing", "outbox", "connection"], Within::Apart),
     (&["engine"], Within::Apart),
@@ -36,7 +37,7 @@ fn may_use(room: &str, used: &str) -> bool {
 }
 
 /// What the server uses of `sdk-core`.
-const SERVER: &[&str] = &["sorted", "protocol", "clock", "reconcile"];
+const SERVER: &[&str] = &["sorted", "wire", "protocol", "clock", "reconcile"];
 
 /// The last layer without I/O, time or randomness of its own is that of this room.
 const LAST_PURE: &str = "engine";
