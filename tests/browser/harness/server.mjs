@@ -24,15 +24,17 @@ export async function server(t, { web = BOARD } = {}) {
   let child;
   let port = 0;
 
+  let log = "";
+
   async function start() {
     const options = ["serve", "--dev", "--listen", `127.0.0.1:${port}`, "--data", data, "--web", web];
-    const log = process.env.SHOW_SERVER_LOG ? "inherit" : "ignore";
-    const started = spawn(binary, options, { stdio: ["ignore", "pipe", log] });
+    const started = spawn(binary, options, { stdio: ["ignore", "pipe", "pipe"] });
     child = started;
+    started.stderr.setEncoding("utf8").on("data", (chunk) => (log = (log + chunk).slice(-10_000)));
     port = await new Promise((resolve, reject) => {
       let text = "";
       started.on("error", reject);
-      started.on("exit", (code, signal) => reject(new Error(`the server ended at start: ${code ?? signal}`)));
+      started.on("exit", () => reject(ended()));
       started.stdout.setEncoding("utf8").on("data", (chunk) => {
         text += chunk;
         const found = /listening on http:\/\/127\.0\.0\.1:(\d+)/.exec(text);
@@ -41,11 +43,15 @@ export async function server(t, { web = BOARD } = {}) {
     });
   }
 
+  const ended = () => new Error(`the server ended by itself (${child.exitCode ?? child.signalCode}):\n${log}`);
+
   async function end(signal) {
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise((resolve) => child.once("exit", resolve));
+    if (!child) return;
+    if (child.exitCode !== null || child.signalCode !== null) throw ended();
+    const exit = new Promise((resolve) => child.once("exit", resolve));
     child.kill(signal);
-    await ended;
+    await exit;
+    child = undefined;
   }
 
   undo(t, () => end("SIGKILL"));
