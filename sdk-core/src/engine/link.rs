@@ -46,7 +46,7 @@ impl Engine {
             return;
         }
         self.socket.heard(at);
-        let live = self.socket.is_live();
+        let (live, asked) = (self.socket.is_live(), self.unanswered());
         match frame {
             Ok(ServerFrame::Welcome(welcome)) if !live => self.welcome_link(now, &welcome),
             Ok(ServerFrame::Outcomes(Outcomes { judgements })) if live => self.judged(judgements),
@@ -64,9 +64,16 @@ impl Engine {
                 self.refused_link(at, ProtocolError::new(ErrorCode::UnexpectedFrame, message));
             }
         }
-        if self.socket.is_live() {
-            self.socket.answered(at, self.outbox.in_flight() > 0 || self.replica.is_pulling());
+        // Heartbeats and other clients' changes answer nothing: only less to wait for does.
+        let open = self.unanswered();
+        if self.socket.is_live() && open < asked {
+            self.socket.answered(at, open > 0);
         }
+    }
+
+    /// What was sent and wants an answer.
+    fn unanswered(&self) -> usize {
+        self.outbox.in_flight() + self.replica.pulls()
     }
 
     fn welcome_link(&mut self, now: Now, welcome: &Welcome) {

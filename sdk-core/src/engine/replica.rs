@@ -230,9 +230,9 @@ impl Replica {
         self.in_flight.is_some() || !self.staged.is_empty()
     }
 
-    /// Whether an answer to a pull is expected.
-    pub(super) fn is_pulling(&self) -> bool {
-        self.collections.values().any(|collection| collection.pulling)
+    /// Pulls that have no answer yet.
+    pub(super) fn pulls(&self) -> usize {
+        self.collections.values().filter(|collection| collection.pulling).count()
     }
 
     /// Whether there is more to pull.

@@ -211,6 +211,22 @@ fn a_judgement_of_a_former_epoch_settles_with_the_present_one() {
 }
 
 #[test]
+fn heartbeats_and_other_peoples_changes_do_not_keep_a_link_that_answers_nothing() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.submit(1, "a", 1);
+    bench.commit();
+    assert_eq!(bench.pushed().len(), 1);
+    bench.later(25_000);
+    bench.receive(link, ServerFrame::Ping {});
+    bench.receive(link, changes(None, 5, "b"));
+    bench.commit();
+    bench.effects.clear();
+    bench.later(5_000);
+    assert!(bench.effects.contains(&Effect::Disconnect(link)));
+}
+
+#[test]
 fn what_was_sent_and_not_judged_goes_out_again_on_the_next_link() {
     let mut bench = Bench::fresh();
     let link = bench.connect();
