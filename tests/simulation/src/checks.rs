@@ -231,6 +231,13 @@ impl World {
         self.claim(same, "each operation of a batch has its judgement", || format!("{judgements:?}"));
         for (operation, judgement) in batch.operations.iter().zip(judgements) {
             let key = (batch.scope.tenant().to_string(), batch.client.to_string(), operation.seq.0);
+            let there = self.server.witness.as_ref().and_then(|witness| witness.judgement(&key).ok()?);
+            let seen = format!("{key:?} is said to be {judgement:?}; the database has {there:?}");
+            self.claim(
+                there.as_ref() == Some(judgement),
+                "what the server says is committed is committed",
+                || seen,
+            );
             if let Some(first) = self.ledger.committed.get(&key) {
                 self.tally.repeated += 1;
                 let same = first.judgement == *judgement;

@@ -123,6 +123,8 @@ impl World {
                 self.clients[client].asleep_until = self.agenda.now() + until;
             }
             Fault::ServerDisk => self.server.disk_full = true,
+            Fault::LostAnswers => self.server.forgetful = true,
+            Fault::Hang => self.server.hangs_until = self.agenda.now() + until,
             Fault::NewEpoch => {
                 self.server.renew = true;
                 return self.crash_server();
@@ -158,8 +160,14 @@ impl World {
             Fault::Disk => self.clients[client].disk_trouble = 0,
             Fault::Sleep => self.input(client, Input::Wake),
             Fault::ServerDisk => self.server.disk_full = false,
+            Fault::LostAnswers => self.server.forgetful = false,
             Fault::ServerStop => self.crash_server(),
-            Fault::Cut | Fault::ClientCrash | Fault::ServerCrash | Fault::ClockStep | Fault::NewEpoch => {}
+            Fault::Hang
+            | Fault::Cut
+            | Fault::ClientCrash
+            | Fault::ServerCrash
+            | Fault::ClockStep
+            | Fault::NewEpoch => {}
         }
     }
 
@@ -168,6 +176,7 @@ impl World {
         self.note(format_args!("everything is mended"));
         self.healed = Some(self.agenda.now());
         self.server.disk_full = false;
+        self.server.forgetful = false;
         for client in 0..self.clients.len() {
             self.network.paths[client].refuses_websockets = false;
             self.unblock(client);

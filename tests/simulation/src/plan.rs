@@ -71,11 +71,15 @@ pub(crate) enum Fault {
     Sleep,
     /// The server cannot write for a while.
     ServerDisk,
+    /// The server forgets to answer some commits for a while.
+    LostAnswers,
+    /// The server's commits wait for a while.
+    Hang,
     /// The server is restored from a backup into a new history. Needs all clients' judged operations to be in it.
     NewEpoch,
 }
 
-const FAULTS: [Fault; 11] = [
+const FAULTS: [Fault; 13] = [
     Fault::Cut,
     Fault::Partition,
     Fault::RefuseWebSocket,
@@ -86,6 +90,8 @@ const FAULTS: [Fault; 11] = [
     Fault::ClockStep,
     Fault::Sleep,
     Fault::ServerDisk,
+    Fault::LostAnswers,
+    Fault::Hang,
     Fault::NewEpoch,
 ];
 

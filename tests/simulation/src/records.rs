@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use sdk_core::protocol::{Judgement, Strategy, decode};
 
 use crate::ledger::OpKey;
@@ -79,5 +79,31 @@ impl Records {
             records.actors.insert((row.get(0)?, row.get(1)?), row.get(2)?);
         }
         Ok(records)
+    }
+}
+
+/// Looks at the judgements of a database in use, over a connection of its own: what it sees is committed.
+pub(crate) struct Witness(Connection);
+
+impl Witness {
+    /// Looks at a database.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(crate) fn open(path: &Path) -> rusqlite::Result<Self> {
+        Ok(Self(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?))
+    }
+
+    /// The judgement of an operation.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub(crate) fn judgement(&self, key: &OpKey) -> rusqlite::Result<Option<Judgement>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT judgement FROM judgements WHERE tenant = ?1 AND client = ?2 AND seq = ?3",
+        )?;
+        let text: Option<String> =
+            statement.query_row((&key.0, &key.1, key.2), |row| row.get(0)).optional()?;
+        Ok(text.and_then(|text| decode(&text).ok()))
     }
 }

@@ -281,6 +281,10 @@ impl World {
         if self.server.life != life || self.server.documents.is_none() {
             return;
         }
+        if self.server.hangs_until > self.agenda.now() {
+            self.agenda.at(self.server.hangs_until, Event::ServerCommit(life));
+            return;
+        }
         self.server.committing = false;
         let (askers, batches): (Vec<Asker>, Vec<Batch>) = self.server.queue.drain(..).unzip();
         let results = self.commit_group(&batches);
@@ -293,6 +297,7 @@ impl World {
         }
         for (asker, result) in askers.into_iter().zip(results) {
             match asker {
+                Asker::Session(_) if self.server.forgetful && self.chance(300) => {}
                 Asker::Session(id) => {
                     let delay = self.random.u64(0..=self.plan.server_latency);
                     let input = Box::new(SessionInput::Committed(result));

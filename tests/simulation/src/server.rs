@@ -29,6 +29,7 @@ use crate::{
     client::BEGINNING,
     http::{Answer, Exchange},
     network::ConnectionId,
+    records::Witness,
 };
 
 /// A session and what surrounds it.
@@ -67,6 +68,8 @@ pub(crate) struct Server {
     copies: u32,
     /// The database; none while the process is down.
     pub(crate) documents: Option<SqliteDocuments>,
+    /// Looks at the database from outside; none while the process is down.
+    pub(crate) witness: Option<Witness>,
     /// How often the process was started.
     pub(crate) life: u32,
     /// The sessions.
@@ -81,6 +84,10 @@ pub(crate) struct Server {
     pub(crate) exchanged: u64,
     /// Commits fail while this is so.
     pub(crate) disk_full: bool,
+    /// Some answers to commits are lost.
+    pub(crate) forgetful: bool,
+    /// Commits wait until then.
+    pub(crate) hangs_until: Time,
     /// New epochs begin at the next start, as after a restored backup.
     pub(crate) renew: bool,
     /// Makes tokens.
@@ -101,6 +108,7 @@ impl Server {
             folder: folder.expect("a folder for the database"),
             copies: 0,
             documents: None,
+            witness: None,
             life: 0,
             sessions: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -108,6 +116,8 @@ impl Server {
             exchanges: BTreeMap::new(),
             exchanged: 0,
             disk_full: false,
+            forgetful: false,
+            hangs_until: 0,
             renew: false,
             verifier: issuer.verifier(),
             issuer,
@@ -129,6 +139,7 @@ impl Server {
             Epoch::new(&format!("epoch-{life}-{count}")).expect("an epoch's name")
         };
         self.documents = Some(SqliteDocuments::open(&self.path(), self.limits, Box::new(new_epoch))?);
+        self.witness = Some(Witness::open(&self.path())?);
         Ok(())
     }
 
@@ -139,6 +150,8 @@ impl Server {
         self.queue.clear();
         self.exchanges.clear();
         self.committing = false;
+        self.witness = None;
+        self.hangs_until = 0;
         let before = self.path();
         self.copies += 1;
         let after = self.path();
