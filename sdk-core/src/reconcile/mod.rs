@@ -88,11 +88,10 @@ fn bury(document: &mut Document, stamp: Stamp, seen: &Seen<'_>) {
     document.fields.clear();
     document.written = None;
     let burial = document.burial.get_or_insert_with(|| Burial { stamp, clock: VectorClock::default() });
-    if seen.covers_burial(burial) {
-        // This deletion stands for those its maker knew of. Otherwise whoever knew them by position only, and then
-        // deleted, would not be taken to know them all.
-        burial.clock = VectorClock::default();
-    }
+    // A deletion stands for those its maker knew of. Otherwise whoever knew one by position only, and then deleted
+    // again, would not be taken to know them all.
+    let all_known = seen.covers_burial(burial);
+    burial.clock.retain(|dot| !all_known && !seen.knows(dot));
     if stamp.rank() > burial.stamp.rank() {
         burial.stamp = stamp;
     }

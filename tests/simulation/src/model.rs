@@ -29,7 +29,8 @@ pub(crate) struct Expected {
     pub(crate) fields: BTreeMap<String, (Option<String>, Mark)>,
     /// The newest write of the document as a whole; none if it does not exist.
     pub(crate) written: Option<Mark>,
-    /// The deletions that no later deletion stands for. One does if its maker had seen all there were.
+    /// The deletions that no later deletion stands for. It does for those whose writes its maker knew; and for all
+    /// if its maker had read past them.
     pub(crate) deletions: Vec<Mark>,
     /// The deletion that was made last, as clocks have it.
     pub(crate) last_deletion: Option<Mark>,
@@ -63,9 +64,8 @@ impl Expected {
         if deletes {
             self.fields.clear();
             self.written = None;
-            if self.deletions_seen(judged) {
-                self.deletions.clear();
-            }
+            let all_seen = self.deletions_seen(judged);
+            self.deletions.retain(|earlier| !all_seen && !judged.knew_writer(earlier.by));
             self.deletions.push(mark);
             self.deleted_at = judged.rev;
             if self.last_deletion.is_none_or(|last| (mark.at, mark.by) > (last.at, last.by)) {
