@@ -23,7 +23,6 @@ export async function server(t, { web = BOARD } = {}) {
   const data = temporary(t, "data");
   let child;
   let port = 0;
-
   let log = "";
 
   async function start() {
