@@ -28,7 +28,7 @@ fn key(id: &str) -> DocKey {
 }
 
 fn set(value: u32) -> Vec<Intent> {
-    let field = (FieldName::new("n").unwrap(), Json::parse(&value.to_string()).unwrap());
+    let field = (FieldName::new("n").unwrap(), Json::parse(value.to_string()).unwrap());
     vec![Intent::Set([field].into())]
 }
 

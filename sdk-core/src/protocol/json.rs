@@ -79,8 +79,8 @@ mod tests {
     fn depth_is_counted_outside_strings_only() {
         let deep = "[".repeat(MAX_DEPTH) + &"]".repeat(MAX_DEPTH);
         assert!(Json::parse(&deep).is_ok());
-        assert_eq!(Json::parse(&format!("[{deep}]")), Err(JsonError::TooDeep));
-        assert!(Json::parse(&format!("\"{}\"", "[".repeat(100))).is_ok());
+        assert_eq!(Json::parse(format!("[{deep}]")), Err(JsonError::TooDeep));
+        assert!(Json::parse(format!("\"{}\"", "[".repeat(100))).is_ok());
     }
 
     #[test]
