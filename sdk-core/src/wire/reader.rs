@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
             match text.as_bytes().get(self.at) {
                 Some(b'"') => break,
                 Some(b'\\') => {
-                    let so_far = &text[copied..self.at];
+                    let so_far = self.since(copied);
                     let unescaped = owned.get_or_insert_default();
                     unescaped.push_str(so_far);
                     let c = self.escape()?;
@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
                 Some(_) => self.at += 1,
             }
         }
-        let rest = &text[copied..self.at];
+        let rest = self.since(copied);
         self.at += 1;
         Ok(match owned {
             None => Cow::Borrowed(rest),
@@ -174,8 +174,7 @@ impl<'a> Reader<'a> {
             Some(b't') => '\t',
             Some(b'u') => {
                 let high = self.hexadecimal()?;
-                let is_pair = (0xd800..0xdc00).contains(&high)
-                    && self.text[self.at.min(self.text.len())..].starts_with("\\u");
+                let is_pair = (0xd800..0xdc00).contains(&high) && self.rest().starts_with(b"\\u");
                 let code = if is_pair {
                     self.at += 2;
                     let low = self.hexadecimal()?;
@@ -211,7 +210,7 @@ impl<'a> Reader<'a> {
         self.peek();
         let start = self.at;
         self.scalar()?;
-        let digits = &self.text[start..self.at];
+        let digits = self.since(start);
         digits.bytes().try_fold(0u64, whole).ok_or(Bad {
             problem: "a whole number was expected",
             at: start,
@@ -234,7 +233,7 @@ impl<'a> Reader<'a> {
     /// Takes a null if it comes next.
     pub fn null(&mut self) -> bool {
         self.peek();
-        let found = self.text[self.at..].starts_with("null");
+        let found = self.rest().starts_with(b"null");
         self.at += if found { 4 } else { 0 };
         found
     }
@@ -252,7 +251,7 @@ impl<'a> Reader<'a> {
             Some(b'"') => drop(self.string()?),
             _ => self.scalar()?,
         }
-        Ok(&self.text[start..self.at])
+        Ok(self.since(start))
     }
 
     /// As [`skip`](Self::skip), for a value that nests no deeper than `levels` by itself.
@@ -270,15 +269,26 @@ impl<'a> Reader<'a> {
         self.peek();
         let start = self.at;
         self.scalar()?;
-        Ok(&self.text[start..self.at])
+        Ok(self.since(start))
+    }
+
+    /// The text from a place before up to here. Both are the ends of tokens, so neither is within a character; the
+    /// panic that slicing has for that case would bring the printing of characters with it.
+    fn since(&self, start: usize) -> &'a str {
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    /// What follows.
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
     /// Passes over a number, or one of the three words.
     fn scalar(&mut self) -> Result<(), Bad> {
-        let rest = &self.text[self.at..];
-        let end = rest.find([',', ']', '}', ' ', '\t', '\n', '\r', ':', '"']).unwrap_or(rest.len());
+        let rest = self.rest();
+        let end = rest.iter().position(|byte| b",]} \t\n\r:\"".contains(byte)).unwrap_or(rest.len());
         let word = &rest[..end];
-        if !matches!(word, "true" | "false" | "null") && !is_number(word.as_bytes()) {
+        if !matches!(word, b"true" | b"false" | b"null") && !is_number(word) {
             return Err(self.bad("a value was expected"));
         }
         self.at += end;
