@@ -5,10 +5,13 @@ use std::borrow::Cow;
 /// Arrays and objects inside one another that are read at most.
 pub const MAX_NESTING: usize = 44;
 
-/// Why a text cannot be read, and where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{problem} at byte {at}")]
-pub struct Bad {
+/// Why a text cannot be read, and where. Small, because every value that is read may be one instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} at byte {}", .0.problem, .0.at)]
+pub struct Bad(Box<Details>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Details {
     problem: &'static str,
     at: usize,
     too_deep: bool,
@@ -17,7 +20,7 @@ pub struct Bad {
 impl Bad {
     /// Whether it is nested too deep, and perhaps otherwise right.
     pub fn is_too_deep(&self) -> bool {
-        self.too_deep
+        self.0.too_deep
     }
 }
 
@@ -38,8 +41,10 @@ impl<'a> Reader<'a> {
     }
 
     /// An error at this place.
+    #[cold]
+    #[inline(never)]
     pub fn bad(&self, problem: &'static str) -> Bad {
-        Bad { problem, at: self.at, too_deep: false }
+        Bad(Box::new(Details { problem, at: self.at, too_deep: self.depth > self.most }))
     }
 
     /// The next byte that is no white space, without taking it.
@@ -118,7 +123,7 @@ impl<'a> Reader<'a> {
         }
         self.depth += 1;
         if self.depth > self.most {
-            return Err(Bad { too_deep: true, ..self.bad("nested too deep") });
+            return Err(self.bad("nested too deep"));
         }
         Ok(())
     }
@@ -211,11 +216,7 @@ impl<'a> Reader<'a> {
         let start = self.at;
         self.scalar()?;
         let digits = self.since(start);
-        digits.bytes().try_fold(0u64, whole).ok_or(Bad {
-            problem: "a whole number was expected",
-            at: start,
-            too_deep: false,
-        })
+        digits.bytes().try_fold(0u64, whole).ok_or_else(|| self.bad("a whole number was expected"))
     }
 
     /// Reads true or false.
