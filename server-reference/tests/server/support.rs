@@ -140,7 +140,7 @@ pub(crate) fn cards(after: Option<StreamPosition>) -> Resume {
 
 /// An operation that sets one field of a card.
 pub(crate) fn set(seq: u64, id: &str, field: &str, json: &str) -> Operation {
-    let entry = (FieldName::new(field).unwrap(), Json::parse(json.to_owned()).unwrap());
+    let entry = (FieldName::new(field).unwrap(), Json::parse(json).unwrap());
     Operation {
         seq: Seq(seq),
         doc: DocKey::new("cards", id).unwrap(),

@@ -42,7 +42,8 @@ export async function server(t, { web = BOARD } = {}) {
     });
   }
 
-  const ended = () => new Error(`the server ended by itself (${child.exitCode ?? child.signalCode}):\n${log}`);
+  const ended = () =>
+    new Error(`the server ended by itself (${child.exitCode ?? child.signalCode}):\n${log}`);
 
   async function end(signal) {
     if (!child) return;
