@@ -33,9 +33,7 @@ pub(crate) fn collection(name: &str) -> CollectionName {
 }
 
 pub(crate) fn fields(entries: &[(&str, &str)]) -> Fields {
-    let entry = |(name, json): &(&str, &str)| {
-        (FieldName::new(name).unwrap(), Json::parse(*json).unwrap())
-    };
+    let entry = |(name, json): &(&str, &str)| (FieldName::new(name).unwrap(), Json::parse(*json).unwrap());
     entries.iter().map(entry).collect()
 }
 
