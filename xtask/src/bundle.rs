@@ -3,7 +3,7 @@
 //! `npm/pkg` holds what wasm-bindgen and wasm-opt make of the crate `sdk-wasm`; `npm/dist` is what users install.
 //! Each step is skipped while its inputs are unchanged.
 
-use std::{fs, path::PathBuf};
+use std::{env, fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 use wasm_bindgen_cli_support::Bindgen;
@@ -53,7 +53,14 @@ pub(crate) fn build(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
 }
 
 fn compile(workspace: &Workspace) -> Result<PathBuf> {
+    // Paths of dependencies are in the module, as places of panics: they must not depend on who builds it.
+    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let packages = cargo_home.or_else(|| Some(env::home_dir()?.join(".cargo"))).context("no home folder")?;
     Run::cargo(["build", "--package", "sdk-wasm", "--lib", "--target", WASM, "--profile", PROFILE])
+        .env(
+            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
+            format!("--remap-path-prefix={}=cargo", packages.display()),
+        )
         .dir(workspace.root())
         .done()?;
     Ok(workspace.target(format!("{WASM}/{PROFILE}/sdk_wasm.wasm")))
