@@ -77,7 +77,7 @@ impl Ledger {
     pub fn document(&self, collection: &str, id: &str) -> Option<Document> {
         let sql = "SELECT state FROM documents JOIN collections ON key = collection
                    WHERE name = ?1 AND id = ?2";
-        let mut select = self.database.prepare(sql).expect("the tables are there");
+        let mut select = self.database.prepare_cached(sql).expect("the tables are there");
         let mut rows = select.query_map([collection, id], |row| row.get(0)).expect("a query");
         rows.next().map(|state| parse(state.expect("a row")))
     }

@@ -55,9 +55,9 @@ async fn write(client: NativeClient, number: usize, told: Arc<Mutex<Told>>, stop
             });
         }
         bursts += 1;
-        sleep(Duration::from_millis(fastrand::u64(10..40))).await;
+        sleep(Duration::from_millis(fastrand::u64(20..60))).await;
         // Far ahead of the server there is nothing more to learn.
-        while client.status().pending > 40 * BURST && !stop.load(Ordering::Relaxed) {
+        while client.status().pending > 8 * BURST && !stop.load(Ordering::Relaxed) {
             sleep(Duration::from_millis(5)).await;
         }
     }
