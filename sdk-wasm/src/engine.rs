@@ -81,7 +81,11 @@ impl Engine {
     /// `options` is `{"url", "name", "collections": [[name, strategy], ...]}`; `token` gives a bearer token whenever
     /// one is needed; `events` takes a JSON array of what happened. The promise resolves when the store is loaded,
     /// whether or not there is a network.
-    pub async fn open(options: String, token: Function, events: Function) -> Result<Engine, JsValue> {
+    pub async fn open(
+        options: String,
+        #[wasm_bindgen(unchecked_param_type = "() => Promise<string>")] token: Function,
+        #[wasm_bindgen(unchecked_param_type = "(json: string) => void")] events: Function,
+    ) -> Result<Engine, JsValue> {
         let options: Options = decode(&options).map_err(|error| CallError::options(error.message))?;
         let transport = BrowserTransport::new(&options.url)
             .ok_or_else(|| CallError::options("url must be an absolute http or https address"))?;

@@ -128,7 +128,10 @@ impl<P: Platform> Driver<P> {
 
     /// How the client is doing.
     pub fn status(&self) -> Status {
-        self.core().engine.status()
+        let mut status = self.core().engine.status();
+        // A store that was durable at the start may have been taken away since.
+        status.durable &= self.0.parts.store.is_durable();
+        status
     }
 
     /// The operations that the server will never apply and nobody has discarded.
