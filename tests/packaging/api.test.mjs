@@ -208,7 +208,7 @@ test("what cannot be stored is refused with a code, and nothing of it is kept", 
   const told = await inPage(async (url) => {
     const { start, failure } = /** @type {any} */ (window);
     const client = await start(url);
-    const [cards, notes] = [client.collection("cards"), client.collection("notes")];
+    const cards = client.collection("cards");
     const deep = (/** @type {number} */ levels) => JSON.parse("[".repeat(levels) + "]".repeat(levels));
     const codes = {
       bigint: await failure(cards.put("bad", { n: 1n })),
@@ -221,7 +221,6 @@ test("what cannot be stored is refused with a code, and nothing of it is kept", 
       fields: await failure(
         cards.put("bad", Object.fromEntries(Array.from({ length: 500 }, (_, n) => [`f${n}`, n]))),
       ),
-      partial: await failure(notes.update("bad", { a: 1 })),
     };
     return { codes, pending: client.status.pending, found: await cards.get("bad") };
   });
@@ -235,7 +234,6 @@ test("what cannot be stored is refused with a code, and nothing of it is kept", 
       deep: "invalid_value",
       large: "too_large",
       fields: "invalid_operation",
-      partial: "invalid_operation",
     },
     pending: 0,
     found: undefined,

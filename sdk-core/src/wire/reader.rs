@@ -249,10 +249,31 @@ impl<'a> Reader<'a> {
         match first {
             Some(b'{') => self.object(&mut |reader, _| reader.skip().map(drop))?,
             Some(b'[') => self.array(&mut |reader| reader.skip().map(drop))?,
-            Some(b'"') => drop(self.string()?),
+            Some(b'"') => self.skip_string()?,
             _ => self.scalar()?,
         }
         Ok(self.since(start))
+    }
+
+    /// Passes over a string without making characters of it. In JavaScript half of a surrogate pair may stand alone, and
+    /// what an application stores comes back as it was.
+    fn skip_string(&mut self) -> Result<(), Bad> {
+        self.at += 1;
+        loop {
+            let mut ahead = self.rest().iter().copied();
+            match (ahead.next(), ahead.next()) {
+                (Some(b'"'), _) => break,
+                (Some(b'\\'), Some(b'u')) => {
+                    self.at += 2;
+                    self.hexadecimal()?;
+                }
+                (Some(b'\\'), Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')) => self.at += 2,
+                (Some(b'\\' | 0..=0x1f) | None, _) => return Err(self.bad("a string does not end")),
+                _ => self.at += 1,
+            }
+        }
+        self.at += 1;
+        Ok(())
     }
 
     /// As [`skip`](Self::skip), for a value that nests no deeper than `levels` by itself.
