@@ -53,9 +53,9 @@ impl Poll {
     }
 
     /// It was not, or refused. The next try is at least `least` milliseconds away.
-    pub fn failed(&mut self, now: Millis, least: u64, reachable: bool, random: &mut fastrand::Rng) {
+    pub fn failed(&mut self, now: Millis, least: u64, works: bool, random: &mut fastrand::Rng) {
         self.in_flight = None;
-        self.works = reachable;
+        self.works = works;
         self.next = self.backoff.fail(now, least, random);
     }
 

@@ -4,7 +4,7 @@ use super::{Call, CallBody, Effect, Engine, HttpFailure, HttpId, Now, Reply};
 use crate::{
     clock::Millis,
     outbox::State,
-    protocol::{PullRequest, PushRequest, Resume},
+    protocol::{PullRequest, PushRequest, Resume, Retry},
 };
 
 /// What a request does.
@@ -72,8 +72,10 @@ impl Engine {
         };
         match (welcome, result) {
             (Err(error), _) | (_, Err(HttpFailure::Refused(error))) => {
+                // Who is refused for good, or for a token, has nothing that works, however well the server is reached.
+                let works = error.code.retry() == Retry::Later;
                 let least = self.refused(at, error);
-                self.request_failed(at, least, true);
+                self.request_failed(at, least, works);
             }
             (_, Err(HttpFailure::Unreachable)) => self.request_failed(at, 0, false),
             (Ok(()), Ok(Reply::Push(reply))) => {
@@ -95,9 +97,9 @@ impl Engine {
         }
     }
 
-    fn request_failed(&mut self, now: Millis, least: u64, reachable: bool) {
+    fn request_failed(&mut self, now: Millis, least: u64, works: bool) {
         self.request = None;
-        self.poll.failed(now, least, reachable, &mut self.random);
+        self.poll.failed(now, least, works, &mut self.random);
         if !self.socket.is_live() {
             self.outbox.requeue();
         }

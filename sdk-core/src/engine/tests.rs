@@ -409,6 +409,16 @@ fn http_stands_in_while_the_websocket_is_refused_and_the_websocket_is_tried_agai
 }
 
 #[test]
+fn a_server_that_refuses_every_request_is_no_slow_lane() {
+    let mut bench = Bench::fresh();
+    let calls = bench.fall_back();
+    let [(id, CallBody::Pull(_))] = &calls[..] else { panic!("{calls:?}") };
+    let forbidden = ProtocolError::new(ErrorCode::Forbidden, "no");
+    bench.input(Input::HttpDone(*id, Err(HttpFailure::Refused(forbidden))));
+    assert_eq!(bench.engine.status().link, crate::routing::LinkState::Down);
+}
+
+#[test]
 fn over_http_nothing_is_pushed_before_the_token_is_known_to_be_the_owners() {
     let mut bench = Bench::fresh();
     let link = bench.connect();
