@@ -38,7 +38,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Self(ProtocolError { code, message, .. }) = &self;
         let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let title = code.as_str().replace('_', " ");
+        let title = status.canonical_reason().unwrap_or("Error");
         let mut document = String::new();
         let mut object = Object::new(&mut document);
         object.field("type", &"about:blank");
