@@ -99,15 +99,7 @@ impl ServerConfig {
         }
         let identity = Identity::Dev(DevIssuer::load_or_create(&data).map_err(StartError::DevSecret)?);
         let origins = Origins::and_loopback(Vec::new());
-        Ok(Self {
-            listen,
-            data,
-            web: None,
-            identity,
-            origins,
-            limits: Limits::default(),
-            write_deadline: WRITE_DEADLINE,
-        })
+        Ok(Self::new(listen, data, identity, origins))
     }
 
     /// A server that takes the tokens of one issuer.
@@ -123,14 +115,11 @@ impl ServerConfig {
         let KeyFile { issuer, audience, keys } = KeyFile::read(&keys.ok_or(StartError::NoKeys)?)?;
         let identity = Identity::Keys(Verifier::new(&issuer, &audience, keys));
         let origins = Origins::exactly(origins);
-        Ok(Self {
-            listen,
-            data,
-            web: None,
-            identity,
-            origins,
-            limits: Limits::default(),
-            write_deadline: WRITE_DEADLINE,
-        })
+        Ok(Self::new(listen, data, identity, origins))
+    }
+
+    fn new(listen: SocketAddr, data: PathBuf, identity: Identity, origins: Origins) -> Self {
+        let (limits, write_deadline) = (Limits::default(), WRITE_DEADLINE);
+        Self { listen, data, web: None, identity, origins, limits, write_deadline }
     }
 }

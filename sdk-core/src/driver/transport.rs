@@ -61,7 +61,7 @@ pub struct HttpReply {
     pub status: u16,
     /// Seconds of a `Retry-After` header.
     pub retry_after: Option<u64>,
-    /// The body as text; cut off by the transport beyond a frame's limit.
+    /// The body as text. Beyond the transport's limit it is cut off, and then counts as an answer that did not come.
     pub body: String,
 }
 

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
+import { EXECUTABLE, FLAGS } from "../../chromium.mjs";
 import { AIMS, CONTENDERS, median, MODES, ratios } from "./figures.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -33,14 +34,8 @@ try {
 async function measureAll() {
   const site = await serve();
   const context = await chromium.launchPersistentContext(join(folder, "profile"), {
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--disable-component-update",
-      "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-    ],
+    executablePath: EXECUTABLE,
+    args: FLAGS,
   });
   const taken = new Map();
   try {

@@ -3,23 +3,9 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
+import { EXECUTABLE, FLAGS } from "../../chromium.mjs";
 import { temporary, undo } from "./cleanup.mjs";
 import { until } from "./until.mjs";
-
-const executable = process.env.CHROMIUM ?? "/usr/bin/chromium";
-
-const FLAGS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  // Any other name fails to resolve: nothing can leave the machine.
-  "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-];
 
 /** Chromium with a profile of its own on the disk, which outlives a kill. */
 export async function browser(t, { blockStorage = false } = {}) {
@@ -31,9 +17,15 @@ export async function browser(t, { blockStorage = false } = {}) {
   async function start() {
     const portFile = join(profile, "DevToolsActivePort");
     rmSync(portFile, { force: true });
-    const options = [...FLAGS, `--user-data-dir=${profile}`, "--remote-debugging-port=0", "about:blank"];
+    const options = [
+      "--headless",
+      ...FLAGS,
+      `--user-data-dir=${profile}`,
+      "--remote-debugging-port=0",
+      "about:blank",
+    ];
     // A process group of its own: the browser is many processes, and a kill means them all.
-    child = spawn(executable, options, { detached: true, stdio: "ignore" });
+    child = spawn(EXECUTABLE, options, { detached: true, stdio: "ignore" });
     const port = await until("the browser listens", () => {
       const text = existsSync(portFile) ? readFileSync(portFile, "utf8") : "";
       return text.includes("\n") && text.split("\n")[0];

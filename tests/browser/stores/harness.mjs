@@ -2,17 +2,8 @@ import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { chromium } from "playwright-core";
 
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  // Any other name fails to resolve: nothing can leave the machine.
-  "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-];
+import { EXECUTABLE, FLAGS } from "../../chromium.mjs";
+
 const TYPES = { js: "text/javascript", wasm: "application/wasm" };
 const PAGE = "<!doctype html><meta charset=utf-8><title>stores</title>";
 
@@ -31,8 +22,7 @@ async function serve() {
 /** A browser and a server for the tests of one file; call `stop` after them. */
 export async function start() {
   const server = await serve();
-  const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-  const browser = await chromium.launch({ executablePath, headless: true, args: FLAGS });
+  const browser = await chromium.launch({ executablePath: EXECUTABLE, headless: true, args: FLAGS });
   return {
     url: `http://127.0.0.1:${server.address().port}/`,
     /** Runs `test` in a profile of its own. */

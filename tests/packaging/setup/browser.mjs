@@ -1,21 +1,10 @@
 import { chromium } from "playwright-core";
 
-/** Nothing leaves the machine: no name resolves, and Chromium's own services are off. */
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-];
+import { EXECUTABLE, FLAGS } from "../../chromium.mjs";
 
 /** Starts Chromium. Each context of it is a device of its own. */
 export function launch() {
-  const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
-  return chromium.launch({ executablePath, headless: true, args: FLAGS });
+  return chromium.launch({ executablePath: EXECUTABLE, headless: true, args: FLAGS });
 }
 
 /**
