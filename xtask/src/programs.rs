@@ -2,18 +2,28 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::process::Run;
 
-/// The browser of the tests: what `CHROMIUM` names, or the distribution's.
+/// The browser of most tests: what `CHROMIUM` names, or the distribution's.
 pub(crate) fn chromium() -> Result<PathBuf> {
-    if let Some(named) = std::env::var_os("CHROMIUM") {
-        let named = PathBuf::from(named);
-        ensure!(named.is_file(), "CHROMIUM names {}, which is no file", named.display());
-        return Ok(named);
-    }
-    bring("chromium")
+    named("CHROMIUM").unwrap_or_else(|| bring("chromium"))
+}
+
+/// The other engine: what `FIREFOX` names, or the distribution's.
+pub(crate) fn firefox() -> Result<PathBuf> {
+    named("FIREFOX").unwrap_or_else(|| bring("firefox-esr"))
+}
+
+/// The program that a variable of the environment names.
+fn named(variable: &str) -> Option<Result<PathBuf>> {
+    let file = PathBuf::from(std::env::var_os(variable)?);
+    Some(if file.is_file() {
+        Ok(file)
+    } else {
+        Err(anyhow!("{variable} names {}, which is no file", file.display()))
+    })
 }
 
 /// The interpreter with which the browser tests read the server's database: it brings a SQLite of its own.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{npm_package, npm_tests};
-use crate::{board, demo, process::Run, programs, report::Report, test_modules, workspace::Workspace};
+use crate::{board, demo, process::Run, programs, report::Report, setup, test_modules, workspace::Workspace};
 
 /// The packed npm package, installed elsewhere.
 pub(super) fn packaging(workspace: &Workspace, report: &mut Report) {
@@ -29,6 +29,20 @@ pub(super) fn board(workspace: &Workspace, report: &mut Report) {
         board::build(workspace)?;
         programs::python()?;
         with_server(workspace, npm_tests(workspace, "tests/browser")?)
+    });
+}
+
+/// The store contract and the package in the other engine.
+pub(super) fn firefox(workspace: &Workspace, report: &mut Report) {
+    report.tests("Firefox", || {
+        npm_package(workspace)?;
+        test_modules::build(workspace)?;
+        programs::python()?;
+        // Its tests share the harness of the others, which has packages of its own.
+        setup::npm_packages(&workspace.path("tests/browser"))?;
+        Ok(npm_tests(workspace, "tests/browser/firefox")?
+            .env("FIREFOX", programs::firefox()?)
+            .env("WEBWAKA_SERVER", demo::server(workspace)?))
     });
 }
 

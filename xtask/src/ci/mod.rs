@@ -39,6 +39,8 @@ pub(crate) enum Job {
     Sim,
     /// The task board in Chromium, end to end.
     Browser,
+    /// The store contract and the package in Firefox.
+    Firefox,
 }
 
 /// Runs one job.
@@ -76,6 +78,7 @@ fn run(workspace: &Workspace, job: Job, report: &mut Report) {
             report.check(format!("simulator, {SEEDS} seeds"), &sim::run(workspace, &Seeds::first(SEEDS)))
         }
         Job::Browser => browser::board(workspace, report),
+        Job::Firefox => browser::firefox(workspace, report),
     }
 }
 

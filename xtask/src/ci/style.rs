@@ -41,6 +41,7 @@ const PACKAGES: &[&str] = &[
     "examples/task-board",
     "tests/browser",
     "tests/browser/stores",
+    "tests/browser/firefox",
     "tests/packaging",
     "tests/bench",
 ];
