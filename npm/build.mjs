@@ -3,10 +3,8 @@ import { build } from "esbuild";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { declarations } from "./declarations.mjs";
+import { declarations, ENTRIES } from "./declarations.mjs";
 import { shortenNames } from "./shorten.mjs";
-
-const ENTRIES = ["index", "node"];
 
 const root = dirname(fileURLToPath(import.meta.url));
 const dist = join(root, "dist");

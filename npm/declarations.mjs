@@ -4,6 +4,9 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+/** What users import, as names of files in src without ending. */
+export const ENTRIES = ["index", "node", "background-sync"];
+
 const ROOT = dirname(fileURLToPath(import.meta.url));
 
 /**

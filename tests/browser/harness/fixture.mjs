@@ -11,8 +11,8 @@ const source = fileURLToPath(new URL("../fixture/", import.meta.url));
 export async function fixtureSite(t) {
   const folder = temporary(t, "site");
   await build({
-    entryPoints: [join(source, "page.mjs")],
-    outfile: join(folder, "page.js"),
+    entryPoints: [join(source, "page.mjs"), join(source, "worker.mjs")],
+    outdir: folder,
     bundle: true,
     format: "esm",
     platform: "browser",
