@@ -1,0 +1,106 @@
+import { execFileSync, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { documents } from "../documents.mjs";
+
+const script = (name) => fileURLToPath(new URL(name, import.meta.url));
+const running = new Set();
+
+/** Whatever happens, nothing stays behind. */
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+
+/** How to start each server with an empty folder, and to put documents into it without a client of its own. */
+const SERVERS = {
+  ours: {
+    command: (data) => [
+      process.env.WEBWAKA_SERVER,
+      "serve",
+      "--dev",
+      "--listen",
+      "127.0.0.1:0",
+      "--data",
+      data,
+    ],
+    async seed({ url, token }, count) {
+      const client = randomBytes(16).toString("hex");
+      const collections = [{ collection: "cards", strategy: "fieldLevel" }];
+      const operations = Array.from(documents(0, count), ([id, put], index) => ({
+        seq: index + 1,
+        doc: ["cards", id],
+        at: [Date.now(), 0],
+        intents: [{ put }],
+      }));
+      for (const part of chunks(operations, 128)) {
+        await post(`${url}/v1/push`, { client, collections, operations: part }, token);
+      }
+    },
+  },
+  endpoint: {
+    command: (data) => [process.execPath, script("endpoint.mjs"), data],
+    async seed({ url }, count) {
+      const rows = Array.from(documents(0, count), ([id, value]) => ({ newDocumentState: { id, ...value } }));
+      for (const part of chunks(rows, 5_000)) await post(`${url}/push`, { rows: part });
+    },
+  },
+  couch: {
+    command: (data) => [process.execPath, script("couch.mjs"), data],
+    async seed({ url }, count) {
+      await fetch(`${url}/cards`, { method: "PUT" });
+      const docs = Array.from(documents(0, count), ([_id, value]) => ({ _id, ...value }));
+      for (const part of chunks(docs, 1_000)) await post(`${url}/cards/_bulk_docs`, { docs: part });
+    },
+  },
+};
+
+/** A server process with a folder of its own, holding `count` documents. */
+export async function start(kind, folder, count = 0) {
+  const data = join(folder, `${kind}-${randomBytes(4).toString("hex")}`);
+  await mkdir(data);
+  const { command, seed } = SERVERS[kind];
+  const [program, ...options] = command(data);
+  const child = spawn(program, options, { stdio: ["pipe", "pipe", "pipe"] });
+  running.add(child);
+  let log = "";
+  child.stderr.setEncoding("utf8").on("data", (chunk) => (log = (log + chunk).slice(-4_000)));
+  const ended = new Promise((resolve) => child.once("exit", resolve)).then(() => running.delete(child));
+  const url = await new Promise((resolve, reject) => {
+    let text = "";
+    ended.then(() => reject(new Error(`the server "${kind}" ended:\n${log}`)));
+    child.on("error", reject);
+    child.stdout.setEncoding("utf8").on("data", (chunk) => {
+      const found = /listening on (http:\/\/127\.0\.0\.1:\d+)/.exec((text += chunk));
+      if (found) resolve(found[1]);
+    });
+  });
+  const token =
+    kind === "ours" &&
+    execFileSync(program, ["token", "--data", data, "--subject", "ada", "--tenant", "dev", "--ttl", "3600"], {
+      encoding: "utf8",
+    }).trim();
+  const server = { url, ...(token && { token }) };
+  if (count > 0) await seed(server, count);
+  return {
+    ...server,
+    async stop() {
+      child.kill("SIGTERM");
+      await ended;
+    },
+  };
+}
+
+async function post(url, body, token) {
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) },
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
+  await response.arrayBuffer();
+}
+
+function* chunks(list, size) {
+  for (let from = 0; from < list.length; from += size) yield list.slice(from, from + size);
+}

@@ -1,0 +1,44 @@
+import { build } from "esbuild";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const TYPES = { html: "text/html", js: "text/javascript", wasm: "application/wasm" };
+
+/** Pages on loopback, one for each contender with nothing but its own code, which it has as `contender`. */
+export async function serve(contenders, modules) {
+  const files = new Map([
+    ["engine.wasm", await readFile(fileURLToPath(import.meta.resolve("@webwaka/realtime/engine.wasm")))],
+  ]);
+  for (const name of ["merge.js", "merge_bg.wasm"]) files.set(name, await readFile(join(modules, name)));
+  for (const contender of contenders) {
+    const script = `import * as contender from "./contenders/${contender}.mjs"; globalThis.contender = contender;`;
+    const { outputFiles } = await build({
+      stdin: { contents: script, resolveDir: here },
+      bundle: true,
+      write: false,
+      minify: true,
+      format: "esm",
+      platform: "browser",
+      // The module of the merge is loaded as a browser does.
+      external: ["/merge.js"],
+      logLevel: "error",
+    });
+    files.set(`${contender}.js`, outputFiles[0].contents);
+    files.set(
+      `${contender}.html`,
+      `<!doctype html><title>${contender}</title><script type=module src=/${contender}.js></script>`,
+    );
+  }
+  const server = createServer((request, response) => {
+    const name = request.url.slice(1);
+    const body = files.get(name);
+    if (name === "favicon.ico") response.writeHead(204).end();
+    else if (body === undefined) response.writeHead(404).end();
+    else response.writeHead(200, { "content-type": TYPES[name.split(".").at(-1)] }).end(body);
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+}
