@@ -59,6 +59,14 @@ export function outcome(wire: WireOutcome): Outcome {
   if ("superseded" in wire) {
     return Object.freeze({ type: "superseded" });
   }
+  if ("conflicted" in wire) {
+    const { fields, theirs } = wire.conflicted;
+    return Object.freeze({
+      type: "conflicted",
+      fields: Object.freeze(fields),
+      ...(theirs && { theirs: Object.freeze(theirs) }),
+    });
+  }
   if ("rejected" in wire) {
     const { code, message } = wire.rejected;
     return Object.freeze({ type: "rejected", code, message });

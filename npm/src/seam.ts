@@ -33,6 +33,9 @@ export type WireIntent =
   | { put: Record<string, unknown> }
   | { set: Record<string, unknown> }
   | { unset: string[] }
+  | { increment: Record<string, number> }
+  | { add: Record<string, unknown[]> }
+  | { remove: Record<string, unknown[]> }
   | { delete: Record<never, never> };
 
 /** What a live query is to show. */

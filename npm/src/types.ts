@@ -7,7 +7,11 @@ export type Strategy =
   /** Field by field: edits of different fields both stay; of one field, the later stays. */
   | "fieldLevel"
   /** The document as a whole: the later edit stays. There `update` puts the document as it is seen now, with the patch laid over it. */
-  | "lastWriteWins";
+  | "lastWriteWins"
+  /** Field by field, and where two edits of one field collide, a function of the application merges them. */
+  | "merge"
+  /** Field by field, and where two edits of one field collide, a person decides. */
+  | "manual";
 
 /** The collections of a client, by name: 1 to 64 characters of `a-z`, `0-9`, `-`, `_` and `.`. */
 export type Collections = Readonly<Record<string, Strategy>>;
@@ -67,7 +71,15 @@ export interface Problem {
   readonly message: string;
 }
 
-/** What became of an operation. It is final. */
+/** Who wrote something, and when. */
+export interface Author {
+  /** The person or program. */
+  readonly subject: string;
+  /** Milliseconds of Unix time. */
+  readonly at: number;
+}
+
+/** What became of an operation. All but `conflicted` is final. */
 export type Outcome =
   /** Applied whole. */
   | { readonly type: "accepted" }
@@ -75,6 +87,11 @@ export type Outcome =
   | { readonly type: "merged"; readonly lost: readonly string[] }
   /** Not applied: concurrent writes were later, or deleted the document. */
   | { readonly type: "superseded" }
+  /**
+   * Not applied yet: someone else's write of these fields collides with it, and somebody has to decide. Only in
+   * `merge` and `manual` collections. Without fields it waits behind an earlier operation of its document.
+   */
+  | { readonly type: "conflicted"; readonly fields: readonly string[]; readonly theirs?: Author }
   /** Not applied and never will be. It stays in `client.rejected()` until discarded. */
   | { readonly type: "rejected"; readonly code: ErrorCode; readonly message: string };
 

@@ -33,17 +33,19 @@ impl Engine {
         let base = Base {
             clock: self.views.document(&doc).map(|document| document.clock.clone()).unwrap_or_default(),
             seen: collection.applied.clone(),
+            was: None,
         };
         let strategy = collection.strategy;
         let at = self.clock.tick(self.server_time(now.wall));
-        let operation = Operation { seq: self.ids.next_seq(), doc, at, schema, intents, base };
+        let seq = self.ids.next_seq();
+        let operation = Operation { seq, doc, at, schema, intents, base, resolves: None };
         reconcile::validate(strategy, &operation).map_err(|reason| Refusal::Invalid(reason.message))?;
         let (bytes, limit) =
             (encode(&operation).len(), self.config.operation_bytes.min(self.limits.operation_bytes));
         if bytes > limit {
             return Err(Refusal::TooLarge { bytes, limit });
         }
-        let (seq, doc) = (operation.seq, operation.doc.clone());
+        let doc = operation.doc.clone();
         let limits = self.outbox.limits();
         self.outbox
             .add(operation, bytes)

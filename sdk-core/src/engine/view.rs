@@ -8,7 +8,7 @@ use crate::sorted::SortedMap;
 use crate::{
     clock::{Dot, Millis},
     outbox::State,
-    protocol::{ActorId, DocKey, Document, DocumentId, Epoch, FieldName, Json},
+    protocol::{ActorId, DocKey, Document, DocumentId, Epoch, FieldName, Json, Offset},
     reconcile::{self, Write},
     wire::{self, record},
 };
@@ -217,7 +217,9 @@ impl Engine {
             if document.clock.covers(by) {
                 continue;
             }
-            let write = Write { operation, by, epoch, rev: document.rev, now: operation.at.wall };
+            // Whatever the clock has heard of is believed; only what it refused to hear is from the future.
+            let now = operation.at.wall.max(self.clock.newest().wall);
+            let write = Write { operation, by, epoch, rev: document.rev, now, horizon: Offset(0) };
             document = reconcile::apply(collection.strategy, &document, &write).document;
             pending |= !matches!(entry.state, State::Judged { .. });
         }
@@ -260,7 +262,7 @@ fn merge<T: Ord>(ours: impl Iterator<Item = T>, theirs: impl Iterator<Item = T>)
 }
 
 fn show(key: &DocKey, document: &Document, pending: bool) -> ViewDocument {
-    let fields = document.values().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let fields = document.values().map(|(name, value)| (name.clone(), value)).collect();
     let updated = document.written.map(|stamp| stamp.at.wall);
     ViewDocument { id: key.id.clone(), fields, pending, updated }
 }

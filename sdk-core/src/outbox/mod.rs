@@ -157,6 +157,8 @@ impl Outbox {
                 self.set_state(seq, State::Rejected(reason));
                 self.packs.rewrite(seq);
             }
+            // Nothing was judged: it is sent again on the next link.
+            Outcome::Conflicted(_) => return false,
             outcome => {
                 self.set_state(seq, State::Judged { outcome, position: judgement.position });
                 if let Some(actor) = actor {

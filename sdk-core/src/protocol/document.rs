@@ -27,13 +27,28 @@ impl Stamp {
     }
 }
 
-/// One field: its newest value, or the fact that it was unset.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One field: the newest value that was assigned, and what was counted or put into its set since.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Register {
-    /// The value; absent if the field was unset.
+    /// The value assigned; absent if the field was unset, or never assigned.
     pub value: Option<Json>,
-    /// The write that made it so.
-    pub stamp: Stamp,
+    /// The write that made it so; none if the field was never assigned, which ranks below every write.
+    pub stamp: Option<Stamp>,
+    /// Increments that no assignment has covered, by dot.
+    pub increments: Vec<Contribution<i64>>,
+    /// Members added to the set that no assignment or removal has covered, by their text and dot.
+    pub members: Vec<Contribution<Json>>,
+}
+
+/// What one write added to a field without assigning it. On the wire: `[dot, rev, what]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contribution<T> {
+    /// The write.
+    pub by: Dot,
+    /// The revision of the document that came of it.
+    pub rev: Offset,
+    /// What it added.
+    pub what: T,
 }
 
 /// The deletions of a document. They stay with it when it is written anew, so that an edit made without
@@ -67,9 +82,9 @@ impl Document {
         self.written.is_some()
     }
 
-    /// The fields that have a value.
-    pub fn values(&self) -> impl Iterator<Item = (&FieldName, &Json)> {
-        self.fields.iter().filter_map(|(name, register)| Some((name, register.value.as_ref()?)))
+    /// The fields that have a value, each with what it shows.
+    pub fn values(&self) -> impl Iterator<Item = (&FieldName, Json)> {
+        self.fields.iter().filter_map(|(name, register)| Some((name, register.shown()?)))
     }
 }
 
@@ -93,6 +108,12 @@ impl Encode for Register {
         let mut object = Object::new(out);
         object.field("v", &self.value);
         object.field("s", &self.stamp);
+        if !self.increments.is_empty() {
+            object.field("inc", &self.increments);
+        }
+        if !self.members.is_empty() {
+            object.field("add", &self.members);
+        }
         object.end();
     }
 }
@@ -100,17 +121,33 @@ impl Encode for Register {
 /// A `null` is a value like any other; only a missing key means that there is none.
 impl Decode for Register {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
-        let (mut value, mut stamp) = (None, None);
+        let (mut value, mut stamp, mut increments, mut members) = (None, None, None, None);
         reader.object(&mut |reader, name| {
             match name {
                 "v" if value.is_none() => value = Some(Json::read(reader)?),
                 "s" if stamp.is_none() => stamp = Some(Stamp::read(reader)?),
-                "v" | "s" => return Err(reader.bad("a name comes twice")),
+                "inc" if increments.is_none() => increments = Some(Vec::read(reader)?),
+                "add" if members.is_none() => members = Some(Vec::read(reader)?),
+                "v" | "s" | "inc" | "add" => return Err(reader.bad("a name comes twice")),
                 _ => drop(reader.skip()?),
             }
             Ok(())
         })?;
-        Ok(Self { value, stamp: stamp.ok_or_else(|| reader.bad("the field s is missing"))? })
+        let (increments, members) = (increments.unwrap_or_default(), members.unwrap_or_default());
+        Ok(Self { value, stamp, increments, members })
+    }
+}
+
+impl<T: Encode> Encode for Contribution<T> {
+    fn write(&self, out: &mut String) {
+        (self.by, self.rev, &self.what).write(out);
+    }
+}
+
+impl<T: Decode> Decode for Contribution<T> {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
+        let (by, rev, what) = Decode::read(reader)?;
+        Ok(Self { by, rev, what })
     }
 }
 

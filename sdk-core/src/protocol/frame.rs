@@ -8,16 +8,19 @@ use super::{
     error::{ErrorCode, ProtocolError},
     ids::{ActorId, ClientId, CollectionName},
     limits::Limits,
-    operation::{Judgement, Operation},
+    operation::Operation,
+    outcome::Judgement,
     position::StreamPosition,
+    strategy::Strategy,
 };
 use crate::clock::Millis;
-use crate::wire::{self, Bad, Decode, Encode, Reader, encode, record, tagged, write_text};
+use crate::wire::{self, Decode, Reader, record, tagged};
 
 /// The WebSocket subprotocol (RFC 6455, section 1.9).
 pub const SUBPROTOCOL: &str = "webwaka.realtime.v1";
 /// The protocol versions that this code speaks, newest first.
 pub const VERSIONS: &[u32] = &[1];
+
 /// From the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientFrame {
@@ -81,18 +84,6 @@ pub struct Resume {
     pub strategy: Strategy,
     /// The newest position the reader has; none for a reader that has nothing.
     pub after: Option<StreamPosition>,
-}
-
-/// How concurrent edits of a document are resolved. Chosen per collection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[cfg_attr(feature = "typescript", derive(tsify::Tsify), serde(rename_all = "camelCase"))]
-#[non_exhaustive]
-pub enum Strategy {
-    /// Field by field: edits of different fields both stay; of one field, the later stays.
-    #[default]
-    FieldLevel,
-    /// The document as a whole: the later edit stays.
-    LastWriteWins,
 }
 
 /// The session is open.
@@ -236,13 +227,6 @@ fn is_unknown_frame(text: &str) -> bool {
     whole.and_then(|()| reader.end()).is_ok() && names == 1 && !known
 }
 
-impl Operation {
-    /// The part that the operation's id is bound to, as canonical JSON text: all but the base.
-    pub fn payload(&self) -> String {
-        encode(&(&self.doc, self.at, self.schema, &self.intents))
-    }
-}
-
 tagged!(ClientFrame { "hello" => Hello, "push" => Push, "pull" => Pull } { "pong" => Pong });
 
 tagged!(ServerFrame {
@@ -265,34 +249,6 @@ record!(Resume {
     strategy: "strategy";
     after: "after";
 });
-
-impl Strategy {
-    /// Its name, on the wire and in storage.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::FieldLevel => "fieldLevel",
-            Self::LastWriteWins => "lastWriteWins",
-        }
-    }
-
-    /// The strategy of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::FieldLevel, Self::LastWriteWins].into_iter().find(|strategy| strategy.as_str() == name)
-    }
-}
-
-impl Encode for Strategy {
-    fn write(&self, out: &mut String) {
-        write_text(self.as_str(), out);
-    }
-}
-
-impl Decode for Strategy {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
-        let name = reader.string()?;
-        Self::named(&name).ok_or_else(|| reader.bad("not a known strategy"))
-    }
-}
 
 record!(Welcome {
     version: "version";

@@ -33,6 +33,11 @@ impl Json {
             .map_err(|bad: Bad| if bad.is_too_deep() { JsonError::TooDeep } else { JsonError::Malformed })
     }
 
+    /// A text that is known to be acceptable.
+    pub(super) fn of(text: String) -> Self {
+        Self(text.into())
+    }
+
     /// The value as JSON text.
     pub fn as_str(&self) -> &str {
         &self.0

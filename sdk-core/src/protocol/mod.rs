@@ -7,24 +7,31 @@ mod document;
 mod error;
 mod frame;
 mod ids;
+mod intent;
 mod json;
 mod limits;
 mod operation;
+mod outcome;
 mod position;
+mod shown;
+mod strategy;
 
-pub use document::{Burial, Changed, Document, Register, Stamp};
+pub use document::{Burial, Changed, Contribution, Document, Register, Stamp};
 pub use error::{ErrorCode, ProtocolError, Retry};
 pub use frame::{
     Changes, ClientFrame, GoAway, Hello, Identity, Outcomes, PullReply, PullRequest, Push, PushReply,
-    PushRequest, Resume, SUBPROTOCOL, ServerFrame, Strategy, VERSIONS, Welcome, decode, decode_server_frame,
+    PushRequest, Resume, SUBPROTOCOL, ServerFrame, VERSIONS, Welcome, decode, decode_server_frame,
 };
 pub use ids::{
     ActorId, ClientId, CollectionName, DocKey, DocumentId, Epoch, FieldName, InvalidId, MAX_SAFE_INTEGER,
     OpId, Seq,
 };
+pub use intent::{Fields, Intent, Members};
 pub use json::{Json, JsonError, MAX_DEPTH};
 pub use limits::{Limits, MAX_COLLECTIONS, MAX_FIELDS, MAX_FIRST_FRAME, MAX_INTENTS, MAX_SKEW};
-pub use operation::{Base, Fields, Intent, Judgement, Operation, Outcome, Rejection};
+pub use operation::{Base, Choice, Operation, ResolvedBy, Resolves};
+pub use outcome::{Author, Collision, Judgement, Outcome, Rejection};
 pub use position::{Offset, StreamPosition};
+pub use strategy::Strategy;
 
 pub use crate::wire::encode;

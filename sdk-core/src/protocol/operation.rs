@@ -1,21 +1,18 @@
 //! What a client asks for.
 
 use super::{
-    ids::{DocKey, FieldName, Seq},
-    json::Json,
+    ids::{DocKey, Seq},
+    intent::{Fields, Intent},
     position::StreamPosition,
 };
 use crate::clock::{Hlc, VectorClock};
-use crate::sorted::SortedMap;
-use crate::wire::{Bad, Decode, Empty, Encode, Object, Reader, record, tagged};
-
-/// The fields of a document or of a patch.
-pub type Fields = SortedMap<FieldName, Json>;
+use crate::wire::{Bad, Decode, Encode, Reader, encode, record, write_text};
 
 /// One edit of one document. Its id is the client of the connection it arrives on and its `seq`.
 ///
 /// All but `base` is fixed when the operation is made and is what the server binds the id to; `base` may
-/// move forward while the operation waits.
+/// move forward while the operation waits. One that met a conflict was bound to nothing, and is made anew under its
+/// `seq` when the conflict is resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
     /// Its place among its client's operations.
@@ -30,20 +27,8 @@ pub struct Operation {
     pub intents: Vec<Intent>,
     /// What its maker had seen.
     pub base: Base,
-}
-
-/// One thing an operation does. On the wire an object with one key, the name of the intent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Intent {
-    /// The document shall hold exactly these fields.
-    Put(Fields),
-    /// These fields shall have these values; others stay.
-    Set(Fields),
-    /// These fields shall be gone.
-    Unset(Vec<FieldName>),
-    /// The document shall be gone; also against edits made without knowing of this.
-    Delete {},
+    /// The conflict that it resolves, where it does.
+    pub resolves: Option<Resolves>,
 }
 
 /// What the maker of an operation had seen of the document.
@@ -53,47 +38,52 @@ pub struct Base {
     pub clock: VectorClock,
     /// How far the collection was known; every change up to there counts as seen.
     pub seen: Option<StreamPosition>,
+    /// The values that the maker saw: of the fields it writes, or of all where it writes or deletes the document as a
+    /// whole. Only where collisions are conflicts; what was left as it was is then no edit.
+    pub was: Option<Fields>,
 }
 
-/// What became of an operation that the server has judged. It never changes afterwards, and a repeated
-/// operation gets the same.
+/// How an operation that had conflicted was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "typescript", derive(tsify::Tsify), serde(rename_all = "camelCase"))]
-#[non_exhaustive]
-pub enum Outcome {
-    /// Applied whole.
-    Accepted {},
-    /// Applied but for these fields, where a concurrent write was later.
-    Merged {
-        /// The fields that kept the other value.
-        #[cfg_attr(feature = "typescript", tsify(type = "string[]"))]
-        lost: Vec<FieldName>,
-    },
-    /// Not applied: concurrent writes were later, or deleted the document.
-    Superseded {},
-    /// Not applied and never will be.
-    Rejected(Rejection),
+pub struct Resolves {
+    /// What was chosen.
+    pub choice: Choice,
+    /// Who chose.
+    pub by: ResolvedBy,
+    /// What the operation did before, where its intents are a merge; for the record.
+    pub mine: Vec<Intent>,
+    /// What its maker had seen before; for the record.
+    pub was: Option<Fields>,
 }
 
-/// Why an operation will never be applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "typescript", derive(tsify::Tsify))]
-pub struct Rejection {
-    /// The stable reason.
-    pub code: super::ErrorCode,
-    /// The reason in words, for people only.
-    pub message: String,
+/// What was chosen in a conflict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The operation, as it was made.
+    Mine,
+    /// The document, as it is: the operation has no effect, and there is a record of the choice.
+    Theirs,
+    /// Something made of both.
+    Merged,
 }
 
-/// The judgement of one operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judgement {
-    /// Which operation.
-    pub seq: Seq,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// Where the effect stands in its collection; absent if it was rejected.
-    pub position: Option<StreamPosition>,
+/// Who decided a conflict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResolvedBy {
+    /// A person.
+    Person,
+    /// A function of the application.
+    Merger,
+}
+
+impl Operation {
+    /// The part that the operation's id is bound to, as canonical JSON text: all but the base.
+    pub fn payload(&self) -> String {
+        match &self.resolves {
+            None => encode(&(&self.doc, self.at, self.schema, &self.intents)),
+            Some(resolves) => encode(&(&self.doc, self.at, self.schema, &self.intents, resolves)),
+        }
+    }
 }
 
 record!(Operation {
@@ -103,62 +93,43 @@ record!(Operation {
     schema: "schema" or 0;
     intents: "intents";
     base: "base" or Base::default();
+    resolves: "resolves";
 });
-
-tagged!(Intent { "put" => Put, "set" => Set, "unset" => Unset } { "delete" => Delete });
 
 record!(Base {
     clock: "clock", or_empty;
     seen: "seen";
+    was: "was";
 });
 
-record!(Rejection {
-    code: "code";
-    message: "message";
+record!(Resolves {
+    choice: "choice";
+    by: "by";
+    mine: "mine", or_empty;
+    was: "was";
 });
 
-record!(Judgement {
-    seq: "seq";
-    outcome: "outcome";
-    position: "position";
-});
-
-/// The content of [`Outcome::Merged`].
-struct Lost {
-    lost: Vec<FieldName>,
-}
-
-record!(Lost { lost: "lost"; });
-
-impl Encode for Outcome {
-    fn write(&self, out: &mut String) {
-        let mut object = Object::new(out);
-        match self {
-            Self::Accepted {} => object.field("accepted", &Empty {}),
-            Self::Merged { lost } => object.field("merged", &Lost { lost: lost.clone() }),
-            Self::Superseded {} => object.field("superseded", &Empty {}),
-            Self::Rejected(rejection) => object.field("rejected", rejection),
-        }
-        object.end();
-    }
-}
-
-impl Decode for Outcome {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
-        let mut found = None;
-        reader.object(&mut |reader, name| {
-            let outcome = match name {
-                "accepted" => Empty::read(reader).map(|_| Self::Accepted {}),
-                "merged" => Lost::read(reader).map(|Lost { lost }| Self::Merged { lost }),
-                "superseded" => Empty::read(reader).map(|_| Self::Superseded {}),
-                "rejected" => Rejection::read(reader).map(Self::Rejected),
-                _ => Err(reader.bad("not a known outcome")),
-            };
-            match found.replace(outcome?) {
-                None => Ok(()),
-                Some(_) => Err(reader.bad("one outcome was expected")),
+/// Enums without values as one word each, written and read.
+macro_rules! choices {
+    ($($type:ident { $($variant:ident = $word:literal),* })*) => {$(
+        impl Encode for $type {
+            fn write(&self, out: &mut String) {
+                write_text(match self { $(Self::$variant => $word),* }, out);
             }
-        })?;
-        found.ok_or_else(|| reader.bad("one outcome was expected"))
-    }
+        }
+
+        impl Decode for $type {
+            fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
+                match &*reader.string()? {
+                    $($word => Ok(Self::$variant),)*
+                    _ => Err(reader.bad("not a known word")),
+                }
+            }
+        }
+    )*};
+}
+
+choices! {
+    Choice { Mine = "mine", Theirs = "theirs", Merged = "merged" }
+    ResolvedBy { Person = "person", Merger = "merger" }
 }

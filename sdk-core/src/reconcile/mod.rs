@@ -1,25 +1,32 @@
 //! Conflict detection and resolution: the same code judges on the server and predicts on the client.
 //!
 //! Whether two writes conflict at all is decided by what the later one's maker had seen (`Seen`): vector clock,
-//! position, and its own earlier operations. Only between truly concurrent writes does the collection's
-//! [`Strategy`] act, and hybrid timestamps break the tie.
+//! position, and its own earlier operations. Increments and members of sets commute with all but the assignments that
+//! saw them. Only between truly concurrent assignments does the collection's [`Strategy`] act: hybrid timestamps
+//! break the tie, or, where collisions are conflicts, [`collisions`] finds them and a [`Resolver`] decides.
 //!
 //! For concurrent operations the order of arrival does not matter: the state that remains is the same (the
 //! tests permute histories). What arrives after a deletion that its maker had not seen is superseded; an
 //! edit whose maker had seen the deletion brings the document back.
 
 mod causality;
+mod conflict;
 mod effect;
+mod field;
 mod strategy;
 #[cfg(test)]
 mod tests;
 mod validate;
 
-pub use validate::{oversize, validate};
+pub use conflict::{Clash, Conflict, Resolution, Resolver, collisions};
+pub use validate::{overflow, oversize, validate};
 
 use crate::{
     clock::{Dot, Millis, VectorClock},
-    protocol::{Burial, Document, Epoch, MAX_SKEW, Offset, Operation, Outcome, Stamp, Strategy},
+    protocol::{
+        Burial, Choice, Document, Epoch, MAX_SKEW, Offset, Operation, Outcome, Register, Resolves, Stamp,
+        Strategy,
+    },
 };
 use causality::Seen;
 use effect::Effect;
@@ -38,6 +45,8 @@ pub struct Write<'a> {
     /// Unix time of whoever applies it. An operation from further ahead than
     /// [`MAX_SKEW`] counts as made now, so that a wrong clock cannot win for ever.
     pub now: Millis,
+    /// How far the tombstones of its collection were pruned; 0 if they never were, and on clients.
+    pub horizon: Offset,
 }
 
 /// What became of a write.
@@ -50,17 +59,22 @@ pub struct Applied {
 }
 
 /// Applies a write to a document. Pure: equal arguments give equal results, on every machine.
+///
+/// Where collisions are conflicts the write stays over what it collides with, which is what its maker sees until
+/// somebody has decided; a server looks for [`collisions`] first.
 pub fn apply(strategy: Strategy, document: &Document, write: &Write<'_>) -> Applied {
-    let seen = Seen::new(&write.operation.base, write.by.actor, write.epoch);
+    let seen = Seen::of(write);
     let stamp = stamp(document, write, &seen);
-    let effect = Effect::of(&write.operation.intents);
+    let effect = Effect::of_operation(strategy, write.operation);
 
     let mut document = document.clone();
     document.rev = write.rev;
-    let outcome = if effect.deletes {
+    let outcome = if yields(write.operation) {
+        Outcome::Superseded {}
+    } else if effect.deletes {
         bury(&mut document, stamp, &seen);
         Outcome::Accepted {}
-    } else if document.burial.as_ref().is_some_and(|burial| !seen.covers_burial(burial)) {
+    } else if !strategy.has_conflicts() && seen.misses_deletion(&document) {
         Outcome::Superseded {}
     } else {
         strategy::write(strategy, &mut document, effect, stamp, &seen)
@@ -69,13 +83,18 @@ pub fn apply(strategy: Strategy, document: &Document, write: &Write<'_>) -> Appl
     Applied { document, outcome }
 }
 
+/// Whether the operation leaves the document to others.
+fn yields(operation: &Operation) -> bool {
+    matches!(operation.resolves, Some(Resolves { choice: Choice::Theirs, .. }))
+}
+
 /// The write's timestamp: not from the far future, and later than all it had seen in the document.
 fn stamp(document: &Document, write: &Write<'_>, seen: &Seen<'_>) -> Stamp {
     let claimed = write.operation.at;
     let mut at = if claimed.wall > write.now.plus(MAX_SKEW) { (write.now, 0).into() } else { claimed };
-    let stamps = document.fields.values().map(|register| &register.stamp);
+    let stamps = document.fields.values().filter_map(|register| register.stamp.as_ref());
     let stamps = stamps.chain(&document.written).chain(document.burial.as_ref().map(|burial| &burial.stamp));
-    for earlier in stamps.filter(|earlier| seen.covers(earlier)) {
+    for earlier in stamps.filter(|earlier| seen.covers(earlier) && !seen.is_from_the_future(earlier)) {
         // Happens only where a client's clock went back or was corrected.
         if at <= earlier.at {
             at = earlier.at.successor();
@@ -92,7 +111,7 @@ fn bury(document: &mut Document, stamp: Stamp, seen: &Seen<'_>) {
     // again, would not be taken to know them all.
     let all_known = seen.covers_burial(burial);
     burial.clock.retain(|dot| !all_known && !seen.knows(dot));
-    if stamp.rank() > burial.stamp.rank() {
+    if seen.outranks(&stamp, &burial.stamp) {
         burial.stamp = stamp;
     }
     burial.stamp.rev = stamp.rev;
@@ -109,12 +128,15 @@ fn record(document: &mut Document, by: Dot) {
         return;
     }
     let Document { clock, fields, written, .. } = document;
+    let of_field = |register: &Register, dot: Dot| {
+        let assigned = register.stamp.iter().map(|stamp| stamp.by);
+        let counted = register.increments.iter().map(|increment| increment.by);
+        let added = register.members.iter().map(|member| member.by);
+        assigned.chain(counted).chain(added).any(|by| by.actor == dot.actor)
+    };
     let left = |dot: Dot| {
-        fields
-            .values()
-            .map(|register| &register.stamp)
-            .chain(written.as_ref())
-            .any(|stamp| stamp.by.actor == dot.actor)
+        written.is_some_and(|stamp| stamp.by.actor == dot.actor)
+            || fields.values().any(|register| of_field(register, dot))
     };
     clock.retain(left);
     if clock.record(by).is_err() {

@@ -1,72 +1,75 @@
-//! The built-in strategies. Each is commutative, associative and idempotent for concurrent writes.
+//! The built-in strategies. Each is commutative, associative and idempotent for concurrent writes that do not collide,
+//! and all but those that ask also for those that do.
 
-use super::{causality::Seen, effect::Effect};
-use crate::protocol::{Document, FieldName, Outcome, Register, Stamp, Strategy};
-use crate::sorted::SortedMap;
+use super::{
+    causality::Seen,
+    effect::Effect,
+    field::{self, Fate, Tie},
+};
+use crate::protocol::{Document, Outcome, Register, Stamp, Strategy};
 
 /// Writes to a document that no unseen deletion stands against.
 pub(super) fn write(
     strategy: Strategy,
     document: &mut Document,
-    effect: Effect,
+    effect: Effect<'_>,
     stamp: Stamp,
     seen: &Seen<'_>,
 ) -> Outcome {
     match strategy {
-        Strategy::FieldLevel => field_level(document, effect, stamp, seen),
+        Strategy::FieldLevel => by_field(document, effect, stamp, seen, Tie::Time),
+        Strategy::Merge | Strategy::Manual => by_field(document, effect, stamp, seen, Tie::Mine),
         Strategy::LastWriteWins => last_write_wins(document, effect, stamp, seen),
     }
 }
 
-/// Each field is a register of its own, and the later write of it stays.
-fn field_level(document: &mut Document, effect: Effect, stamp: Stamp, seen: &Seen<'_>) -> Outcome {
-    if effect.replaces {
-        for (name, register) in document.fields.iter_mut() {
-            // Only what the writer knew is removed. The stamp stays: this is no write of the field, so a
-            // concurrent write of it stands whenever it would have stood without this one.
-            if !effect.fields.contains_key(name) && seen.covers(&register.stamp) {
-                register.value = None;
-            }
+/// Each field is a register of its own.
+fn by_field(document: &mut Document, effect: Effect<'_>, stamp: Stamp, seen: &Seen<'_>, tie: Tie) -> Outcome {
+    for (name, register) in document.fields.iter_mut() {
+        if effect.leaves_out(name) {
+            field::leave_out(register, seen);
         }
     }
     let named = effect.fields.len();
-    let mut lost = Vec::new();
-    for (name, value) in effect.fields {
-        match document.fields.get(&name) {
-            Some(other) if !stays(&stamp, &other.stamp, seen) => lost.push(name),
-            _ => {
-                document.fields.insert(name, Register { value, stamp });
-            }
+    let (mut lost, mut contributes) = (Vec::new(), false);
+    for (name, change) in effect.fields {
+        contributes |= change.assigns.is_none();
+        let register = document.fields.get_or_insert_with(name.clone(), Register::default);
+        if field::change(register, change, stamp, seen, tie) == Fate::Lost {
+            lost.push(name);
         }
     }
-    if named > 0 && lost.len() == named && !effect.replaces {
-        return Outcome::Superseded {};
+    document.fields.retain(|_, register| !field::is_void(register));
+    let superseded = named > 0 && lost.len() == named && !effect.replaces;
+    // What was counted or added remains and may show later, so it is a write of the document even if it does not now.
+    if !superseded || contributes {
+        document.written = Some(newest(document.written, stamp, seen));
     }
-    document.written = Some(newest(document.written, stamp));
-    if lost.is_empty() { Outcome::Accepted {} } else { Outcome::Merged { lost } }
+    if superseded {
+        Outcome::Superseded {}
+    } else if lost.is_empty() {
+        Outcome::Accepted {}
+    } else {
+        Outcome::Merged { lost }
+    }
 }
 
 /// The document is one register, and the later write stays whole.
-fn last_write_wins(document: &mut Document, effect: Effect, stamp: Stamp, seen: &Seen<'_>) -> Outcome {
-    if document.written.is_some_and(|other| !stays(&stamp, &other, seen)) {
+fn last_write_wins(document: &mut Document, effect: Effect<'_>, stamp: Stamp, seen: &Seen<'_>) -> Outcome {
+    if document.written.is_some_and(|other| !seen.stays(&stamp, &other)) {
         return Outcome::Superseded {};
     }
-    let present = |(name, value): (FieldName, Option<_>)| {
-        value.map(|value| (name, Register { value: Some(value), stamp }))
-    };
-    document.fields = effect.fields.into_iter().filter_map(present).collect::<SortedMap<_, _>>();
+    document.fields.clear();
+    for (name, change) in effect.fields {
+        if let Some(Some(value)) = change.assigns {
+            let register = Register { value: Some(value), stamp: Some(stamp), ..Register::default() };
+            document.fields.insert(name, register);
+        }
+    }
     document.written = Some(stamp);
     Outcome::Accepted {}
 }
 
-/// Whether a write stays against one that is there already.
-fn stays(new: &Stamp, there: &Stamp, seen: &Seen<'_>) -> bool {
-    seen.covers(there) || new.rank() > there.rank()
-}
-
-fn newest(there: Option<Stamp>, new: Stamp) -> Stamp {
-    match there {
-        Some(there) if there.rank() > new.rank() => there,
-        _ => new,
-    }
+fn newest(there: Option<Stamp>, new: Stamp, seen: &Seen<'_>) -> Stamp {
+    there.filter(|there| !seen.outranks(&new, there)).unwrap_or(new)
 }

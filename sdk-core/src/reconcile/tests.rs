@@ -28,7 +28,7 @@ struct Made {
 }
 
 fn made(actor: u32, seq: u64, wall: u64, base: &Document, intents: Vec<Intent>) -> Made {
-    let base = Base { clock: base.clock.clone(), seen: None };
+    let base = Base { clock: base.clock.clone(), ..Base::default() };
     let operation = Operation {
         seq: Seq(seq),
         doc: DocKey::new("cards", "one").unwrap(),
@@ -36,6 +36,7 @@ fn made(actor: u32, seq: u64, wall: u64, base: &Document, intents: Vec<Intent>) 
         schema: 0,
         intents,
         base,
+        resolves: None,
     };
     Made { actor, operation }
 }
@@ -55,6 +56,7 @@ fn judge(strategy: Strategy, document: &Document, made: &Made) -> Applied {
         epoch: &epoch(),
         rev: document.rev.next(),
         now: Millis(1_000_000),
+        horizon: Offset(0),
     };
     apply(strategy, document, &write)
 }
@@ -95,7 +97,9 @@ fn an_edit_that_saw_the_other_wins_even_with_a_slow_clock() {
     let second = judge(Strategy::FieldLevel, &first, &set(2, 1, 5, &first, &[("a", "2")]));
     assert_eq!(second.outcome, Outcome::Accepted {});
     // And its corrected stamp is later, so a third replica agrees.
-    assert!(second.document.fields[&field("a")].stamp.at > first.fields[&field("a")].stamp.at);
+    assert!(
+        second.document.fields[&field("a")].stamp.unwrap().at > first.fields[&field("a")].stamp.unwrap().at
+    );
 }
 
 #[test]
@@ -188,7 +192,7 @@ fn last_write_wins_keeps_one_whole_document() {
 fn a_timestamp_from_the_far_future_does_not_win_for_ever() {
     let empty = Document::default();
     let mad = history(Strategy::FieldLevel, &[&set(1, 1, 1_000_000_000, &empty, &[("a", "1")])]);
-    assert_eq!(mad.fields[&field("a")].stamp.at.wall, Millis(1_000_000));
+    assert_eq!(mad.fields[&field("a")].stamp.unwrap().at.wall, Millis(1_000_000));
     let sane = judge(Strategy::FieldLevel, &mad, &set(2, 1, 1_000_001, &empty, &[("a", "2")]));
     assert_eq!(sane.outcome, Outcome::Accepted {});
 }
@@ -278,7 +282,11 @@ fn shuffle(operations: &[Made], mut seed: u64) -> Vec<Made> {
 fn settled(document: &Document) -> Document {
     let mut document = document.clone();
     document.rev = Offset(0);
-    document.fields.values_mut().for_each(|register| register.stamp.rev = Offset(0));
+    for register in document.fields.values_mut() {
+        register.stamp.iter_mut().for_each(|stamp| stamp.rev = Offset(0));
+        register.increments.iter_mut().for_each(|increment| increment.rev = Offset(0));
+        register.members.iter_mut().for_each(|member| member.rev = Offset(0));
+    }
     document.written.iter_mut().for_each(|stamp| stamp.rev = Offset(0));
     document.burial.iter_mut().for_each(|burial| burial.stamp.rev = Offset(0));
     document

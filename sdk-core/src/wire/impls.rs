@@ -27,6 +27,21 @@ impl Decode for u32 {
     }
 }
 
+impl Encode for i64 {
+    fn write(&self, out: &mut String) {
+        if *self < 0 {
+            out.push('-');
+        }
+        write_number(self.unsigned_abs(), out);
+    }
+}
+
+impl Decode for i64 {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
+        reader.signed()
+    }
+}
+
 impl Encode for usize {
     fn write(&self, out: &mut String) {
         write_number(*self as u64, out);
@@ -154,7 +169,7 @@ macro_rules! tuples {
     )*};
 }
 
-tuples! { (A 0 B 1) (A 0 B 1 C 2) (A 0 B 1 C 2 D 3) }
+tuples! { (A 0 B 1) (A 0 B 1 C 2) (A 0 B 1 C 2 D 3) (A 0 B 1 C 2 D 3 E 4) }
 
 impl<K: Key, V: Encode> Encode for SortedMap<K, V> {
     fn write(&self, out: &mut String) {

@@ -219,6 +219,19 @@ impl<'a> Reader<'a> {
         digits.bytes().try_fold(0u64, whole).ok_or_else(|| self.bad("a whole number was expected"))
     }
 
+    /// Reads a whole number that may be negative.
+    ///
+    /// # Errors
+    /// Something else, or beyond 64 bits.
+    pub fn signed(&mut self) -> Result<i64, Bad> {
+        let negative = self.peek() == Some(b'-');
+        let digits = self.word()?;
+        let size = digits.bytes().skip(usize::from(negative)).try_fold(0u64, whole);
+        size.and_then(|size| 0i64.checked_add_unsigned(size))
+            .map(|number| if negative { -number } else { number })
+            .ok_or_else(|| self.bad("a whole number was expected"))
+    }
+
     /// Reads true or false.
     ///
     /// # Errors

@@ -76,9 +76,9 @@ fn rejection(judgement: &Judgement) -> ErrorCode {
     }
 }
 
-fn value<'a>(changes: &'a Changes, id: &str, field: &str) -> Option<&'a str> {
+fn value(changes: &Changes, id: &str, field: &str) -> Option<String> {
     let document = &changes.documents.iter().find(|changed| changed.id.as_str() == id)?.doc;
-    document.values().find(|(name, _)| name.as_str() == field).map(|(_, value)| value.as_str())
+    document.values().find(|(name, _)| name.as_str() == field).map(|(_, value)| value.as_str().to_owned())
 }
 
 pub(crate) async fn a_repeated_operation_gets_the_same_judgement_and_has_one_effect(store: Store) {
@@ -87,7 +87,7 @@ pub(crate) async fn a_repeated_operation_gets_the_same_judgement_and_has_one_eff
     let after = read(&store, None).await;
     assert_eq!(judge(&store, vec![set(1, "a", &[("x", "1")])]).await, first);
     assert_eq!(read(&store, None).await, after);
-    assert_eq!(value(&after, "a", "x"), Some("2"));
+    assert_eq!(value(&after, "a", "x").as_deref(), Some("2"));
 }
 
 pub(crate) async fn an_id_with_another_payload_is_refused_and_the_first_stays(store: Store) {
@@ -95,7 +95,7 @@ pub(crate) async fn an_id_with_another_payload_is_refused_and_the_first_stays(st
     let other = judge(&store, vec![set(1, "a", &[("x", "666")])]).await;
     assert_eq!(rejection(&other[0]), ErrorCode::OperationIdReused);
     assert_eq!(judge(&store, vec![set(1, "a", &[("x", "1")])]).await, first);
-    assert_eq!(value(&read(&store, None).await, "a", "x"), Some("1"));
+    assert_eq!(value(&read(&store, None).await, "a", "x").as_deref(), Some("1"));
 }
 
 pub(crate) async fn a_moved_base_does_not_change_what_an_id_is_bound_to(store: Store) {
@@ -183,7 +183,7 @@ pub(crate) async fn the_first_to_name_a_collection_settles_its_strategy(store: S
         matches!(store.changes(ada(), page).await, Err(StorageError::NoSuchCollection)),
         "half a batch was kept"
     );
-    assert_eq!(value(&read(&store, None).await, "a", "x"), Some("1"));
+    assert_eq!(value(&read(&store, None).await, "a", "x").as_deref(), Some("1"));
 }
 
 pub(crate) async fn a_tenants_collections_are_capped(store: Store) {
@@ -211,9 +211,9 @@ pub(crate) async fn tenants_share_nothing(store: Store) {
     // The same client id, sequence and document, under another tenant: another client, another effect.
     let theirs = store.commit(batch(&other, client(1), vec![set(1, "a", &[("x", "2")])])).await.unwrap();
     assert_eq!(theirs.judgements[0].outcome, Outcome::Accepted {});
-    assert_eq!(value(&store.changes(other, page).await.unwrap(), "a", "x"), Some("2"));
+    assert_eq!(value(&store.changes(other, page).await.unwrap(), "a", "x").as_deref(), Some("2"));
     let ours = read(&store, None).await;
-    assert_eq!(value(&ours, "a", "x"), Some("1"));
+    assert_eq!(value(&ours, "a", "x").as_deref(), Some("1"));
     assert_ne!(theirs.judgements[0].position.as_ref().unwrap().epoch, ours.to.epoch);
 }
 

@@ -3,7 +3,7 @@
 use crate::support::{Running, Socket, cards, client, push, set};
 use std::time::Duration;
 
-use sdk_core::protocol::{ClientFrame, ErrorCode, Limits, Outcome, ServerFrame};
+use sdk_core::protocol::{ClientFrame, ErrorCode, Json, Limits, Outcome, ServerFrame};
 use server_reference::config::ServerConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -24,8 +24,8 @@ async fn an_edit_is_acknowledged_and_reaches_another_session() {
 
     let Some(ServerFrame::Changes(changes)) = bob.next().await else { panic!() };
     assert_eq!(Some(&changes.to), outcomes.judgements[0].position.as_ref());
-    let values: Vec<_> = changes.documents[0].doc.values().map(|(_, value)| value.as_str()).collect();
-    assert_eq!(values, ["\"milk\""]);
+    let values: Vec<_> = changes.documents[0].doc.values().map(|(_, value)| value).collect();
+    assert_eq!(values, [Json::parse("\"milk\"").unwrap()]);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use futures::future::join_all;
 use integration_tests::{Ledger, Server, client, eventually};
 use sdk_core::{
     native::NativeClient,
-    protocol::{OpId, Outcome},
+    protocol::{Json, OpId, Outcome},
 };
 use serde_json::json;
 use tokio::{task::JoinSet, time::sleep};
@@ -152,8 +152,8 @@ async fn a_server_killed_in_mid_batch_loses_and_doubles_nothing_it_acknowledged(
         assert_eq!(value.as_str(), last.to_string(), "the last of its lane came last");
         for (burst, n) in (0..bursts).flat_map(|burst| (0..BURST).map(move |n| (burst, n))) {
             let document = ledger.document("cards", &format!("{number}-{burst}-{n}"));
-            let value = document.as_ref().and_then(|document| document.values().next());
-            assert_eq!(value.map(|(_, value)| value.as_str()), Some(burst.to_string().as_str()));
+            let value = document.as_ref().and_then(|document| Some(document.values().next()?.1));
+            assert_eq!(value.as_ref().map(Json::as_str), Some(burst.to_string().as_str()));
         }
     }
     assert!(in_mid_batch * 2 >= kills, "{in_mid_batch} of {kills} kills met a server with work in hand");

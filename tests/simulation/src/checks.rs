@@ -125,7 +125,7 @@ impl World {
             Ok(ServerFrame::Changes(changes)) => {
                 for changed in &changes.documents {
                     for (_, value) in changed.doc.values() {
-                        self.check_origin(index, value);
+                        self.check_origin(index, &value);
                     }
                 }
             }

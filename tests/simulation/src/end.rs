@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sdk_core::{
     engine::{QueryId, storage::Query},
-    protocol::{CollectionName, Document, ErrorCode, Outcome, decode},
+    protocol::{CollectionName, Document, ErrorCode, Json, Outcome, decode},
 };
 
 use crate::{
@@ -193,8 +193,10 @@ impl World {
             let Ok(document) = decode::<Document>(text) else {
                 return self.violate("a stored document can be read", text.clone());
             };
+            let values: BTreeMap<&str, Json> =
+                document.values().map(|(name, value)| (name.as_str(), value)).collect();
             let values: BTreeMap<&str, &str> =
-                document.values().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                values.iter().map(|(name, value)| (*name, value.as_str())).collect();
             let same = *rev == expected.rev
                 && document.rev.0 == expected.rev
                 && document.is_alive() == expected.written.is_some()
@@ -257,18 +259,20 @@ impl World {
                 let id = id.parse().expect("a document's id");
                 query.selects(&sdk_core::protocol::DocKey { collection: name.clone(), id })
             });
-            let wanted: Vec<(&str, Vec<(&str, &str)>)> = wanted
+            let wanted: Vec<(&str, Vec<(&str, String)>)> = wanted
                 .take(limit)
                 .map(|(id, (document, _))| {
-                    let values = document.values().map(|(name, value)| (name.as_str(), value.as_str()));
+                    let values =
+                        document.values().map(|(name, value)| (name.as_str(), value.as_str().to_owned()));
                     (id.as_str(), values.collect())
                 })
                 .collect();
-            let shown: Vec<(&str, Vec<(&str, &str)>)> = view
+            let shown: Vec<(&str, Vec<(&str, String)>)> = view
                 .documents
                 .iter()
                 .map(|document| {
-                    let values = document.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                    let values = document.fields.iter();
+                    let values = values.map(|(name, value)| (name.as_str(), value.as_str().to_owned()));
                     (document.id.as_str(), values.collect())
                 })
                 .collect();

@@ -15,8 +15,8 @@ use sdk_core::{
     clock::Dot,
     protocol::{
         ActorId, Changed, Changes, CollectionName, DocKey, Document, ErrorCode, Judgement, Limits,
-        MAX_SAFE_INTEGER, Operation, Outcome, Rejection, ServerFrame, Strategy, StreamPosition, decode,
-        encode,
+        MAX_SAFE_INTEGER, Offset, Operation, Outcome, Rejection, ServerFrame, Strategy, StreamPosition,
+        decode, encode,
     },
     reconcile::{Applied, Write, apply, oversize, validate},
 };
@@ -180,7 +180,8 @@ impl Judge<'_> {
         };
         let rev = open.collection.head.next();
         let by = Dot { actor: self.actor, seq: operation.seq };
-        let write = Write { operation, by, epoch: &open.collection.epoch, rev, now: self.batch.now };
+        let (epoch, now) = (&open.collection.epoch, self.batch.now);
+        let write = Write { operation, by, epoch, rev, now, horizon: Offset(0) };
         let applied: Applied = apply(open.collection.strategy, document, &write);
         if let Some(rejection) = oversize(&applied.document, self.limits.document_bytes) {
             return Ok(Judgement {

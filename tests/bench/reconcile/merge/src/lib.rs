@@ -6,7 +6,7 @@ pub mod module;
 use anyhow::{Context, Result, bail};
 use sdk_core::{
     clock::{Dot, Millis},
-    protocol::{ActorId, DocKey, Document, Epoch, Operation, Strategy},
+    protocol::{ActorId, DocKey, Document, Epoch, Offset, Operation, Strategy},
     reconcile::{Write, apply},
     sorted::SortedMap,
     wire::decode,
@@ -54,7 +54,8 @@ pub fn merge(histories: &[Vec<String>; 2]) -> Result<SortedMap<DocKey, Document>
             };
             rev = rev.next();
             let by = Dot { actor: ActorId(actor), seq: operation.seq };
-            let write = Write { operation: &operation, by, epoch: &epoch, rev, now: Millis(1_000_000) };
+            let (now, horizon) = (Millis(1_000_000), Offset::default());
+            let write = Write { operation: &operation, by, epoch: &epoch, rev, now, horizon };
             let document = documents.get_or_insert_with(operation.doc.clone(), Document::default);
             *document = apply(Strategy::FieldLevel, document, &write).document;
         }
