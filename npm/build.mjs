@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { declarations, ENTRIES } from "./declarations.mjs";
+import { asFactory } from "./factory.mjs";
 import { shortenNames } from "./shorten.mjs";
 
 const root = dirname(fileURLToPath(import.meta.url));
@@ -35,8 +36,11 @@ await build({
   logLevel: "warning",
   plugins: [
     {
-      name: "shortened glue",
-      setup: (build) => build.onLoad({ filter: /[/\\]pkg[/\\]engine\.js$/ }, () => ({ contents: glue })),
+      name: "glue",
+      setup: (build) => {
+        build.onResolve({ filter: /^\.\/glue\.js$/ }, () => ({ path: js, sideEffects: false }));
+        build.onLoad({ filter: /[/\\]pkg[/\\]engine\.js$/ }, () => ({ contents: asFactory(glue) }));
+      },
     },
   ],
 });

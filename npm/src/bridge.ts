@@ -2,6 +2,7 @@ import { RealtimeError, realtimeError } from "./errors.js";
 import { Listeners } from "./listeners.js";
 import { SavedOperation, outcome } from "./operation.js";
 import type { Engine, WireEvent, WireQuery, WireRejected, WireStatus, WireView } from "./seam.js";
+import type { Incident } from "./types.js";
 
 interface Submission {
   resolve(operation: SavedOperation): void;
@@ -32,6 +33,9 @@ export class Bridge {
   /** Told when the status, or the list of rejected operations, has changed; and at the end. */
   readonly status = new Listeners();
   #engine: Engine | undefined;
+  /** Why there is no engine any more. */
+  #end = new RealtimeError("closed", "the client is closed; nothing was stored");
+  readonly #onIncident: ((incident: Incident) => void) | undefined;
   #client = "";
   #lastName = 0;
   readonly #submissions = new Map<number, Submission>();
@@ -39,6 +43,10 @@ export class Bridge {
   readonly #queries = new Map<number, Follower>();
   #toNotify: Set<{ notify(): void }> | undefined;
   #statusNow: WireStatus | undefined;
+
+  constructor(onIncident?: (incident: Incident) => void) {
+    this.#onIncident = onIncident;
+  }
 
   /** Takes the engine. Events may come before. */
   attach(engine: Engine): void {
@@ -103,7 +111,7 @@ export class Bridge {
   /** Calls the engine, and makes a `RealtimeError` of what it throws. */
   call<T>(use: (engine: Engine) => T): T {
     if (!this.#engine) {
-      throw new RealtimeError("closed", "the client is closed; nothing was stored");
+      throw this.#end;
     }
     try {
       return use(this.#engine);
@@ -175,7 +183,20 @@ export class Bridge {
         );
         this.#notifySoon(follower);
       }
+    } else if ("incident" in event) {
+      this.#befell(event.incident);
     }
+  }
+
+  #befell({ type, error }: Extract<WireEvent, { incident: unknown }>["incident"]): void {
+    const incident = Object.freeze({ type, error: realtimeError(error) });
+    if (type === "engineFailed") {
+      this.#statusNow = { ...this.readStatus(), problem: { code: error.code, message: error.message } };
+      this.#engine = undefined;
+      this.#end = incident.error;
+      this.#abandon();
+    }
+    queueMicrotask(() => this.#onIncident?.(incident));
   }
 
   #takeSubmission(ticket: number): Submission | undefined {
@@ -196,8 +217,8 @@ export class Bridge {
   }
 
   #abandon(): void {
-    const unknown = "the client was closed before the operation was saved for certain";
-    this.#submissions.forEach((submission) => submission.reject(new RealtimeError("closed", unknown)));
+    const unknown = "the client ended before the operation was saved for certain";
+    this.#submissions.forEach((submission) => submission.reject(new RealtimeError(this.#end.code, unknown)));
     this.#unsettled.forEach((operation) => operation.abandon());
     this.#queries.forEach((follower) => {
       follower.stale();

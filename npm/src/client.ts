@@ -26,7 +26,7 @@ export async function openClient<const C extends Collections>(
   const wire = engineOptions(options);
   const ending = new AbortController();
   const token = tokenSource(options.token, ending.signal);
-  const bridge = new Bridge();
+  const bridge = new Bridge(options.onIncident);
   try {
     bridge.attach(await open(JSON.stringify(wire), token, bridge.receive));
   } catch (error) {

@@ -6,6 +6,7 @@ export const RETRYABLE = {
   invalid_value: false,
   load_failed: true,
   engine_failed: false,
+  engine_restarted: true,
   closed: false,
   // The device's.
   in_use: true,

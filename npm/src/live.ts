@@ -84,6 +84,10 @@ export class LiveQuery<T> implements Live<T>, Follower {
     }
     this.#stale = false;
     const view = this.#bridge.view(this.#name);
+    // An engine that was just started again has to read first; until then the last snapshot stands.
+    if (this.#loaded && !view.loaded) {
+      return;
+    }
     this.#loaded = view.loaded;
     this.#documents = snapshot(this.#documents, view);
   }

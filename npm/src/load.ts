@@ -1,7 +1,8 @@
-import { Engine, initSync } from "../pkg/engine.js";
 import { compile } from "./compile.js";
 import { RealtimeError } from "./errors.js";
+import { type Instance, newInstance } from "./instance.js";
 import type { OpenEngine } from "./seam.js";
+import { supervised } from "./supervisor.js";
 import type { WasmSource } from "./types.js";
 import { orAborted } from "./waiting.js";
 
@@ -25,16 +26,18 @@ export function loadEngine(
 
 async function load(source: WasmSource): Promise<OpenEngine> {
   const module = await compile(source);
+  const wrong = (cause: unknown) =>
+    new RealtimeError("load_failed", "the WebAssembly module is not the one of this version", { cause });
+  let first: Instance | undefined;
   try {
-    // Checked beforehand, as the glue takes whatever can be instantiated, and then nothing else any more.
-    if (!WebAssembly.Module.exports(module).some(({ name }) => name === "__wbindgen_start")) {
-      throw new TypeError("not a module of wasm-bindgen");
-    }
-    initSync({ module });
+    first = newInstance(module);
   } catch (cause) {
-    throw new RealtimeError("load_failed", "the WebAssembly module is not the one of this version", {
-      cause,
-    });
+    throw wrong(cause);
   }
-  return (options, token, events) => Engine.open(options, token, events);
+  // Each client has an instance of its own, so that what ends one does not end the others.
+  return supervised(() => {
+    const instance = first ?? newInstance(module);
+    first = undefined;
+    return instance;
+  });
 }

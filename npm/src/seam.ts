@@ -10,6 +10,7 @@ import type {
   View as WireView,
   Engine as WasmEngine,
 } from "../pkg/engine.js";
+import type { Incident } from "./types.js";
 
 /** An open engine. */
 export type Engine = Pick<WasmEngine, Exclude<keyof WasmEngine, symbol>>;
@@ -51,6 +52,7 @@ export type WireEvent =
   | { settled: [seq: number, document: [collection: string, id: string], outcome: WireOutcome] }
   | { viewChanged: number }
   | { queryRefused: number }
-  | { notRecovered: string };
+  | { notRecovered: string }
+  | { incident: { type: Incident["type"]; error: { code: string; message: string; retryable: boolean } } };
 
 export type { WireOutcome, WireRejected, WireStatus, WireView };

@@ -36,9 +36,28 @@ export interface ClientOptions<C extends Collections = Collections> {
   schema?: number;
   /** The WebAssembly module, where its usual address will not do. The first client of a page decides. */
   wasm?: WasmSource;
+  /** Told once of each incident, after the client has done what it can about it. */
+  onIncident?: (incident: Incident) => void;
   /** Ends the start of the client. It has no effect on a client that has started. */
   signal?: AbortSignal;
 }
+
+/** Something that befell the client and that an application may want to report, or to tell its user. */
+export interface Incident {
+  readonly type: IncidentType;
+  /** What there is to know, with a code to decide by. */
+  readonly error: RealtimeError;
+}
+
+/** What befell the client. */
+export type IncidentType =
+  /**
+   * The engine failed and was started again from what is stored; handles and live queries go on. A submission
+   * that was being saved at that moment rejects with the same code, `engine_restarted`.
+   */
+  | "engineRestarted"
+  /** The engine failed again and again. The client has ended: whatever waits rejects, what is saved stays saved. */
+  | "engineFailed";
 
 /** Options of whatever can be waited for. */
 export interface Waiting {
@@ -165,9 +184,9 @@ export interface Range {
  *
  * `put`, `update` and `delete` resolve once the operation is durable on this device, not once the server has
  * it: await `outcome()` of the operation for that. When they reject with a `RealtimeError`, nothing was kept.
- * Two rejections leave it open whether the operation was kept, as it can no longer be taken back: a signal
- * that aborts after the call (one aborted before the call keeps it from being made), and code `closed`. The
- * document itself shows which.
+ * Three rejections leave it open whether the operation was kept, as it can no longer be taken back: a signal
+ * that aborts after the call (one aborted before the call keeps it from being made), and the codes `closed` and
+ * `engine_restarted`. The document itself shows which.
  *
  * Values are plain JSON. Anything else (functions, `BigInt`, cycles, class instances, numbers that are not
  * finite, keys named `__proto__`, `constructor` or `prototype`) is refused with code `invalid_value`.

@@ -63,6 +63,10 @@ export class ScriptedEngine implements Engine {
     this.#record("rejected", []);
     return JSON.stringify(this.rejectedNow);
   }
+  unsettled(): string {
+    this.#record("unsettled", []);
+    return "[]";
+  }
   discard(seq: number): void {
     this.#record("discard", [seq]);
   }

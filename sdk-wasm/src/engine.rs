@@ -170,6 +170,12 @@ impl Engine {
         encode(&self.driver.rejected())
     }
 
+    /// The operations that are stored and not settled, as JSON: after a restart, those that an earlier instance could
+    /// not tell of any more are found here.
+    pub fn unsettled(&self) -> String {
+        encode(&self.driver.unsettled())
+    }
+
     /// Drops a rejected operation for good.
     pub fn discard(&self, seq: f64) {
         self.driver.discard(Seq(seq as u64));

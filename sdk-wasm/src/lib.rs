@@ -8,6 +8,7 @@
 
 mod engine;
 mod error;
+mod held;
 mod hints;
 mod idb;
 pub mod runtime;

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::{
     clock::Millis,
     engine::{
-        Config, Effect, Engine, Event, Input, LinkId, QueryId, Rejected, Status, Ticket, View,
+        Config, Effect, Engine, Event, Input, LinkId, QueryId, Rejected, Status, Ticket, Unsettled, View,
         storage::{Query, StoreError},
     },
     protocol::{ClientId, DocKey, Intent, Seq, decode_server_frame, encode},
@@ -137,6 +137,11 @@ impl<P: Platform> Driver<P> {
     /// The operations that the server will never apply and nobody has discarded.
     pub fn rejected(&self) -> Vec<Rejected> {
         self.core().engine.rejected()
+    }
+
+    /// The operations that are stored and not settled.
+    pub fn unsettled(&self) -> Vec<Unsettled> {
+        self.core().engine.unsettled()
     }
 
     /// Drops a rejected operation for good.

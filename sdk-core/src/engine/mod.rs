@@ -35,7 +35,7 @@ pub use input::{
     BatchId, Call, CallBody, Effect, HttpFailure, HttpId, Input, LinkId, Now, QueryId, ReadId, Reply, Ticket,
     TokenError,
 };
-pub use status::{Rejected, Status};
+pub use status::{Rejected, Status, Unsettled};
 pub use view::{MAX_QUERIES, View, ViewDocument};
 
 use crate::sorted::SortedMap;

@@ -48,6 +48,17 @@ pub struct Rejected {
     pub reason: Rejection,
 }
 
+/// An operation that is stored and not settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsettled {
+    /// The operation.
+    pub seq: Seq,
+    /// The document it edits.
+    pub doc: DocKey,
+    /// What it does.
+    pub intents: Vec<Intent>,
+}
+
 impl Engine {
     /// How the client is doing now.
     pub fn status(&self) -> Status {
@@ -75,6 +86,19 @@ impl Engine {
         self.outbox.entries().filter_map(rejected).collect()
     }
 
+    /// The operations that are stored and not settled, oldest first.
+    pub fn unsettled(&self) -> Vec<Unsettled> {
+        let unsettled = |entry: &crate::outbox::Entry| match &entry.state {
+            State::Saving | State::Rejected(_) => None,
+            _ => Some(Unsettled {
+                seq: entry.seq(),
+                doc: entry.operation.doc.clone(),
+                intents: entry.operation.intents.clone(),
+            }),
+        };
+        self.outbox.entries().filter_map(unsettled).collect()
+    }
+
     pub(super) fn link_state(&self) -> LinkState {
         if self.socket.is_live() {
             LinkState::Up
@@ -93,6 +117,12 @@ record!(out Status {
     rejected: "rejected";
     durable: "durable";
     problem: "problem";
+});
+
+record!(out Unsettled {
+    seq: "seq";
+    doc: "doc";
+    intents: "intents";
 });
 
 record!(out Rejected {

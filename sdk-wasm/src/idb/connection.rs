@@ -9,6 +9,8 @@ use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{Event, IdbDatabase};
 
+use crate::held::hold;
+
 use super::{
     Durability, Failure, Schema, Transaction,
     failure::Refused,
@@ -117,6 +119,7 @@ impl Connection {
                     open::open(&self.name, self.schema).await.map_err(Failure::Refused)?;
                 self.lost.set(self.lost.get() || (self.known.get() && created));
                 self.known.set(true);
+                hold(&self.name, &database);
                 self.handle.replace(Some(Handle::new(database.clone())));
                 database
             }

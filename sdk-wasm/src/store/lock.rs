@@ -6,7 +6,7 @@ use wasm_bindgen::{JsCast, JsValue, closure::Closure, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::AbortSignal;
 
-use crate::idb::Refused;
+use crate::{held::hold, idb::Refused};
 
 /// Milliseconds that a page is given to let go after a reload.
 const PATIENCE: u32 = 2_000;
@@ -42,7 +42,12 @@ impl Lock {
         let request = request(name, on_granted.as_ref()).map_err(denied)?;
         // `request` itself settles only when the lock is let go, or was not to be had.
         match JsFuture::from(Promise::race(&Array::of2(&granted, &request))).await {
-            Ok(_) => Ok(Self { release }),
+            Ok(_) => {
+                let held = Object::new();
+                let _ = Reflect::set(&held, &"close".into(), &release);
+                hold("lock", &held);
+                Ok(Self { release })
+            }
             Err(error) => {
                 let refused = Refused::from(error);
                 match refused.name.as_str() {

@@ -15,6 +15,8 @@ use sdk_core::{
 use wasm_bindgen::{JsCast, closure::Closure};
 use web_sys::{MessageEvent, WebSocket};
 
+use crate::held::hold;
+
 /// Bytes that may wait to be received. A server sends a frame of at most half a megabyte at a time; what
 /// comes so much faster than it is worked off is better asked for again from the last position.
 const MOST_RECEIVED: usize = 8 << 20;
@@ -48,6 +50,7 @@ impl Socket {
     pub(super) async fn open(url: &str) -> Result<Self, TransportError> {
         let inner = WebSocket::new_with_str(url, SUBPROTOCOL)
             .map_err(|_| TransportError("the address is not one a WebSocket can have".into()))?;
+        hold("socket", &inner);
         let inbox = Rc::new(RefCell::new(Inbox::default()));
         // One handler for all: it lives as long as the socket, and is attached before anything can happen.
         let on_event = Closure::<dyn FnMut(MessageEvent)>::new({

@@ -1,0 +1,30 @@
+/**
+ * Makes a function of the glue that wasm-bindgen writes as a module. A module is evaluated once a page, so its
+ * instance could never be replaced; each call of the function makes one of its own.
+ *
+ * The function takes the compiled module; `guard`, through which the glue then sees the instance's exports; and
+ * `hold`, which the Rust side calls with what it opens (`sdk-wasm/src/held.rs`). It gives the classes.
+ *
+ * @param {string} glue JavaScript
+ * @returns {string} JavaScript
+ */
+export function asFactory(glue) {
+  const body = EDITS.reduce((text, [what, by]) => {
+    if (text.search(what) < 0) {
+      throw new Error(`the glue does not look as wasm-bindgen writes it: there is no ${what}`);
+    }
+    return text.replace(what, by);
+  }, glue);
+  return `export function instantiate(module, guard, hold) {\n${body}\ninitSync({ module });\nreturn { Engine };\n}\n`;
+}
+
+/** What is taken out are the ways to load a module, which `src/compile.ts` knows better. */
+const EDITS = /** @type {const} */ ([
+  [/^export class /gm, "class "],
+  [/^async function __wbg_load\([^]*?^}$/m, ""],
+  [/^let __wbg_init_promise;[^]*$/m, ""],
+  [/^let wasmModule, wasmInstance, wasm;$/m, "let wasm;"],
+  [/^ *wasmInstance = instance;$/m, ""],
+  [/^ *wasmModule = module;$/m, ""],
+  [/wasm = instance\.exports;/, "wasm = guard(instance.exports);"],
+]);

@@ -1,0 +1,288 @@
+import { RealtimeError, realtimeError } from "./errors.js";
+import type { Instance } from "./instance.js";
+import type { Engine, OpenEngine, WireEvent, WireStatus } from "./seam.js";
+
+/** Restarts within `WINDOW` milliseconds after which it is no accident any more. */
+const MOST_RESTARTS = 5;
+const WINDOW = 60_000;
+/** Milliseconds between two attempts, once the first has failed. */
+const PAUSE = 500;
+/** Calls that wait for an engine that is being restarted; one more is refused. */
+const MOST_WAITING = 1_024;
+
+/** Calls whose first argument is a ticket, which an event answers. */
+const TICKETED: ReadonlySet<string> = new Set(["submit", "edit", "retry", "abort", "resolve"]);
+/** Of these, what makes an operation of the intents that it was given. */
+const SUBMIT = "submit";
+/** Calls without arguments whose last answer stands in while there is no engine to ask. */
+const READS: Readonly<Record<string, string>> = {
+  status: "{}",
+  rejected: "[]",
+  conflicts: "[]",
+  clientId: "",
+};
+
+interface Unsettled {
+  seq: number;
+  doc: [collection: string, id: string];
+  intents: unknown[];
+}
+
+type Arguments = readonly unknown[];
+type AnyEngine = Record<string, (...args: unknown[]) => unknown>;
+
+/** Opens engines that outlive the instance they run in: after a trap a new one goes on from what is stored. */
+export function supervised(launch: () => Instance): OpenEngine {
+  return async (options, token, events) => {
+    const supervisor = new Supervisor(launch, options, token, events);
+    await supervisor.start();
+    return supervisor.engine;
+  };
+}
+
+/**
+ * Stands between the application and an engine. It remembers what is not in the store: the live queries, whether
+ * the network is allowed, and which tickets are open.
+ *
+ * After a trap the old instance does nothing any more and a new one loads the store. A submission that no event
+ * had answered is looked for there, as its commit may have been under way, and is refused with `engine_restarted`
+ * if it is not found. What is called in the meantime waits, within bounds.
+ */
+class Supervisor {
+  readonly #launch: () => Instance;
+  readonly #options: string;
+  readonly #token: () => Promise<string>;
+  readonly #tell: (json: string) => void;
+
+  #instance: Instance | undefined;
+  #running: AnyEngine | undefined;
+  #over: "stopped" | "failed" | undefined;
+  readonly #answers: Record<string, string> = { ...READS };
+  readonly #queries = new Map<unknown, Arguments>();
+  #network: Arguments | undefined;
+  /** Calls by their ticket that no event has answered yet. */
+  readonly #open = new Map<number, [method: string, args: Arguments]>();
+  /** No later operation is known to the application. */
+  #newest = 0;
+  #waiting: [method: string, args: Arguments][] = [];
+  #restarts: number[] = [];
+
+  constructor(
+    launch: () => Instance,
+    options: string,
+    token: () => Promise<string>,
+    tell: (json: string) => void,
+  ) {
+    this.#launch = launch;
+    this.#options = options;
+    this.#token = token;
+    this.#tell = tell;
+  }
+
+  /** The engine as others see it. Methods are not listed here, as only few of them matter to what is done here. */
+  readonly engine = new Proxy({} as Engine, {
+    // A promise that resolves with this asks whether it is a promise, too.
+    get: (_, method) =>
+      typeof method === "string" && method !== "then"
+        ? (...args: unknown[]) => this.#call(method, args)
+        : undefined,
+  });
+
+  async start(): Promise<void> {
+    const instance = this.#launch();
+    const running = await instance.open(this.#options, this.#token, (json) => this.#heard(json));
+    if (this.#over) {
+      await running.stop();
+      return;
+    }
+    this.#instance = instance;
+    this.#running = running as unknown as AnyEngine;
+    for (const read of ["status", "clientId"]) {
+      this.#call(read, []);
+    }
+    void instance.death.then((trap) => this.#restart(trap));
+  }
+
+  #call(method: string, args: Arguments): unknown {
+    if (method === "stop" || method === "free") {
+      return this.#end(method);
+    }
+    if (this.#over) {
+      return this.#answers[method] ?? fail("engine_failed");
+    }
+    if (!this.#alive()) {
+      return this.#away(method, args);
+    }
+    const ticket = TICKETED.has(method) ? (args[0] as number) : undefined;
+    if (ticket !== undefined) {
+      this.#open.set(ticket, [method, args]);
+    }
+    try {
+      const answer = this.#running?.[method]?.(...args);
+      this.#remember(method, args, answer);
+      return answer;
+    } catch (error) {
+      if (this.#alive()) {
+        this.#open.delete(ticket ?? 0);
+        throw error;
+      }
+      // This call is what killed it, and is not made again. Its ticket is answered after the restart.
+      return ticket === undefined ? (this.#answers[method] ?? fail("engine_restarted")) : undefined;
+    }
+  }
+
+  #alive(): boolean {
+    return this.#running !== undefined && this.#instance?.dead === false;
+  }
+
+  #remember(method: string, args: Arguments, answer: unknown): void {
+    if (typeof answer === "string" && args.length === 0) {
+      this.#answers[method] = answer;
+    } else if (method === "openQuery") {
+      this.#queries.set(args[0], args);
+    } else if (method === "closeQuery") {
+      this.#queries.delete(args[0]);
+    } else if (method === "setNetwork") {
+      this.#network = args;
+    }
+  }
+
+  /** A call while there is no engine. */
+  #away(method: string, args: Arguments): unknown {
+    const known = args.length === 0 ? this.#answers[method] : undefined;
+    if (known !== undefined || method === "view") {
+      return known;
+    }
+    if (this.#waiting.length === MOST_WAITING) {
+      return fail("engine_restarted");
+    }
+    this.#waiting.push([method, args]);
+    return undefined;
+  }
+
+  #heard(json: string): void {
+    for (const event of JSON.parse(json) as WireEvent[]) {
+      if (typeof event !== "object") {
+        continue;
+      }
+      if ("submitted" in event) {
+        this.#open.delete(event.submitted[0]);
+        this.#newest = Math.max(this.#newest, event.submitted[1]);
+      } else if ("refused" in event) {
+        this.#open.delete(event.refused[0]);
+      }
+    }
+    this.#tell(json);
+  }
+
+  async #restart(trap: unknown): Promise<void> {
+    this.#running = undefined;
+    const status = JSON.parse(this.#answers["status"] ?? "{}") as WireStatus;
+    this.#answers["status"] = JSON.stringify({ ...status, link: "down" });
+    this.#tell(JSON.stringify(["statusChanged"]));
+    for (let cause = trap; !this.#over;) {
+      const now = Date.now();
+      this.#restarts = this.#restarts.filter((at) => at > now - WINDOW);
+      if (this.#restarts.push(now) > MOST_RESTARTS) {
+        this.#fail(cause);
+        return;
+      }
+      try {
+        await this.start();
+        break;
+      } catch (error) {
+        cause = error;
+        await new Promise((resolve) => setTimeout(resolve, PAUSE));
+      }
+    }
+    if (!this.#over) {
+      this.#resume(trap);
+    }
+  }
+
+  #resume(trap: unknown): void {
+    const queries = [...this.#queries.values()];
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    this.#find();
+    this.#report({ incident: { type: "engineRestarted", error: describe("engine_restarted", trap) } });
+    if (this.#network) {
+      this.#call("setNetwork", this.#network);
+    }
+    queries.forEach((args) => this.#call("openQuery", args));
+    for (const [method, args] of waiting) {
+      try {
+        this.#call(method, args);
+      } catch (error) {
+        const { code, message, retryable } = realtimeError(error);
+        this.#report({ refused: [args[0] as number, { code, message, retryable }] });
+      }
+    }
+  }
+
+  /** Answers the tickets whose submissions were stored after all. They got their numbers in order. */
+  #find(): void {
+    const stored = JSON.parse(this.#call("unsettled", []) as string) as Unsettled[];
+    const news = stored.filter(({ seq }) => seq > this.#newest);
+    for (const [ticket, [method, [, collection, id, , intents]]] of [...this.#open]) {
+      if (method !== SUBMIT) {
+        continue;
+      }
+      const wanted = canonical([[collection, id], JSON.parse(intents as string)]);
+      const at = news.findIndex(({ doc, intents }) => canonical([doc, intents]) === wanted);
+      const [found] = at < 0 ? [] : news.splice(0, at + 1).slice(-1);
+      if (found) {
+        this.#heard(JSON.stringify([{ submitted: [ticket, found.seq] }]));
+      }
+    }
+  }
+
+  #fail(cause: unknown): void {
+    this.#over = "failed";
+    this.#waiting = [];
+    this.#report({ incident: { type: "engineFailed", error: describe("engine_failed", cause) } });
+  }
+
+  /** Tells of the end of an instance, and answers the tickets that it left open. */
+  #report(news: WireEvent): void {
+    const refusal = describe("engine_restarted");
+    const events = [...this.#open.keys()].map((ticket) => ({ refused: [ticket, refusal] }));
+    this.#open.clear();
+    this.#tell(JSON.stringify([...events, news, "statusChanged"]));
+  }
+
+  #end(method: "stop" | "free"): unknown {
+    const running = this.#alive() ? this.#running : undefined;
+    this.#over = "stopped";
+    if (method === "free") {
+      running?.["free"]?.();
+      this.#running = undefined;
+      return undefined;
+    }
+    return Promise.race([running?.["stop"]?.(), this.#instance?.death]).then(() => undefined);
+  }
+}
+
+const MESSAGES = {
+  engine_restarted:
+    "the engine failed and was restarted while this was being saved; the document shows whether it was kept",
+  engine_failed: "the engine fails again and again; what is saved on this device is intact",
+} as const;
+
+function describe(code: keyof typeof MESSAGES, cause?: unknown) {
+  const { retryable } = new RealtimeError(code, "");
+  return { code, retryable, message: MESSAGES[code] + (cause === undefined ? "" : ` (${String(cause)})`) };
+}
+
+/** JSON text that does not depend on the order of keys. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, part: unknown) =>
+    typeof part === "object" && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+}
+
+function fail(code: keyof typeof MESSAGES): never {
+  throw new RealtimeError(code, MESSAGES[code]);
+}
