@@ -14,6 +14,9 @@ use crate::{
 /// How long a peer may take to accept one frame, where nothing else was said.
 const WRITE_DEADLINE: Duration = Duration::from_secs(20);
 
+/// Days for which it is remembered that a document was deleted, where nothing else was said.
+pub const TOMBSTONE_DAYS: u32 = 90;
+
 /// Everything a server needs to know.
 pub struct ServerConfig {
     /// Where it listens; port 0 is any free one.
@@ -30,6 +33,8 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// How long a peer may take to accept one frame before it is dropped.
     pub write_deadline: Duration,
+    /// How long it is remembered that a document was deleted. A reader that comes back later starts anew.
+    pub tombstone_age: Duration,
 }
 
 /// Whose tokens a server takes.
@@ -119,7 +124,13 @@ impl ServerConfig {
     }
 
     fn new(listen: SocketAddr, data: PathBuf, identity: Identity, origins: Origins) -> Self {
-        let (limits, write_deadline) = (Limits::default(), WRITE_DEADLINE);
-        Self { listen, data, web: None, identity, origins, limits, write_deadline }
+        let (limits, write_deadline, tombstone_age) =
+            (Limits::default(), WRITE_DEADLINE, days(TOMBSTONE_DAYS));
+        Self { listen, data, web: None, identity, origins, limits, write_deadline, tombstone_age }
     }
+}
+
+/// So many days.
+pub fn days(count: u32) -> Duration {
+    Duration::from_secs(24 * 60 * 60) * count
 }

@@ -18,6 +18,7 @@ use sdk_core::{
 use serde::Serialize;
 
 use crate::{
+    access::Grant,
     auth::{Key, Verifier},
     clock::wall,
     origin::is_loopback_host,
@@ -50,6 +51,8 @@ struct Claims<'a> {
     tenant: &'a str,
     nbf: u64,
     exp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access: Option<&'a [Grant]>,
 }
 
 impl DevIssuer {
@@ -91,7 +94,7 @@ impl DevIssuer {
         Verifier::new(ISSUER, AUDIENCE, Key::hs256(KEY, &self.secret))
     }
 
-    /// Makes a token that is valid from now on.
+    /// Makes a token that is valid from now on, for everything of the tenant.
     ///
     /// # Errors
     /// The token could not be signed.
@@ -102,9 +105,24 @@ impl DevIssuer {
         seconds: u64,
         now: Millis,
     ) -> Result<String, jsonwebtoken::errors::Error> {
+        self.mint_for(tenant, subject, None, seconds, now)
+    }
+
+    /// Makes a token that is valid from now on, for what the grants cover; without any, for everything of the tenant.
+    ///
+    /// # Errors
+    /// The token could not be signed.
+    pub fn mint_for(
+        &self,
+        tenant: &str,
+        subject: &str,
+        access: Option<&[Grant]>,
+        seconds: u64,
+        now: Millis,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
         let nbf = now.0 / 1000;
         let exp = nbf.saturating_add(seconds);
-        let claims = Claims { iss: ISSUER, aud: AUDIENCE, sub: subject, tenant, nbf, exp };
+        let claims = Claims { iss: ISSUER, aud: AUDIENCE, sub: subject, tenant, nbf, exp, access };
         let header = Header { kid: Some(KEY.into()), ..Header::new(Algorithm::HS256) };
         jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(&self.secret))
     }

@@ -3,7 +3,8 @@
 use sdk_core::{
     clock::{Hlc, Millis},
     protocol::{
-        ClientId, CollectionName, DocKey, Epoch, FieldName, Fields, Intent, Json, Operation, Seq, Strategy,
+        ClientId, CollectionName, DocKey, Epoch, FieldName, Fields, Intent, Json, Operation, Resume, Seq,
+        Strategy,
     },
 };
 
@@ -22,6 +23,16 @@ pub(crate) fn token(tenant: &str, subject: &str) -> String {
 
 pub(crate) fn scope(tenant: &str, subject: &str) -> TenantScope {
     TenantScope::of(issuer().verifier().verify(&token(tenant, subject), START).unwrap())
+}
+
+/// A scope of the tenant `acme` with a claim `access`.
+pub(crate) fn granted(subject: &str, access: serde_json::Value) -> TenantScope {
+    TenantScope::of(issuer().verifier().verify(&granted_token(subject, access), START).unwrap())
+}
+
+pub(crate) fn granted_token(subject: &str, access: serde_json::Value) -> String {
+    let grants: Vec<crate::access::Grant> = serde_json::from_value(access).unwrap();
+    issuer().mint_for("acme", subject, Some(&grants), 3_600, START).unwrap()
 }
 
 pub(crate) fn client(number: u8) -> ClientId {
@@ -50,9 +61,14 @@ pub(crate) fn set(seq: u64, id: &str, entries: &[(&str, &str)]) -> Operation {
     }
 }
 
+/// A collection as a reader knows it that has nothing of it.
+pub(crate) fn resume(name: &str, strategy: Strategy) -> Resume {
+    Resume { collection: collection(name), strategy, after: None }
+}
+
 /// A batch of one client of one subject, for `cards`.
 pub(crate) fn batch(scope: &TenantScope, client: ClientId, operations: Vec<Operation>) -> Batch {
-    let collections = vec![(collection("cards"), Strategy::FieldLevel)];
+    let collections = vec![resume("cards", Strategy::FieldLevel)];
     Batch { scope: scope.clone(), client, collections, operations, now: START }
 }
 

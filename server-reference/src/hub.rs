@@ -135,7 +135,7 @@ mod tests {
         let position = |offset| StreamPosition { epoch: Epoch::new("e").unwrap(), offset: Offset(offset) };
         let collection = CollectionName::new("cards").unwrap();
         let (from, to) = (position(offset - 1), position(offset));
-        Arc::new(Advance { tenant: tenant.into(), collection, from, to, frame: None })
+        Arc::new(Advance { tenant: tenant.into(), collection, from, to, news: None })
     }
 
     fn follow(hub: &Arc<Hub>, tenant: &str) -> Follower {

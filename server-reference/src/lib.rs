@@ -1,13 +1,14 @@
 //! The reference server of webwaka-realtime.
 //!
 //! An operation enters by [WebSocket](gateway) or by [HTTP](sync), under the [scope](tenant) of a verified
-//! [token](auth). The [store](storage) judges it in one transaction and it is acknowledged once that is durable; the
+//! [token](auth), which may [narrow](access) what its subject reads and writes. The [store](storage) judges it in one transaction and it is acknowledged once that is durable; the
 //! [hub] tells whoever follows its collection. [`server::Server`] puts these together, and the binary
 //! `webwaka-server` runs it.
 //!
 //! What decides has no clock, socket or thread of its own: [`gateway::session::Session`] and
 //! [`storage::sqlite::SqliteDocuments`] are driven from outside, by the server and by the simulator alike.
 
+pub mod access;
 pub mod auth;
 pub mod clock;
 pub mod config;
@@ -24,3 +25,4 @@ pub mod service;
 pub mod storage;
 pub mod sync;
 pub mod tenant;
+pub mod upkeep;

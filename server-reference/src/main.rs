@@ -1,16 +1,24 @@
 //! The server's command line.
 
-use std::{error::Error, io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    error::Error,
+    io::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sdk_core::protocol::Limits;
 use server_reference::{
+    access::Grant,
     clock::wall,
-    config::{ServerConfig, StartError},
+    config::{ServerConfig, StartError, TOMBSTONE_DAYS, days},
     data::DataFolder,
     dev::{DevIssuer, TENANT, TOKEN_SECONDS},
     server::{Server, random_epochs},
-    storage::sqlite::SqliteDocuments,
+    storage::sqlite::{SqliteDocuments, UPKEEP_SLICE},
+    upkeep::before,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -28,6 +36,21 @@ enum Command {
     Serve(Serve),
     /// Print a development token, made with the secret in the data folder.
     Token(Token),
+    /// Forget deletions that are older than a number of days. A running server does so by itself.
+    Prune {
+        /// The data folder.
+        #[arg(long, default_value = "data", env = "WEBWAKA_DATA")]
+        data: PathBuf,
+        /// How many days a deletion is remembered.
+        #[arg(long, default_value_t = TOMBSTONE_DAYS, env = "WEBWAKA_TOMBSTONE_DAYS")]
+        tombstone_days: u32,
+    },
+    /// After the server's clock was ahead: bring times from the future back to now, and tell every reader.
+    Heal {
+        /// The data folder.
+        #[arg(long, default_value = "data", env = "WEBWAKA_DATA")]
+        data: PathBuf,
+    },
     /// After the database was restored from a backup: make every client read anew what the backup may lack.
     RenewEpochs {
         /// The data folder.
@@ -56,6 +79,9 @@ struct Serve {
     /// A web origin that may connect, such as `https://app.example`; may be given several times.
     #[arg(long = "origin", env = "WEBWAKA_ORIGINS", value_delimiter = ',')]
     origins: Vec<String>,
+    /// How many days it is remembered that a document was deleted.
+    #[arg(long, default_value_t = TOMBSTONE_DAYS, env = "WEBWAKA_TOMBSTONE_DAYS")]
+    tombstone_days: u32,
     /// The form of the log, which goes to standard error; RUST_LOG sets its level.
     #[arg(long, value_enum, default_value = "text", env = "WEBWAKA_LOG")]
     log: LogForm,
@@ -81,6 +107,9 @@ struct Token {
     /// How many seconds it is valid.
     #[arg(long, default_value_t = TOKEN_SECONDS)]
     ttl: u64,
+    /// What of the tenant's data it is for: the claim `access`, as JSON.
+    #[arg(long)]
+    access: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -99,31 +128,55 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
         Command::Serve(options) => serve(options),
-        Command::Token(Token { data, subject, tenant, ttl }) => {
+        Command::Token(Token { data, subject, tenant, ttl, access }) => {
             let issuer = DevIssuer::load_or_create(&data).map_err(StartError::DevSecret)?;
-            println!("{}", issuer.mint(&tenant, &subject, ttl, wall())?);
+            let grants: Option<Vec<Grant>> = access.as_deref().map(serde_json::from_str).transpose()?;
+            println!("{}", issuer.mint_for(&tenant, &subject, grants.as_deref(), ttl, wall())?);
+            Ok(())
+        }
+        Command::Prune { data, tombstone_days } => {
+            let (_folder, mut documents) = open(&data)?;
+            let before = before(wall(), days(tombstone_days));
+            let (mut count, mut slice) = (0, UPKEEP_SLICE);
+            while slice == UPKEEP_SLICE {
+                slice = documents.prune(before)?;
+                count += slice;
+            }
+            println!("{count} deletions are forgotten");
+            Ok(())
+        }
+        Command::Heal { data } => {
+            let (_folder, mut documents) = open(&data)?;
+            let count = documents.heal(wall())?;
+            println!("{count} documents had times from the future");
             Ok(())
         }
         Command::RenewEpochs { data } => {
-            let folder = DataFolder::open(&data)?;
-            let count = SqliteDocuments::open(&folder.database(), Limits::default(), random_epochs())?
-                .renew_epochs()?;
+            let (_folder, mut documents) = open(&data)?;
+            let count = documents.renew_epochs()?;
             println!("{count} collections have a new epoch");
             Ok(())
         }
     }
 }
 
+/// The database of a server that is not running; nobody else may have it until both values are dropped.
+fn open(data: &Path) -> Result<(DataFolder, SqliteDocuments), StartError> {
+    let folder = DataFolder::open(data)?;
+    let documents = SqliteDocuments::open(&folder.database(), Limits::default(), random_epochs())?;
+    Ok((folder, documents))
+}
+
 #[tokio::main]
 async fn serve(options: Serve) -> Result<(), Box<dyn Error>> {
-    let Serve { dev, listen, data, web, keys, origins, log } = options;
+    let Serve { dev, listen, data, web, keys, origins, tombstone_days, log } = options;
     start_log(log);
     let config = if dev {
         ServerConfig::development(listen, data)?
     } else {
         ServerConfig::production(listen, data, keys, origins)?
     };
-    let server = Server::bind(ServerConfig { web, ..config }).await?;
+    let server = Server::bind(ServerConfig { web, tombstone_age: days(tombstone_days), ..config }).await?;
     // Scripts wait for this line and read the port from it.
     writeln!(std::io::stdout().lock(), "listening on http://{}", server.address()?)?;
     server.serve(signal()?).await?;

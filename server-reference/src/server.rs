@@ -33,7 +33,7 @@ use crate::{
     hub::Hub,
     service::{MAX_SESSIONS, Service},
     storage::sqlite::{NewEpoch, SqliteStore},
-    sync,
+    sync, upkeep,
 };
 
 /// How long sessions and requests may take to finish once the server was told to stop.
@@ -52,6 +52,8 @@ pub struct Server {
     router: Router,
     sessions: Arc<Semaphore>,
     stop: watch::Sender<bool>,
+    store: Arc<SqliteStore>,
+    tombstone_age: Duration,
     /// Held for as long as the server lives.
     _data: DataFolder,
 }
@@ -72,13 +74,14 @@ impl Server {
             Box::new(move |advance| told.publish(advance)),
         )?;
         let (stop, stopping) = watch::channel(false);
-        let (listen, web) = (config.listen, config.web.clone());
-        let service = Service::new(Arc::new(store), hub, config, stopping);
+        let store = Arc::new(store);
+        let (listen, web, tombstone_age) = (config.listen, config.web.clone(), config.tombstone_age);
+        let service = Service::new(store.clone(), hub, config, stopping);
         let sessions = service.sessions.clone();
         let router = router(service, web.as_deref());
         let listener =
             TcpListener::bind(listen).await.map_err(|source| StartError::Listen { listen, source })?;
-        Ok(Self { listener, router, sessions, stop, _data: data })
+        Ok(Self { listener, router, sessions, stop, store, tombstone_age, _data: data })
     }
 
     /// Where it listens.
@@ -95,7 +98,7 @@ impl Server {
     /// # Errors
     /// The port cannot be listened on any more.
     pub async fn serve(self, signal: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        let Self { listener, router, sessions, stop, _data } = self;
+        let Self { listener, router, sessions, stop, store, tombstone_age, _data } = self;
         // Frames are small and answer one another: waiting to fill a packet only delays them.
         let listener = listener.tap_io(|connection| {
             if let Err(error) = connection.set_nodelay(true) {
@@ -118,6 +121,7 @@ impl Server {
         tokio::select! {
             // Upgraded connections are no longer axum's to wait for.
             (served, ()) = async { tokio::join!(serving.into_future(), sessions_ended) } => served,
+            never = upkeep::forget_deletions(&store, tombstone_age) => match never {},
             () = deadline => {
                 tracing::warn!("some connections did not end in time and are cut off");
                 Ok(())

@@ -4,21 +4,23 @@ use std::sync::Arc;
 
 use sdk_core::{clock::Millis, protocol::Identity};
 
-use crate::auth::VerifiedClaims;
+use crate::{access::Access, auth::VerifiedClaims};
 
-/// The right to act within one tenant as one subject. It comes from a verified token alone, and every storage
+/// The right to act within one tenant as one subject, on what its [`Access`] covers. It comes from a verified token alone, and every storage
 /// method asks for it: code that has no scope can reach no data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantScope {
     tenant: Arc<str>,
     subject: Arc<str>,
     expires: Millis,
+    access: Access,
 }
 
 impl TenantScope {
     /// The scope that a verified token gives.
     pub fn of(claims: VerifiedClaims) -> Self {
-        Self { tenant: claims.tenant().into(), subject: claims.subject().into(), expires: claims.expires() }
+        let (tenant, subject) = (claims.tenant().into(), claims.subject().into());
+        Self { tenant, subject, expires: claims.expires(), access: claims.access().clone() }
     }
 
     /// The tenant.
@@ -29,6 +31,11 @@ impl TenantScope {
     /// The person or program.
     pub fn subject(&self) -> &Arc<str> {
         &self.subject
+    }
+
+    /// What of the tenant's data it covers.
+    pub fn access(&self) -> &Access {
+        &self.access
     }
 
     /// Unix time at which the scope ends.

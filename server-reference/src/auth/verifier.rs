@@ -10,6 +10,7 @@ use sdk_core::{
 use serde::Deserialize;
 
 use super::keys::Key;
+use crate::access::{Access, Grant};
 
 /// Milliseconds by which an issuer's clock may be ahead of ours.
 const NOT_BEFORE_LEEWAY: u64 = 30_000;
@@ -22,6 +23,7 @@ pub struct VerifiedClaims {
     tenant: String,
     subject: String,
     expires: Millis,
+    access: Access,
 }
 
 impl VerifiedClaims {
@@ -33,6 +35,11 @@ impl VerifiedClaims {
     /// The person or program.
     pub fn subject(&self) -> &str {
         &self.subject
+    }
+
+    /// What it lets its subject read and write.
+    pub fn access(&self) -> &Access {
+        &self.access
     }
 
     /// Unix time at which the token ends.
@@ -94,6 +101,7 @@ struct Claims {
     tenant: String,
     exp: u64,
     nbf: u64,
+    access: Option<Vec<Grant>>,
 }
 
 impl Verifier {
@@ -130,7 +138,7 @@ impl Verifier {
         if !validation.algorithms.contains(&header.alg) {
             return Err(AuthError::WrongAlgorithm);
         }
-        let Claims { sub, tenant, exp, nbf } =
+        let Claims { sub, tenant, exp, nbf, access } =
             decode::<Claims>(token, decoding, validation).map_err(refusal)?.claims;
         if Millis(nbf.saturating_mul(1000)) > now.plus(NOT_BEFORE_LEEWAY) {
             return Err(AuthError::NotYetValid);
@@ -146,7 +154,11 @@ impl Verifier {
                 )));
             }
         }
-        Ok(VerifiedClaims { tenant, subject: sub, expires })
+        let access = match access.map(Access::granted) {
+            None => Access::Everything,
+            Some(access) => access.map_err(|bad| AuthError::Malformed(bad.to_string()))?,
+        };
+        Ok(VerifiedClaims { tenant, subject: sub, expires, access })
     }
 }
 

@@ -15,8 +15,8 @@ use std::collections::VecDeque;
 use sdk_core::{
     clock::Millis,
     protocol::{
-        ActorId, Changes, ClientFrame, ClientId, CollectionName, ErrorCode, GoAway, Hello, Limits,
-        MAX_FIRST_FRAME, Outcomes, ProtocolError, Push, ServerFrame, Strategy, Welcome, encode,
+        ActorId, Changes, ClientFrame, ClientId, ErrorCode, GoAway, Hello, Limits, MAX_FIRST_FRAME, Outcomes,
+        ProtocolError, Push, Resume, ServerFrame, Welcome, encode,
     },
 };
 
@@ -183,11 +183,7 @@ impl Session {
         self.effects.push_back(Effect::Commit(Batch {
             scope: scope.clone(),
             client: hello.client,
-            collections: hello
-                .resume
-                .iter()
-                .map(|resume| (resume.collection.clone(), resume.strategy))
-                .collect(),
+            collections: hello.resume.clone(),
             operations: Vec::new(),
             now: now.wall,
         }));
@@ -225,14 +221,14 @@ impl Session {
         };
         self.send(&ServerFrame::Welcome(welcome(version, actor, &scope, self.limits, now.wall)));
         let Hello { client, resume, .. } = *hello;
-        let collections = resume.iter().map(|resume| resume.collection.clone()).collect();
+        let following = Following::new(resume, scope.access());
         // Before the first read, so that what is committed after it is not missed.
-        self.effects.push_back(Effect::Follow(scope.clone(), collections));
+        self.effects.push_back(Effect::Follow(scope.clone(), following.visible()));
         self.state = State::Open(Box::new(Open {
             token_ends: now.monotonic.plus(scope.expires().since(now.wall)),
             scope,
             client,
-            following: Following::new(resume),
+            following,
             committing: None,
             waiting: VecDeque::new(),
             next_ping: now.monotonic.plus(HEARTBEAT),
@@ -248,13 +244,11 @@ impl Session {
         }
         let Some(Waiting { push: Push { operations }, .. }) = open.waiting.pop_front() else { return };
         open.committing = Some(operations.len());
-        let mut collections: Vec<(CollectionName, Strategy)> = Vec::new();
+        let mut collections: Vec<Resume> = Vec::new();
         for operation in &operations {
             let name = &operation.doc.collection;
-            if let Some(strategy) = open.following.strategy(name)
-                && !collections.iter().any(|(known, _)| known == name)
-            {
-                collections.push((name.clone(), strategy));
+            if !collections.iter().any(|known| known.collection == *name) {
+                collections.extend(open.following.resume(name));
             }
         }
         let (scope, client) = (open.scope.clone(), open.client);

@@ -1,5 +1,7 @@
 //! Sessions over a real store, driven by hand: no sockets, no threads, no clock.
 
+mod access;
+
 use std::sync::Arc;
 
 use sdk_core::{

@@ -1,6 +1,8 @@
 //! What every store promises, as tests. `documents_contract!(open)` runs them all against a backend; `open` is an async
 //! function that gives an empty store and a guard of whatever must outlive it.
 
+mod access;
+
 use std::sync::Arc;
 
 use sdk_core::{
@@ -13,7 +15,7 @@ use sdk_core::{
 
 use super::{Batch, Documents, MAX_TENANT_COLLECTIONS, Page, StorageError};
 use crate::{
-    fixtures::{START, batch, client, collection, scope, set},
+    fixtures::{START, batch, client, collection, resume, scope, set},
     tenant::TenantScope,
 };
 
@@ -41,6 +43,11 @@ macro_rules! documents_contract {
             a_position_that_cannot_be_continued_is_not_recovered,
             an_advance_carries_exactly_what_was_committed,
             a_time_from_the_future_is_corrected,
+            what_a_claim_does_not_cover_is_neither_read_nor_written,
+            another_claim_is_another_history,
+            a_collection_outside_the_claim_looks_the_same_whether_it_exists_or_not,
+            a_small_portion_of_much_is_read_to_its_end_in_bounded_pages,
+            judgements_and_bases_speak_of_the_history_that_their_client_knows,
         );
     };
     (@tests $open:path: $($name:ident,)*) => {$(
@@ -51,6 +58,7 @@ macro_rules! documents_contract {
         }
     )*};
 }
+pub(crate) use access::*;
 pub(crate) use documents_contract;
 
 fn ada() -> TenantScope {
@@ -171,8 +179,7 @@ pub(crate) async fn a_collection_that_was_not_named_is_not_written(store: Store)
 
 pub(crate) async fn the_first_to_name_a_collection_settles_its_strategy(store: Store) {
     judge(&store, vec![set(1, "a", &[("x", "1")])]).await;
-    let collections =
-        vec![(collection("fresh"), Strategy::FieldLevel), (collection("cards"), Strategy::LastWriteWins)];
+    let collections = vec![resume("fresh", Strategy::FieldLevel), resume("cards", Strategy::LastWriteWins)];
     let other = Batch { collections, ..batch(&ada(), client(1), vec![set(2, "a", &[("x", "2")])]) };
     let error = store.commit(other).await.unwrap_err();
     assert!(
@@ -188,7 +195,7 @@ pub(crate) async fn the_first_to_name_a_collection_settles_its_strategy(store: S
 
 pub(crate) async fn a_tenants_collections_are_capped(store: Store) {
     let collections =
-        (0..=MAX_TENANT_COLLECTIONS).map(|n| (collection(&format!("c{n}")), Strategy::FieldLevel)).collect();
+        (0..=MAX_TENANT_COLLECTIONS).map(|n| resume(&format!("c{n}"), Strategy::FieldLevel)).collect();
     let error = store.commit(Batch { collections, ..batch(&ada(), client(1), vec![]) }).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::TooMany);
 }
@@ -288,7 +295,7 @@ pub(crate) async fn an_advance_carries_exactly_what_was_committed(store: Store) 
     let [advance] = &committed.advances[..] else { panic!("{:?}", committed.advances) };
     let read = read(&store, Some(before.clone())).await;
     assert_eq!((&advance.from, &advance.to), (&before, &read.to));
-    let frame = sdk_core::protocol::decode_server_frame(advance.frame.as_ref().unwrap()).unwrap();
+    let frame = sdk_core::protocol::decode_server_frame(&advance.news.as_ref().unwrap().frame).unwrap();
     assert_eq!(frame, Some(sdk_core::protocol::ServerFrame::Changes(read)));
 
     let nothing_new = store.commit(batch(&ada(), client(1), vec![set(2, "b", &[("x", "2")])])).await.unwrap();

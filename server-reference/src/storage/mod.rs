@@ -2,10 +2,12 @@
 //!
 //! A store is one change log per (tenant, collection). [`Documents::commit`] judges a batch of operations and makes
 //! judgements, documents and the new head durable in one transaction; [`Documents::changes`] reads what is new since
-//! a position. Both want a [`TenantScope`], and nothing else can name a tenant.
+//! a position. Both want a [`TenantScope`], and nothing else can name a tenant. What the scope's access does not cover
+//! is neither read nor written, and a collection of which it covers nothing looks like one that is empty for ever.
 
 #[cfg(test)]
 pub(crate) mod contract;
+pub(crate) mod history;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -14,8 +16,8 @@ use futures::future::BoxFuture;
 use sdk_core::{
     clock::Millis,
     protocol::{
-        ActorId, Changes, ClientId, CollectionName, ErrorCode, Judgement, Operation, ProtocolError, Strategy,
-        StreamPosition,
+        ActorId, Changed, Changes, ClientId, CollectionName, ErrorCode, Judgement, Operation, ProtocolError,
+        Resume, StreamPosition,
     },
 };
 
@@ -56,8 +58,8 @@ pub struct Batch {
     pub scope: TenantScope,
     /// Which installation.
     pub client: ClientId,
-    /// The collections the operations are for, with their strategies; a new one is set up so.
-    pub collections: Vec<(CollectionName, Strategy)>,
+    /// The collections the operations are for, each as the client knows it; a new one is set up with that strategy.
+    pub collections: Vec<Resume>,
     /// The operations.
     pub operations: Vec<Operation>,
     /// The server's Unix time.
@@ -86,8 +88,17 @@ pub struct Advance {
     pub from: StreamPosition,
     /// The head now.
     pub to: StreamPosition,
-    /// The changes between the two as the text of a `changes` frame, where they are few enough to carry along.
-    pub frame: Option<Arc<str>>,
+    /// The changes between the two, where they are few enough to carry along.
+    pub news: Option<News>,
+}
+
+/// The changes of an advance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// The documents, by revision.
+    pub documents: Vec<Changed>,
+    /// The same as the text of a `changes` frame, for those who see the whole collection from its beginning.
+    pub frame: Arc<str>,
 }
 
 /// Which changes to read.

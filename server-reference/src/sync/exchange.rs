@@ -4,8 +4,8 @@
 use sdk_core::{
     clock::Millis,
     protocol::{
-        CollectionName, ErrorCode, Limits, MAX_COLLECTIONS, ProtocolError, PullReply, PullRequest, PushReply,
-        PushRequest, Resume, Strategy, VERSIONS, decode, encode,
+        ErrorCode, Limits, MAX_COLLECTIONS, ProtocolError, PullReply, PullRequest, PushReply, PushRequest,
+        Resume, VERSIONS, decode, encode,
     },
 };
 
@@ -30,7 +30,7 @@ pub async fn push(
     if operations.len() > limits.batch_operations {
         return Err(too_many_operations(operations.len(), limits));
     }
-    let collections = strategies(&collections)?;
+    check(&collections)?;
     let batch = Batch { scope: scope.clone(), client, collections, operations, now };
     let committed = documents.commit(batch).await.map_err(told)?;
     let welcome = welcome(VERSIONS[0], committed.actor, &scope, *limits, now);
@@ -49,8 +49,9 @@ pub async fn pull(
     now: Millis,
 ) -> Result<PullReply, ProtocolError> {
     let PullRequest { client, collections } = decode(body)?;
-    let named = strategies(&collections)?;
+    check(&collections)?;
     // Makes client and collections known, as a hello does.
+    let named = collections.clone();
     let batch = Batch { scope: scope.clone(), client, collections: named, operations: Vec::new(), now };
     let committed = documents.commit(batch).await.map_err(told)?;
 
@@ -68,12 +69,12 @@ pub async fn pull(
     Ok(PullReply { welcome, changes })
 }
 
-fn strategies(collections: &[Resume]) -> Result<Vec<(CollectionName, Strategy)>, ProtocolError> {
+fn check(collections: &[Resume]) -> Result<(), ProtocolError> {
     if collections.len() > MAX_COLLECTIONS {
         let message = format!("a request names at most {MAX_COLLECTIONS} collections");
         return Err(ProtocolError::new(ErrorCode::TooMany, message));
     }
-    Ok(collections.iter().map(|resume| (resume.collection.clone(), resume.strategy)).collect())
+    Ok(())
 }
 
 fn told(error: StorageError) -> ProtocolError {

@@ -1,5 +1,6 @@
 //! The whole server, over real sockets and as a real process.
 
+mod access;
 mod http;
 #[cfg(unix)]
 mod process;

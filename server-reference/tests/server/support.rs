@@ -10,7 +10,7 @@ use sdk_core::{
         Resume, SUBPROTOCOL, Seq, ServerFrame, Strategy, StreamPosition, decode, encode,
     },
 };
-use server_reference::{config::ServerConfig, dev::DevIssuer, server::Server};
+use server_reference::{access::Grant, config::ServerConfig, dev::DevIssuer, server::Server};
 use tempfile::TempDir;
 use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle, time::timeout};
 use tokio_tungstenite::{
@@ -55,6 +55,12 @@ impl Running {
 
     pub(crate) fn token(&self, tenant: &str, subject: &str) -> String {
         self.issuer.mint(tenant, subject, 600, server_reference::clock::wall()).unwrap()
+    }
+
+    /// A token with a claim `access`.
+    pub(crate) fn granted(&self, tenant: &str, subject: &str, access: serde_json::Value) -> String {
+        let grants: Vec<Grant> = serde_json::from_value(access).unwrap();
+        self.issuer.mint_for(tenant, subject, Some(&grants), 600, server_reference::clock::wall()).unwrap()
     }
 
     pub(crate) async fn socket(&self) -> Socket {

@@ -14,15 +14,21 @@ use rusqlite::{Connection, OptionalExtension};
 use sdk_core::{
     clock::Dot,
     protocol::{
-        ActorId, Changed, Changes, CollectionName, DocKey, Document, ErrorCode, Judgement, Limits,
-        MAX_SAFE_INTEGER, Offset, Operation, Outcome, Rejection, ServerFrame, Strategy, StreamPosition,
+        ActorId, Changed, Changes, CollectionName, DocKey, Document, Epoch, ErrorCode, Judgement, Limits,
+        MAX_SAFE_INTEGER, Operation, Outcome, Rejection, Resume, ServerFrame, Strategy, StreamPosition,
         decode, encode,
     },
     reconcile::{Applied, Write, apply, oversize, validate},
 };
 
 use super::{NewEpoch, corrupt, read};
-use crate::storage::{Advance, Batch, Committed, MAX_TENANT_COLLECTIONS, StorageError};
+use crate::{
+    access::Portion,
+    storage::{
+        Advance, Batch, Committed, MAX_TENANT_COLLECTIONS, News, StorageError,
+        history::{History, nowhere},
+    },
+};
 
 /// Bytes of documents that an advance carries along; beyond that its readers read for themselves.
 const ADVANCE_BYTES: usize = 32 * 1024;
@@ -37,10 +43,13 @@ pub(super) fn batch(
     let actor = actor(connection, batch)?;
     let mut judge =
         Judge { connection, batch, limits, actor, collections: BTreeMap::new(), documents: BTreeMap::new() };
-    for (name, strategy) in &batch.collections {
+    for Resume { collection: name, strategy, after } in &batch.collections {
+        let portion = batch.scope.access().portion(name);
+        if portion == Portion::Nothing {
+            continue;
+        }
         let collection = settle(connection, batch.scope.tenant(), name, *strategy, new_epoch)?;
-        let before = collection.position();
-        judge.collections.insert(name.clone(), Open { collection, before });
+        judge.collections.insert(name.clone(), Open::new(collection, portion, after.as_ref())?);
     }
     let judgements =
         batch.operations.iter().map(|operation| judge.operation(operation)).collect::<Result<_, _>>()?;
@@ -105,6 +114,32 @@ fn settle(
 struct Open {
     collection: read::Collection,
     before: StreamPosition,
+    /// What of it the batch may write.
+    portion: Portion,
+    /// The name under which the client knows its history.
+    name: Epoch,
+}
+
+impl Open {
+    fn new(
+        collection: read::Collection,
+        portion: Portion,
+        after: Option<&StreamPosition>,
+    ) -> Result<Self, StorageError> {
+        let history = History { epoch: &collection.epoch, portion: &portion };
+        let name = match after.filter(|after| history.began(&after.epoch).is_some()) {
+            Some(after) => after.epoch.clone(),
+            None => history.name(collection.pruned).map_err(corrupt("a collection"))?,
+        };
+        Ok(Self { before: collection.position(), collection, portion, name })
+    }
+
+    /// What the maker of an operation calls the history that its base speaks of; no other name means this history.
+    fn name_in(&self, operation: &Operation) -> Epoch {
+        let history = History { epoch: &self.collection.epoch, portion: &self.portion };
+        let seen = operation.base.seen.as_ref().map(|seen| &seen.epoch);
+        seen.filter(|name| history.began(name).is_some()).unwrap_or(&self.name).clone()
+    }
 }
 
 /// A batch half-way. Documents are read once and written once, however many operations are on them.
@@ -143,7 +178,7 @@ impl Judge<'_> {
                 let words = "the id was used for another operation before";
                 return Ok(rejected(operation, ErrorCode::OperationIdReused, words));
             }
-            return decode(&judgement).map_err(corrupt("a judgement"));
+            return self.told(operation, decode(&judgement).map_err(corrupt("a judgement"))?);
         }
         let judgement = self.judge(operation, payload.len())?;
         self.connection
@@ -151,11 +186,30 @@ impl Judge<'_> {
                 "INSERT INTO judgements (tenant, client, seq, payload_hash, judgement) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute((tenant, &client, seq.0, hash.as_ref(), encode(&judgement)))?;
+        self.told(operation, judgement)
+    }
+
+    /// A stored judgement as the client is told it: with the position in the history that it knows.
+    fn told(&self, operation: &Operation, mut judgement: Judgement) -> Result<Judgement, StorageError> {
+        let Some(position) = &mut judgement.position else { return Ok(judgement) };
+        let name = &operation.doc.collection;
+        if self.batch.scope.access().portion(name) == Portion::Nothing {
+            *position = nowhere().map_err(corrupt("a judgement"))?;
+        } else if let Some(open) =
+            self.collections.get(name).filter(|open| open.collection.epoch == position.epoch)
+        {
+            position.epoch = open.name.clone();
+        }
         Ok(judgement)
     }
 
     /// Judges an operation that is new.
     fn judge(&mut self, operation: &Operation, bytes: usize) -> Result<Judgement, StorageError> {
+        let portion = self.batch.scope.access().portion(&operation.doc.collection);
+        if !portion.holds(&operation.doc.id) {
+            // Never more than this: whether the document or the collection exists is not told.
+            return Ok(rejected(operation, ErrorCode::Forbidden, "the token does not allow this document"));
+        }
         let Some(open) = self.collections.get_mut(&operation.doc.collection) else {
             let words = "the collection was not named with its strategy";
             return Ok(rejected(operation, ErrorCode::InvalidOperation, words));
@@ -180,8 +234,9 @@ impl Judge<'_> {
         };
         let rev = open.collection.head.next();
         let by = Dot { actor: self.actor, seq: operation.seq };
-        let (epoch, now) = (&open.collection.epoch, self.batch.now);
-        let write = Write { operation, by, epoch, rev, now, horizon: Offset(0) };
+        let epoch = open.name_in(operation);
+        let horizon = open.collection.pruned;
+        let write = Write { operation, by, epoch: &epoch, rev, now: self.batch.now, horizon };
         let applied: Applied = apply(open.collection.strategy, document, &write);
         if let Some(rejection) = oversize(&applied.document, self.limits.document_bytes) {
             return Ok(Judgement {
@@ -204,8 +259,9 @@ impl Judge<'_> {
         let Self { connection, batch, collections, documents, .. } = self;
         let mut changed: BTreeMap<CollectionName, Vec<Changed>> = BTreeMap::new();
         let mut write_document = connection.prepare_cached(
-            "INSERT INTO documents (collection, id, rev, state) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (collection, id) DO UPDATE SET rev = excluded.rev, state = excluded.state",
+            "INSERT INTO documents (collection, id, rev, state, buried) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (collection, id)
+             DO UPDATE SET rev = excluded.rev, state = excluded.state, buried = excluded.buried",
         )?;
         let mut bytes = 0;
         for (key, doc) in documents {
@@ -215,26 +271,32 @@ impl Judge<'_> {
                 continue;
             }
             let state = encode(&doc);
-            write_document.execute((open.collection.key, key.id.as_str(), doc.rev.0, &state))?;
+            let buried = (!doc.is_alive()).then_some(batch.now.0);
+            write_document.execute((open.collection.key, key.id.as_str(), doc.rev.0, &state, buried))?;
             bytes += state.len();
             changed.entry(key.collection).or_default().push(Changed { id: key.id, doc });
         }
         let mut advances = Vec::new();
         for (name, mut documents) in changed {
-            let Some(Open { collection, before }) = collections.get(&name) else { continue };
+            let Some(Open { collection, before, .. }) = collections.get(&name) else { continue };
             connection
                 .prepare_cached("UPDATE collections SET head = ?1 WHERE key = ?2")?
                 .execute((collection.head.0, collection.key))?;
             documents.sort_by_key(|changed| changed.doc.rev);
             let (from, to) = (before.clone(), collection.position());
-            let frame = (bytes <= ADVANCE_BYTES).then(|| {
-                let (from, to) = (Some(from.clone()), to.clone());
-                let changes =
-                    Changes { collection: name.clone(), from, to, documents, recovered: true, more: false };
-                encode(&ServerFrame::Changes(changes)).into()
+            let news = (bytes <= ADVANCE_BYTES).then(|| {
+                let changes = Changes {
+                    collection: name.clone(),
+                    from: Some(from.clone()),
+                    to: to.clone(),
+                    documents: documents.clone(),
+                    recovered: true,
+                    more: false,
+                };
+                News { frame: encode(&ServerFrame::Changes(changes)).into(), documents }
             });
             let tenant = batch.scope.tenant().clone();
-            advances.push(Arc::new(Advance { tenant, collection: name, from, to, frame }));
+            advances.push(Arc::new(Advance { tenant, collection: name, from, to, news }));
         }
         Ok(advances)
     }

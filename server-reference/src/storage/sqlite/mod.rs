@@ -9,18 +9,25 @@ mod schema;
 mod store;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
-use sdk_core::protocol::{Changes, Epoch, Limits};
+use sdk_core::{
+    clock::Millis,
+    protocol::{Changes, Epoch, Limits},
+};
 
 pub use store::{OnAdvance, SqliteStore};
 
 use super::{Batch, Committed, Page, StorageError};
 use crate::tenant::TenantScope;
 
-/// Makes the name of a new epoch, unlike any before.
+/// Documents that one transaction of upkeep looks at, so that writers do not wait long for it.
+pub const UPKEEP_SLICE: usize = 256;
+
+/// Makes the name of a new epoch, unlike any before: at most 32 bytes, without `~`.
 pub type NewEpoch = Box<dyn FnMut() -> Epoch + Send>;
 
 /// The documents of every tenant, over one connection.
@@ -114,6 +121,34 @@ impl SqliteDocuments {
         }
         transaction.commit()?;
         Ok(keys.len())
+    }
+
+    /// Removes what is left of at most [`UPKEEP_SLICE`] documents that were deleted at or before a Unix time, and returns
+    /// of how many. Readers that stand before these deletions start anew.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]; nothing was changed.
+    pub fn prune(&mut self, before: Millis) -> Result<usize, StorageError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let removed = upkeep::prune(&transaction, before, UPKEEP_SLICE)?;
+        transaction.commit()?;
+        Ok(removed)
+    }
+
+    /// Brings back to `now` what is stamped with a time beyond it and the allowed skew, and returns how many
+    /// documents that were. For a database whose server once had a clock that was ahead. Each gets a new revision.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`] or [`StorageError::Corrupt`]; some documents may have been changed. It may be
+    /// called again.
+    pub fn heal(&mut self, now: Millis) -> Result<usize, StorageError> {
+        let mut progress = upkeep::Progress::default();
+        while !progress.done {
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            progress = upkeep::heal(&transaction, now, UPKEEP_SLICE, progress)?;
+            transaction.commit()?;
+        }
+        Ok(progress.healed)
     }
 
     /// Whether the database answers.

@@ -5,9 +5,16 @@ use sdk_core::protocol::{Changed, Changes, DocumentId, Epoch, Offset, Strategy, 
 
 use super::corrupt;
 use crate::{
-    storage::{PAGE_DOCUMENTS, Page, StorageError},
+    access::Portion,
+    storage::{
+        PAGE_DOCUMENTS, Page, StorageError,
+        history::{History, nowhere},
+    },
     tenant::TenantScope,
 };
+
+/// Documents that one page looks at. Of a small portion of a large collection a page may hold few documents, or none.
+const SCANNED_DOCUMENTS: usize = 8 * PAGE_DOCUMENTS;
 
 /// The strategy of a stored collection is not one that this program knows.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +28,8 @@ pub(super) struct Collection {
     pub(super) strategy: Strategy,
     pub(super) epoch: Epoch,
     pub(super) head: Offset,
+    /// The newest revision of a document of which nothing is left.
+    pub(super) pruned: Offset,
 }
 
 impl Collection {
@@ -39,17 +48,21 @@ pub(super) fn collection(
     name: &str,
 ) -> Result<Option<Collection>, StorageError> {
     let row = connection
-        .prepare_cached("SELECT key, strategy, epoch, head FROM collections WHERE tenant = ?1 AND name = ?2")?
+        .prepare_cached(
+            "SELECT key, strategy, epoch, head, pruned FROM collections WHERE tenant = ?1 AND name = ?2",
+        )?
         .query_row((tenant, name), |row| {
-            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get::<_, u64>(3)?))
+            let (strategy, epoch) = (row.get::<_, String>(1)?, row.get::<_, String>(2)?);
+            Ok((row.get(0)?, strategy, epoch, row.get::<_, u64>(3)?, row.get::<_, u64>(4)?))
         })
         .optional()?;
-    let Some((key, strategy, epoch, head)) = row else { return Ok(None) };
+    let Some((key, strategy, epoch, head, pruned)) = row else { return Ok(None) };
     Ok(Some(Collection {
         key,
         strategy: Strategy::named(&strategy).ok_or_else(|| corrupt("a collection")(UnknownStrategy))?,
         epoch: Epoch::new(&epoch).map_err(corrupt("a collection"))?,
         head: Offset(head),
+        pruned: Offset(pruned),
     }))
 }
 
@@ -59,35 +72,58 @@ pub(super) fn changes(
     scope: &TenantScope,
     page: &Page,
 ) -> Result<Changes, StorageError> {
+    let portion = scope.access().portion(&page.collection);
+    if portion == Portion::Nothing {
+        return nothing(page);
+    }
     let collection = collection(connection, scope.tenant(), page.collection.as_str())?
         .ok_or(StorageError::NoSuchCollection)?;
-    let known = page.after.as_ref();
-    // Another history, or more of this one than there is: what the reader has cannot be built upon.
-    let recovered =
-        known.is_none_or(|position| position.epoch == collection.epoch && position.offset <= collection.head);
-    let from = page.after.clone().filter(|_| recovered);
-    let start = from.as_ref().map_or(Offset(0), |position| position.offset);
+    let history = History { epoch: &collection.epoch, portion: &portion };
+    // Another history, or more of this one than there is, or deletions missed of which nothing is left: what the
+    // reader has cannot be built upon.
+    let goes_on = |position: &&StreamPosition| {
+        let began = history.began(&position.epoch);
+        let misses_nothing = |began| position.offset >= collection.pruned || began >= collection.pruned;
+        position.offset <= collection.head && began.is_some_and(misses_nothing)
+    };
+    let from = page.after.as_ref().filter(goes_on).cloned();
+    let recovered = from.is_some() || page.after.is_none();
+    let (name, start) = match &from {
+        Some(StreamPosition { epoch, offset }) => (epoch.clone(), *offset),
+        None => (history.name(collection.pruned).map_err(corrupt("a collection"))?, Offset(0)),
+    };
 
     let mut statement = connection.prepare_cached(
         "SELECT id, rev, state FROM documents WHERE collection = ?1 AND rev > ?2 ORDER BY rev LIMIT ?3",
     )?;
-    let mut rows = statement.query((collection.key, start.0, PAGE_DOCUMENTS + 1))?;
+    let mut rows = statement.query((collection.key, start.0, SCANNED_DOCUMENTS + 1))?;
     let (mut documents, mut bytes, mut reached, mut more) = (Vec::new(), 0, start, false);
-    while let Some(row) = rows.next()? {
-        let state = row.get_ref(2)?.as_str().map_err(corrupt("a document"))?;
+    for scanned in 0.. {
+        let Some(row) = rows.next()? else { break };
         let id = row.get_ref(0)?.as_str().map_err(corrupt("a document"))?;
-        bytes += state.len() + id.len();
+        let id = DocumentId::new(id).map_err(corrupt("a document"))?;
+        let seen = portion.holds(&id);
+        let state = row.get_ref(2)?.as_str().map_err(corrupt("a document"))?;
+        bytes += if seen { state.len() + id.as_str().len() } else { 0 };
         let fits = bytes <= page.bytes || (documents.is_empty() && page.bytes > 0);
-        if !fits || documents.len() == PAGE_DOCUMENTS {
+        if !fits || documents.len() == PAGE_DOCUMENTS || scanned == SCANNED_DOCUMENTS {
             more = true;
             break;
         }
         reached = Offset(row.get(1)?);
-        documents.push(Changed {
-            id: DocumentId::new(id).map_err(corrupt("a document"))?,
-            doc: decode(state).map_err(corrupt("a document"))?,
-        });
+        if seen {
+            documents.push(Changed { id, doc: decode(state).map_err(corrupt("a document"))? });
+        }
     }
-    let to = collection.at(if more { reached } else { collection.head });
+    let to = StreamPosition { epoch: name, offset: if more { reached } else { collection.head } };
     Ok(Changes { collection: page.collection.clone(), from, to, documents, recovered, more })
+}
+
+/// The page of a collection of which the reader may see nothing. What it has from before is void.
+fn nothing(page: &Page) -> Result<Changes, StorageError> {
+    let to = nowhere().map_err(corrupt("a collection"))?;
+    let from = page.after.clone().filter(|after| *after == to);
+    let recovered = from.is_some() || page.after.is_none();
+    let documents = Vec::new();
+    Ok(Changes { collection: page.collection.clone(), from, to, documents, recovered, more: false })
 }

@@ -7,9 +7,9 @@ use crate::storage::StorageError;
 /// The first release without the bug that can lose commits in WAL mode (3.7.0 to 3.51.2).
 const MIN_SQLITE: i32 = 3_051_003;
 /// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
-/// `judgements` is what makes a retry harmless, however late it comes: nothing is ever removed from it. Names are
+/// `buried` is the server's time when a document that is deleted last changed; it is missing while one lives. `judgements` is what makes a retry harmless, however late it comes: nothing is ever removed from it. Names are
 /// columns of their own, so none can reach into another tenant.
 const TABLES: &str = "
     CREATE TABLE clients (
@@ -28,6 +28,7 @@ const TABLES: &str = "
         strategy TEXT NOT NULL,
         epoch TEXT NOT NULL,
         head INTEGER NOT NULL,
+        pruned INTEGER NOT NULL DEFAULT 0,
         UNIQUE (tenant, name)
     ) STRICT;
 
@@ -36,9 +37,11 @@ const TABLES: &str = "
         id TEXT NOT NULL,
         rev INTEGER NOT NULL,
         state TEXT NOT NULL,
+        buried INTEGER,
         PRIMARY KEY (collection, id)
     ) STRICT;
     CREATE INDEX documents_by_rev ON documents (collection, rev);
+    CREATE INDEX documents_by_burial ON documents (buried) WHERE buried IS NOT NULL;
 
     CREATE TABLE judgements (
         tenant TEXT NOT NULL,
@@ -48,6 +51,15 @@ const TABLES: &str = "
         judgement TEXT NOT NULL,
         PRIMARY KEY (tenant, client, seq)
     ) STRICT, WITHOUT ROWID;
+";
+
+/// From version 1, which did not note when a document was deleted: the deletion's own time stands in.
+const FROM_1: &str = "
+    ALTER TABLE collections ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE documents ADD COLUMN buried INTEGER;
+    UPDATE documents SET buried = coalesce(json_extract(state, '$.burial.stamp.at[0]'), 0)
+        WHERE json_extract(state, '$.written') IS NULL;
+    CREATE INDEX documents_by_burial ON documents (buried) WHERE buried IS NOT NULL;
 ";
 
 /// Settles durability before anything is written: a commit returns after its log is on the disk.
@@ -63,7 +75,8 @@ const READER: &str = "
     PRAGMA busy_timeout = 5000;
 ";
 
-/// Makes a new connection ready to write, creating the tables in an empty database.
+/// Makes a new connection ready to write: creates the tables in an empty database, and brings those of an earlier
+/// version up to this one.
 pub(super) fn prepare_writer(connection: &mut Connection) -> Result<(), StorageError> {
     if rusqlite::version_number() < MIN_SQLITE {
         return Err(StorageError::Unavailable(
@@ -75,9 +88,9 @@ pub(super) fn prepare_writer(connection: &mut Connection) -> Result<(), StorageE
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match version {
         VERSION => Ok(()),
-        0 => {
+        0 | 1 => {
             let transaction = connection.transaction()?;
-            transaction.execute_batch(TABLES)?;
+            transaction.execute_batch(if version == 0 { TABLES } else { FROM_1 })?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             Ok(transaction.commit()?)
         }

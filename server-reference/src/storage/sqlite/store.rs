@@ -8,10 +8,13 @@ use std::{
 
 use futures::future::{BoxFuture, FutureExt};
 use rusqlite::{Connection, OpenFlags};
-use sdk_core::protocol::{Changes, Limits};
+use sdk_core::{
+    clock::Millis,
+    protocol::{Changes, Limits},
+};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{NewEpoch, SqliteDocuments, read, schema};
+use super::{NewEpoch, SqliteDocuments, UPKEEP_SLICE, read, schema};
 use crate::{
     storage::{Advance, Batch, Committed, Documents, Page, StorageError},
     tenant::TenantScope,
@@ -31,6 +34,7 @@ pub type OnAdvance = Box<dyn Fn(&Arc<Advance>) + Send>;
 enum Job {
     Commit(Box<Batch>, oneshot::Sender<Result<Committed, StorageError>>),
     Check(oneshot::Sender<Result<(), StorageError>>),
+    Prune(Millis, oneshot::Sender<Result<usize, StorageError>>),
 }
 
 /// The embedded store. Whatever waits while one transaction is under way goes together into the next, so the cost of
@@ -60,6 +64,22 @@ impl SqliteStore {
             .spawn(move || write(documents, queue, &on_advance))
             .map_err(|error| StorageError::Unavailable(Box::new(error)))?;
         Ok(Self { jobs, readers: Arc::new(Mutex::new(readers)), permits: Arc::new(Semaphore::new(READERS)) })
+    }
+
+    /// Removes what is left of all documents that were deleted at or before a Unix time, and returns of how many. Slice
+    /// by slice; commits have their turn between two.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]; some may have been removed.
+    pub async fn prune(&self, before: Millis) -> Result<usize, StorageError> {
+        let mut removed = 0;
+        loop {
+            let slice = self.ask(|reply| Job::Prune(before, reply)).await?;
+            removed += slice;
+            if slice < UPKEEP_SLICE {
+                return Ok(removed);
+            }
+        }
     }
 
     async fn ask<T>(
@@ -113,6 +133,9 @@ fn write(mut documents: SqliteDocuments, mut queue: mpsc::Receiver<Job>, on_adva
                 Job::Check(reply) => {
                     // Who asked may have gone away.
                     let _ = reply.send(documents.check());
+                }
+                Job::Prune(before, reply) => {
+                    let _ = reply.send(documents.prune(before));
                 }
             }
             next = if group.len() < GROUP { queue.try_recv().ok() } else { None };

@@ -1,5 +1,7 @@
 //! What the embedded store promises beyond the contract.
 
+mod upkeep;
+
 use std::{path::Path, sync::Arc};
 
 use sdk_core::protocol::{ErrorCode, Limits, Outcome};

@@ -1,0 +1,194 @@
+//! Old deletions, times from the future, and databases of an earlier version.
+
+use sdk_core::{
+    clock::{Hlc, Millis},
+    protocol::{Intent, MAX_SKEW, Offset, Operation, StreamPosition},
+};
+
+use super::*;
+use crate::{
+    fixtures::{START, granted},
+    tenant::TenantScope,
+};
+
+fn delete(seq: u64, id: &str) -> Operation {
+    Operation { intents: vec![Intent::Delete {}], ..set(seq, id, &[]) }
+}
+
+fn commit_at(documents: &mut SqliteDocuments, scope: &TenantScope, now: Millis, operations: Vec<Operation>) {
+    only(documents.commit_group(vec![Batch { now, ..batch(scope, client(1), operations) }])).unwrap();
+}
+
+fn after(position: &StreamPosition) -> Page {
+    Page { after: Some(position.clone()), ..cards() }
+}
+
+fn count(documents: &SqliteDocuments) -> u64 {
+    documents.connection.query_row("SELECT count(*) FROM documents", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_deletion_is_forgotten_once_it_is_old_and_whoever_missed_it_starts_anew() {
+    let mut documents = in_memory();
+    let ada = scope("acme", "ada");
+    commit_at(&mut documents, &ada, START, vec![set(1, "a", &[("x", "1")]), set(2, "b", &[("x", "1")])]);
+    let missed = documents.changes(&ada, &cards()).unwrap().to;
+    commit_at(&mut documents, &ada, START.plus(10), vec![delete(3, "a")]);
+    let heard = documents.changes(&ada, &cards()).unwrap().to;
+    commit_at(&mut documents, &ada, START.plus(20), vec![delete(4, "b")]);
+
+    assert_eq!(documents.prune(START.plus(9)).unwrap(), 0);
+    assert_eq!(documents.prune(START.plus(10)).unwrap(), 1);
+    assert_eq!(count(&documents), 1, "the younger deletion stays");
+    assert!(!documents.changes(&ada, &after(&missed)).unwrap().recovered);
+    let tail = documents.changes(&ada, &after(&heard)).unwrap();
+    assert!(tail.recovered && tail.documents.len() == 1, "who heard of it goes on");
+}
+
+#[test]
+fn a_slow_reader_that_began_after_the_pruning_reads_what_is_older_to_the_end() {
+    for ada in
+        [scope("acme", "ada"), granted("ada", serde_json::json!([{ "collection": "cards", "prefix": "d" }]))]
+    {
+        let mut documents = in_memory();
+        let many = (1..=20).map(|n| set(n, &format!("d{n}"), &[("x", "\"some text\"")])).collect();
+        commit_at(&mut documents, &ada, START, many);
+        let old = documents.changes(&ada, &Page { bytes: 1, ..cards() }).unwrap().to;
+        commit_at(&mut documents, &ada, START, vec![delete(21, "d20")]);
+        assert_eq!(documents.prune(START).unwrap(), 1);
+        assert!(!documents.changes(&ada, &after(&old)).unwrap().recovered);
+
+        let (mut position, mut read) = (None, 0);
+        loop {
+            let page = Page { after: position, bytes: 1, ..cards() };
+            let changes = documents.changes(&ada, &page).unwrap();
+            assert!(changes.recovered, "at {:?}", page.after);
+            read += changes.documents.len();
+            position = Some(changes.to);
+            if !changes.more {
+                break;
+            }
+        }
+        assert_eq!(read, 19);
+
+        // A later pruning is another matter, for whoever had not read that far.
+        commit_at(&mut documents, &ada, START, vec![delete(22, "d19")]);
+        documents.prune(START).unwrap();
+        assert!(!documents.changes(&ada, &after(&position.unwrap())).unwrap().recovered);
+    }
+}
+
+#[test]
+fn pruning_goes_in_slices() {
+    let mut documents = in_memory();
+    let ada = scope("acme", "ada");
+    let more = UPKEEP_SLICE as u64 + 1;
+    let operations = (1..=more).flat_map(|n| {
+        let id = format!("d{n}");
+        [set(2 * n - 1, &id, &[("x", "1")]), delete(2 * n, &id)]
+    });
+    commit_at(&mut documents, &ada, START, operations.collect());
+    assert_eq!([(); 3].map(|()| documents.prune(START).unwrap()), [UPKEEP_SLICE, 1, 0]);
+}
+
+#[test]
+fn a_document_that_lives_again_is_not_pruned() {
+    let mut documents = in_memory();
+    let ada = scope("acme", "ada");
+    let operations = vec![set(1, "a", &[("x", "1")]), delete(2, "a"), set(3, "a", &[("x", "3")])];
+    commit_at(&mut documents, &ada, START, operations);
+    assert_eq!(documents.prune(START.plus(1_000)).unwrap(), 0);
+    assert_eq!(documents.changes(&ada, &cards()).unwrap().documents.len(), 1);
+}
+
+#[tokio::test]
+async fn a_running_store_prunes_all_that_is_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let store = SqliteStore::open(&path, Limits::default(), counted_epochs(), Box::new(|_| {})).unwrap();
+    let ada = scope("acme", "ada");
+    let many = UPKEEP_SLICE as u64 * 2 + 5;
+    let operations = (1..=many).map(|n| delete(n, &format!("d{n}"))).collect();
+    store.commit(batch(&ada, client(1), operations)).await.unwrap();
+    assert_eq!(store.prune(START).await.unwrap(), UPKEEP_SLICE * 2 + 5);
+    assert!(store.changes(ada, cards()).await.unwrap().documents.is_empty());
+}
+
+#[test]
+fn what_a_wrong_clock_stamped_is_brought_back_and_every_reader_hears_of_it() {
+    let mut documents = in_memory();
+    let ada = scope("acme", "ada");
+    let year = 365 * 24 * 60 * 60 * 1_000;
+    let dream = |seq, id: &str, ahead| Operation {
+        at: Hlc { wall: START.plus(ahead), counter: 0 },
+        ..set(seq, id, &[(&format!("f{seq}"), "1")])
+    };
+    // The server believed it to be a year later.
+    let then = START.plus(year);
+    let operations = vec![dream(1, "a", year), dream(2, "a", year + 5), delete(3, "gone")];
+    commit_at(&mut documents, &ada, then, operations);
+    commit_at(&mut documents, &ada, START, vec![dream(4, "b", MAX_SKEW)]);
+    let before = documents.changes(&ada, &cards()).unwrap();
+
+    assert_eq!(documents.heal(START).unwrap(), 1);
+    let told = documents.changes(&ada, &after(&before.to)).unwrap();
+    assert!(told.recovered);
+    let [healed] = &told.documents[..] else { panic!("{told:?}") };
+    assert_eq!((healed.id.as_str(), healed.doc.rev, told.to.offset), ("a", Offset(5), Offset(5)));
+    let times: Vec<_> = healed.doc.fields.values().map(|register| register.stamp.at).collect();
+    assert_eq!(times, [0, 1].map(|counter| Hlc { wall: START, counter }), "in the order they had");
+    assert_eq!(healed.doc.written.unwrap().at, times[1]);
+
+    // A write of today wins again, though its maker had not seen the other.
+    let today = Operation { at: Hlc { wall: START.plus(1), counter: 0 }, ..set(1, "a", &[("f1", "2")]) };
+    only(documents.commit_group(vec![batch(&ada, client(2), vec![today])])).unwrap();
+    let now = documents.changes(&ada, &after(&told.to)).unwrap();
+    assert_eq!(now.documents[0].doc.values().next().unwrap().1.as_str(), "2");
+    assert_eq!(documents.heal(START).unwrap(), 0);
+    assert_eq!(documents.prune(START).unwrap(), 1, "the deletion counts as made now, not in a year");
+}
+
+/// The tables of version 1.
+const VERSION_1: &str = "
+    CREATE TABLE clients (tenant TEXT NOT NULL, client TEXT NOT NULL, subject TEXT NOT NULL, actor INTEGER NOT NULL,
+        PRIMARY KEY (tenant, client), UNIQUE (tenant, actor)) STRICT, WITHOUT ROWID;
+    CREATE TABLE collections (key INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, strategy TEXT NOT NULL,
+        epoch TEXT NOT NULL, head INTEGER NOT NULL, UNIQUE (tenant, name)) STRICT;
+    CREATE TABLE documents (collection INTEGER NOT NULL REFERENCES collections (key), id TEXT NOT NULL,
+        rev INTEGER NOT NULL, state TEXT NOT NULL, PRIMARY KEY (collection, id)) STRICT;
+    CREATE INDEX documents_by_rev ON documents (collection, rev);
+    CREATE TABLE judgements (tenant TEXT NOT NULL, client TEXT NOT NULL, seq INTEGER NOT NULL,
+        payload_hash BLOB NOT NULL, judgement TEXT NOT NULL, PRIMARY KEY (tenant, client, seq)) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 1;
+";
+
+#[test]
+fn a_database_of_version_1_goes_on_with_all_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let ada = scope("acme", "ada");
+    let operations = || vec![set(1, "a", &[("x", "1")]), set(2, "b", &[("x", "1")]), delete(3, "b")];
+    let first = {
+        let mut documents = open(&path);
+        let first = only(documents.commit_group(vec![batch(&ada, client(1), operations())])).unwrap();
+        // Back to what version 1 had of the same.
+        let old = Connection::open(folder.path().join("old")).unwrap();
+        old.execute_batch(VERSION_1).unwrap();
+        old.execute("ATTACH ?1 AS new", [path.to_str().unwrap()]).unwrap();
+        old.execute_batch(
+            "INSERT INTO clients SELECT tenant, client, subject, actor FROM new.clients;
+             INSERT INTO collections SELECT key, tenant, name, strategy, epoch, head FROM new.collections;
+             INSERT INTO documents SELECT collection, id, rev, state FROM new.documents;
+             INSERT INTO judgements SELECT tenant, client, seq, payload_hash, judgement FROM new.judgements;",
+        )
+        .unwrap();
+        first
+    };
+    let mut documents = open(&folder.path().join("old"));
+    let again = only(documents.commit_group(vec![batch(&ada, client(1), operations())])).unwrap();
+    assert_eq!(again.judgements, first.judgements);
+    assert_eq!(documents.changes(&ada, &cards()).unwrap().documents.len(), 2);
+    let deleted = START.plus(3);
+    assert_eq!(documents.prune(Millis(deleted.0 - 1)).unwrap(), 0);
+    assert_eq!(documents.prune(deleted).unwrap(), 1, "the deletion's own time stands in");
+}
