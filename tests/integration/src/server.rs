@@ -60,22 +60,27 @@ impl Server {
 
     /// A token of this server's.
     pub fn token(&self, tenant: &str, subject: &str, seconds: u64) -> String {
+        self.run(&["token", "--tenant", tenant, "--subject", subject, "--ttl", &seconds.to_string()])
+    }
+
+    /// A good token for a person of the development tenant, with a claim `access`.
+    pub fn granted(&self, subject: &str, access: &serde_json::Value) -> Tokens {
+        Tokens::fixed(self.run(&["token", "--subject", subject, "--access", &access.to_string()]))
+    }
+
+    /// What a command of the server's binary says that works on its data.
+    ///
+    /// # Panics
+    /// If the command fails.
+    pub fn run(&self, command: &[&str]) -> String {
         let output = Command::new(binary())
-            .args([
-                "token",
-                "--tenant",
-                tenant,
-                "--subject",
-                subject,
-                "--ttl",
-                &seconds.to_string(),
-                "--data",
-            ])
+            .args(command)
+            .arg("--data")
             .arg(self.data.path())
             .output()
             .expect("the server's binary runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("a token is text").trim().into()
+        String::from_utf8(output.stdout).expect("it is text").trim().into()
     }
 
     /// A good token for a person of the development tenant.
