@@ -108,7 +108,7 @@ fn bring_back(document: &mut Document, now: Millis) -> bool {
 
 fn each_stamp(document: &mut Document, mut visit: impl FnMut(&mut Stamp)) {
     let Document { fields, written, burial, .. } = document;
-    fields.iter_mut().for_each(|(_, register)| visit(&mut register.stamp));
+    fields.iter_mut().filter_map(|(_, register)| register.stamp.as_mut()).for_each(&mut visit);
     written.iter_mut().for_each(&mut visit);
     burial.iter_mut().for_each(|burial| visit(&mut burial.stamp));
 }

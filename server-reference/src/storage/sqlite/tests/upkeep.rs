@@ -79,6 +79,30 @@ fn a_slow_reader_that_began_after_the_pruning_reads_what_is_older_to_the_end() {
 }
 
 #[test]
+fn an_edit_of_a_document_that_is_forgotten_does_not_bring_it_back() {
+    let mut documents = in_memory();
+    let ada = scope("acme", "ada");
+    commit_at(&mut documents, &ada, START, vec![set(1, "a", &[("x", "1")])]);
+    let seen = documents.changes(&ada, &cards()).unwrap();
+    commit_at(&mut documents, &ada, START, vec![delete(2, "a")]);
+    assert_eq!(documents.prune(START).unwrap(), 1);
+    let head = documents.changes(&ada, &cards()).unwrap().to;
+
+    let edit = |seq, seen_to: &StreamPosition| {
+        let mut edit = set(seq, "a", &[("x", "2")]);
+        edit.base.clock = seen.documents[0].doc.clock.clone();
+        edit.base.seen = Some(seen_to.clone());
+        edit
+    };
+    let mut judge = |operation| {
+        let batch = batch(&ada, client(2), vec![operation]);
+        only(documents.commit_group(vec![batch])).unwrap().judgements.remove(0).outcome
+    };
+    assert_eq!(judge(edit(1, &seen.to)), Outcome::Superseded {});
+    assert_eq!(judge(edit(2, &head)), Outcome::Accepted {}, "who knows of the deletion may");
+}
+
+#[test]
 fn pruning_goes_in_slices() {
     let mut documents = in_memory();
     let ada = scope("acme", "ada");
@@ -135,7 +159,7 @@ fn what_a_wrong_clock_stamped_is_brought_back_and_every_reader_hears_of_it() {
     assert!(told.recovered);
     let [healed] = &told.documents[..] else { panic!("{told:?}") };
     assert_eq!((healed.id.as_str(), healed.doc.rev, told.to.offset), ("a", Offset(5), Offset(5)));
-    let times: Vec<_> = healed.doc.fields.values().map(|register| register.stamp.at).collect();
+    let times: Vec<_> = healed.doc.fields.values().map(|register| register.stamp.unwrap().at).collect();
     assert_eq!(times, [0, 1].map(|counter| Hlc { wall: START, counter }), "in the order they had");
     assert_eq!(healed.doc.written.unwrap().at, times[1]);
 
