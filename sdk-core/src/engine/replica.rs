@@ -19,6 +19,9 @@ pub(super) struct Collection {
     pub(super) received: Option<StreamPosition>,
     /// What is stored and shown.
     pub(super) applied: Option<StreamPosition>,
+    /// The history of the documents in view. It outlives `applied`, as they do: an edit still knows what its maker had
+    /// read, also while that is fetched again.
+    pub(super) history: Epoch,
     /// It is being fetched from nothing; until that is done, older documents stay in view.
     pub(super) resetting: bool,
     /// The server has more, or something was missed.
@@ -65,6 +68,7 @@ impl Replica {
             strategy,
             received: None,
             applied: None,
+            history: Epoch::unread(),
             resetting: false,
             wants_pull: false,
             pulling: false,
@@ -84,6 +88,7 @@ impl Replica {
                 for (name, position) in cursors {
                     if let Some(collection) = replica.collections.get_mut(&name) {
                         collection.received = Some(position.clone());
+                        collection.history = position.epoch.clone();
                         collection.applied = Some(position);
                     }
                 }
@@ -169,6 +174,7 @@ impl Replica {
         for (name, position) in &stored.cursors {
             if let Some(collection) = self.collections.get_mut(name) {
                 collection.applied = Some(position.clone());
+                collection.history = position.epoch.clone();
                 collection.resetting &= !stored.complete.contains(name);
             }
         }

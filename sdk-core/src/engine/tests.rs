@@ -9,7 +9,7 @@ use crate::{
     protocol::{
         ActorId, Changed, Changes, ClientFrame, CollectionName, DocKey, Document, DocumentId, Epoch,
         ErrorCode, FieldName, GoAway, Identity, Intent, Json, Judgement, Offset, Operation, Outcome,
-        Outcomes, ServerFrame, Stamp, Strategy, StreamPosition, Welcome, encode,
+        Outcomes, Register, ServerFrame, Stamp, Strategy, StreamPosition, Welcome, encode,
     },
 };
 
@@ -249,6 +249,39 @@ fn a_failed_commit_refuses_the_operation_and_shows_it_no_more() {
     let refused = |event: &Event| matches!(event, Event::Refused(Ticket(1), Refusal::NotDurable(_)));
     assert!(bench.events().iter().any(refused));
     assert!(bench.engine.view(QueryId(1)).unwrap().documents.is_empty());
+}
+
+#[test]
+fn an_edit_stays_in_view_while_the_replica_is_fetched_again() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.receive(link, changes(None, 5, "a"));
+    bench.commit();
+    bench.submit(1, "a", 1);
+    bench.commit();
+    // Its maker had read past this write, whose stamp is later.
+    let stamp = Stamp {
+        at: Hlc { wall: Millis(9_000), counter: 0 },
+        by: Dot { actor: ActorId(9), seq: Seq(1) },
+        rev: Offset(5),
+    };
+    let register =
+        Register { value: Some(Json::parse("2").unwrap()), stamp: Some(stamp), ..Register::default() };
+    let fields = [(FieldName::new("n").unwrap(), register)].into();
+    let document = Document { rev: Offset(5), fields, written: Some(stamp), ..Document::default() };
+    bench.input(Input::Open(QueryId(1), Query::One(key("a"))));
+    let reads = bench.take(|effect| if let Effect::Read(id, _) = effect { Some(*id) } else { None });
+    let stored = StoredDocument { key: key("a"), text: encode(&document) };
+    bench.input(Input::Loaded(reads[0], Ok(vec![stored])));
+    let shown = |bench: &Bench| {
+        let view = bench.engine.view(QueryId(1)).unwrap();
+        view.documents[0].fields.values().map(|value| value.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&bench), ["1"]);
+    bench.receive(link, changes(Some(5), 6, "b"));
+    let ids = bench.take(|effect| if let Effect::Commit(id, _) = effect { Some(*id) } else { None });
+    bench.input(Input::StoreFailed(ids[0], StoreError::Full("quota".into())));
+    assert_eq!(shown(&bench), ["1"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::sorted::SortedMap;
 use crate::{
     clock::{Dot, Millis},
     outbox::State,
-    protocol::{ActorId, DocKey, Document, DocumentId, Epoch, FieldName, Json, Offset},
+    protocol::{ActorId, DocKey, Document, DocumentId, FieldName, Json, Offset},
     reconcile::{self, Write},
     wire::{self, record},
 };
@@ -206,8 +206,7 @@ impl Engine {
                 .filter(|_| authoritative.is_some_and(Document::is_alive));
         }
         let collection = self.replica.collections.get(&key.collection)?;
-        let unread = Epoch::unread();
-        let epoch = collection.applied.as_ref().map_or(&unread, |position| &position.epoch);
+        let epoch = &collection.history;
         let actor = self.ids.meta.actor.unwrap_or(UNMET);
         let mut document = authoritative.cloned().unwrap_or_default();
         let mut pending = false;
