@@ -1,10 +1,13 @@
 //! What must hold at every step.
 
 use sdk_core::{
-    engine::{Call, CallBody, QueryId, Refusal, storage::Batch},
+    engine::{
+        Call, CallBody, QueryId, Refusal,
+        storage::{Batch, StoreError},
+    },
     protocol::{
-        ClientFrame, DocKey, ErrorCode, Json, Judgement, Limits, Operation, Outcome, ProtocolError, Resume,
-        ServerFrame,
+        ClientFrame, DocKey, Document, ErrorCode, Json, Judgement, Limits, Operation, Outcome, ProtocolError,
+        Resume, ServerFrame, decode,
     },
 };
 use server_reference::storage::Batch as ServerBatch;
@@ -12,6 +15,7 @@ use server_reference::storage::Batch as ServerBatch;
 use crate::{
     client::tenant,
     ledger::{Committed, OpKey, Said},
+    reads::ticket_of,
     world::World,
 };
 
@@ -43,8 +47,9 @@ impl World {
         }
     }
 
-    /// A stored position never goes back within its epoch, unless what it spoke of is emptied with it.
-    pub(crate) fn check_cursors(&mut self, index: usize, batch: &Batch) {
+    /// A stored position never goes back within its epoch, nor does a stored document, unless what is stored is emptied
+    /// with it.
+    pub(crate) fn check_stored(&mut self, index: usize, batch: &Batch) {
         let Batch::Replica(batch) = batch else { return };
         if batch.clear != sdk_core::engine::storage::Clear::Nothing {
             return;
@@ -56,6 +61,14 @@ impl World {
                 .is_some_and(|before| before.epoch == position.epoch && before.offset > position.offset);
             self.claim(!back, "a position never goes back within its epoch", || {
                 format!("client {index} stores {position:?} of {name} over {before:?}")
+            });
+        }
+        for document in &batch.put {
+            let revision = |text: &str| decode::<Document>(text).map(|document| document.rev.0).ok();
+            let before = self.clients[index].disk.copy().documents.get(&document.key);
+            let (before, after) = (before.and_then(|text| revision(text)), revision(&document.text));
+            self.claim(before <= after, "a stored document never goes back", || {
+                format!("client {index} stores {after:?} of {} over {before:?}", document.key)
             });
         }
     }
@@ -161,9 +174,7 @@ impl World {
     }
 
     fn check_origin(&mut self, index: usize, value: &Json) {
-        let digits = value.as_str().trim_start_matches(|c: char| !c.is_ascii_digit());
-        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-        let Ok(ticket) = digits[..end].parse::<u64>() else { return };
+        let Some(ticket) = ticket_of(value) else { return };
         let Some(origin) = self.ledger.submissions.get(&ticket).map(|one| one.client) else { return };
         let (theirs, ours) = (self.clients[origin].tenant, self.clients[index].tenant);
         self.claim(theirs == ours, "a tenant never sees another's documents", || {
@@ -190,6 +201,7 @@ impl World {
                 self.check_origin(index, value);
             }
         }
+        self.check_reads(index, &query, &view);
     }
 
     /// The application is told that an edit is durable: it is.
@@ -207,9 +219,14 @@ impl World {
     /// The application is told that an edit was refused.
     pub(crate) fn told_refused(&mut self, index: usize, ticket: u64, refusal: &Refusal) {
         self.tally.refused += 1;
-        let expected = matches!(refusal, Refusal::NotDurable(_) | Refusal::OutboxFull { .. });
-        self.claim(expected, "an edit that makes sense is refused only for want of storage", || {
-            format!("client {index}: {refusal}")
+        let expected = match refusal {
+            Refusal::NotDurable(error) => Some(error) == self.clients[index].disk_error.as_ref(),
+            Refusal::OutboxFull { .. } => true,
+            _ => false,
+        };
+        self.tally.full += u64::from(matches!(refusal, Refusal::NotDurable(StoreError::Full(_))));
+        self.claim(expected, "an edit that makes sense is refused only for what its storage said", || {
+            format!("client {index}: {refusal:?}")
         });
         let Some(one) = self.ledger.submissions.get_mut(&ticket) else { return };
         let said = std::mem::replace(&mut one.said, Said::Refused);
@@ -222,11 +239,15 @@ impl World {
         let stored = self.ledger.committed.get(&key);
         let same = stored.is_some_and(|one| one.judgement.outcome == outcome && one.operation.doc == *doc);
         let seen = format!("client {index} is told {outcome:?} of {seq}; stored is {stored:?}");
+        let ticket = stored.map(|one| u64::from(one.operation.schema));
         self.claim(same, "the application is told the outcome that the server stored", || seen);
+        if let Some(ticket) = ticket {
+            self.clients[index].reads.settled(doc, ticket, &outcome);
+        }
     }
 
     /// Enters what the server has just committed, and holds what must hold of it.
-    pub(crate) fn record(&mut self, batch: &ServerBatch, judgements: &[Judgement]) {
+    pub(crate) fn record(&mut self, batch: &ServerBatch, actor: u32, judgements: &[Judgement]) {
         let same = judgements.len() == batch.operations.len();
         self.claim(same, "each operation of a batch has its judgement", || format!("{judgements:?}"));
         for (operation, judgement) in batch.operations.iter().zip(judgements) {
@@ -255,7 +276,7 @@ impl World {
                 judgement: judgement.clone(),
                 order: self.ledger.committed.len(),
             };
-            self.ledger.enter(key, committed);
+            self.ledger.enter(key, actor, committed);
         }
     }
 
@@ -264,8 +285,8 @@ impl World {
         let Some(one) = self.ledger.submissions.get(&ticket).cloned() else {
             return self.violate("only what was submitted reaches the server", format!("{operation:?}"));
         };
-        let durable =
-            matches!(one.said, Said::Durable(client, seq) if client.to_string() == key.1 && seq == key.2);
+        let durable = matches!(one.said, Said::Durable(client, seq) | Said::Wiped(client, seq)
+            if client.to_string() == key.1 && seq == key.2);
         self.claim(durable, "only what was reported durable reaches the server", || {
             format!("ticket {ticket} arrives as {key:?} and its client said {:?}", one.said)
         });

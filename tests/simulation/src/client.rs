@@ -6,13 +6,13 @@ use sdk_core::{
     clock::Millis,
     engine::{
         BatchId, Engine, LinkId, Now, QueryId,
-        storage::{Batch, Query},
+        storage::{Batch, Query, StoreError},
     },
     outbox::OutboxLimits,
     protocol::ClientId,
 };
 
-use crate::{agenda::Time, disk::Disk, network::ConnectionId, plan::Plan, workload};
+use crate::{agenda::Time, disk::Disk, network::ConnectionId, plan::Plan, reads::Reads, workload};
 
 /// Unix time at which every run begins.
 pub(crate) const BEGINNING: u64 = 1_767_225_600_000;
@@ -39,6 +39,12 @@ pub(crate) struct Client {
     pub(crate) asleep_until: Time,
     /// Commits and reads fail with this per mille.
     pub(crate) disk_trouble: u64,
+    /// Commits that its storage has room for; none while there is enough.
+    pub(crate) quota: Option<u64>,
+    /// What its storage said when it last failed.
+    pub(crate) disk_error: Option<StoreError>,
+    /// What its application did and saw.
+    pub(crate) reads: Reads,
     /// The WebSocket, or the attempt to open one.
     pub(crate) link: Option<(LinkId, Option<ConnectionId>)>,
     /// What its application has open.
@@ -63,18 +69,21 @@ pub(crate) struct Client {
 
 impl Client {
     /// A client that was never started.
-    pub(crate) fn new(tenant: usize, number: usize, skew: i64, uptime: u64) -> Self {
+    pub(crate) fn new(tenant: usize, number: usize, skew: i64, uptime: u64, relaxed: usize) -> Self {
         Self {
             tenant,
             number,
             engine: None,
             life: 0,
-            disk: Disk::default(),
+            disk: Disk::new(relaxed),
             writes: BTreeMap::new(),
             skew,
             uptime,
             asleep_until: 0,
             disk_trouble: 0,
+            quota: None,
+            disk_error: None,
+            reads: Reads::default(),
             link: None,
             queries: BTreeMap::new(),
             asked: 0,

@@ -1,15 +1,12 @@
 //! A client's storage: two failure domains, what is in them after a crash, and how commits go wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use sdk_core::{
     engine::storage::{Batch, Clear, OutboxBatch, OutboxRecord, Query, ReplicaBatch, Stored, StoredDocument},
     protocol::{ClientId, CollectionName, DocKey, StreamPosition},
 };
 use serde::Deserialize;
-
-/// Commits of the replica that a crash may take back.
-const RELAXED: usize = 4;
 
 /// An operation as a record of the outbox holds it, read without the engine's own types.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +35,17 @@ pub(crate) struct Disk {
     copy: Copy,
     /// What surely survives a crash; the commits after it do if the crash is kind.
     settled: Copy,
-    relaxed: Vec<ReplicaBatch>,
+    relaxed: VecDeque<ReplicaBatch>,
+    /// Commits of the replica that a crash may take back, at most.
+    slack: usize,
 }
 
 impl Disk {
+    /// An empty one, on which a crash may take back so many of the newest commits of the replica.
+    pub(crate) fn new(slack: usize) -> Self {
+        Self { slack, ..Self::default() }
+    }
+
     /// Everything a client loads at its start.
     pub(crate) fn load(&self) -> Stored {
         let record =
@@ -70,9 +74,10 @@ impl Disk {
             Batch::Outbox(batch) => self.apply_outbox(batch),
             Batch::Replica(batch) => {
                 self.copy.apply(&batch);
-                self.relaxed.push(batch);
-                if self.relaxed.len() > RELAXED {
-                    let oldest = self.relaxed.remove(0);
+                self.relaxed.push_back(batch);
+                if self.relaxed.len() > self.slack
+                    && let Some(oldest) = self.relaxed.pop_front()
+                {
                     self.settled.apply(&oldest);
                 }
             }
@@ -128,6 +133,19 @@ impl Disk {
             self.settled.apply(&batch);
         }
         self.copy = self.settled.clone();
+    }
+
+    /// The outbox is gone, and with it who the client was.
+    pub(crate) fn wipe_outbox(&mut self) {
+        self.outbox.clear();
+        self.meta = None;
+    }
+
+    /// The replica is gone.
+    pub(crate) fn wipe_replica(&mut self) {
+        self.copy = Copy::default();
+        self.settled = Copy::default();
+        self.relaxed.clear();
     }
 
     /// Commits of the replica that a crash may take back now.

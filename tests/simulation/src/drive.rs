@@ -1,17 +1,12 @@
 //! Driving a client's engine: what happens to it goes in, and what it asks for is done on the simulated parts.
 
 use sdk_core::{
-    engine::{
-        BatchId, Effect, Engine, Event as Told, HttpFailure, HttpId, Input, LinkId, ReadId, Reply,
-        TokenError,
-        storage::{Batch, Query, StoreError},
-    },
+    engine::{Effect, Engine, Event as Told, HttpFailure, HttpId, Input, LinkId, Reply, TokenError},
     protocol::{ClientFrame, encode},
 };
 
 use crate::{
     agenda::Time,
-    ledger::Said,
     network::{ConnectionId, Item},
     world::{Event, Request, World},
 };
@@ -24,86 +19,6 @@ const SPINS: u32 = 20;
 const ATTEMPTS: u32 = 150;
 
 impl World {
-    /// A client's process starts: its engine comes from its storage.
-    pub(crate) fn start(&mut self, index: usize) {
-        let unreadable = self.healed.is_none() && self.chance(30);
-        let seed = self.random.u64(..);
-        let client = &mut self.clients[index];
-        if client.engine.is_some() {
-            return;
-        }
-        client.life += 1;
-        let life = client.life;
-        let config = client.config(&self.plan);
-        let mut stored = client.disk.load();
-        if unreadable {
-            stored.cursors = None;
-        }
-        let records = stored.outbox.len();
-        match Engine::restore(stored, config, seed) {
-            Ok(engine) => client.engine = Some(engine),
-            Err(error) => return self.violate("what an engine wrote it can read", error.to_string()),
-        }
-        client.timer += 1;
-        client.armed = None;
-        client.asleep_until = 0;
-        client.welcomed = false;
-        self.note(format_args!("client {index} starts life {life} with {records} records"));
-        self.input(index, Input::Wake);
-        let queries = self.clients[index].queries.clone();
-        for (id, query) in queries {
-            self.input(index, Input::Open(id, query));
-        }
-    }
-
-    /// A client's process ends. What is on its way to its storage gets there or not.
-    pub(crate) fn crash_client(&mut self, index: usize) {
-        let client = &mut self.clients[index];
-        if client.engine.take().is_none() {
-            return;
-        }
-        self.tally.client_crashes += 1;
-        let writes = std::mem::take(&mut self.clients[index].writes);
-        let mut survived = 0;
-        // Commits of one domain are carried out in order, so of those under way the first few survive.
-        for (_, (_, batch)) in writes {
-            if self.random.bool() {
-                self.check_removals(index, &batch);
-                self.clients[index].disk.apply(batch);
-                survived += 1;
-            }
-        }
-        let relaxed = self.clients[index].disk.relaxed();
-        let lost = if self.random.bool() { self.random.usize(0..=relaxed) } else { 0 };
-        self.clients[index].disk.crash(lost);
-        self.note(format_args!(
-            "client {index} crashes: {survived} commits survive, {lost} relaxed ones do not"
-        ));
-        self.settle_unanswered(index);
-        if let Some((_, Some(connection))) = self.clients[index].link.take() {
-            self.sever(connection, true);
-        }
-        let downtime = self.up_to(20_000);
-        self.agenda.after(downtime, Event::Start(index));
-    }
-
-    /// After a crash the storage tells which edits that were never answered are there all the same.
-    fn settle_unanswered(&mut self, index: usize) {
-        let client = &self.clients[index];
-        let kept: std::collections::BTreeMap<u64, u64> =
-            client.disk.kept().map(|kept| (kept.ticket, kept.seq)).collect();
-        let id = client.disk.client();
-        for (ticket, one) in self.ledger.submissions.iter_mut().filter(|(_, one)| one.client == index) {
-            match (kept.get(ticket), one.said, id) {
-                // A refused edit that its store had written although it said otherwise, and that the client had no
-                // time to take back, is an edit like any other after a restart.
-                (Some(seq), Said::Nothing | Said::Refused, Some(id)) => one.said = Said::Durable(id, *seq),
-                (_, Said::Nothing, _) => one.said = Said::Lost,
-                _ => {}
-            }
-        }
-    }
-
     /// Gives an engine an input, and does what it asks for.
     pub(crate) fn input(&mut self, index: usize, input: Input) {
         let time = self.agenda.now();
@@ -187,59 +102,6 @@ impl World {
             Effect::Http(id, call) => self.post(index, id, call),
             Effect::Emit(event) => self.hear(index, event),
         }
-    }
-
-    fn commit(&mut self, index: usize, id: BatchId, batch: Batch) {
-        let life = self.clients[index].life;
-        self.note(format_args!("client {index} commits {}: {batch:?}", id.0));
-        let delay = self.up_to(self.plan.disk_latency);
-        self.clients[index].writes.insert(id.0, (id, batch));
-        self.agenda.after(delay, Event::Write(index, life, id.0));
-    }
-
-    /// A commit is carried out, or fails, or is carried out and said to have failed.
-    pub(crate) fn write(&mut self, index: usize, life: u32, number: u64) {
-        if self.clients[index].life != life {
-            return;
-        }
-        let Some((id, batch)) = self.clients[index].writes.remove(&number) else { return };
-        let trouble = self.clients[index].disk_trouble;
-        let fails = self.chance(trouble);
-        let writes = !fails || self.chance(300);
-        if writes {
-            self.check_removals(index, &batch);
-            self.check_cursors(index, &batch);
-            self.clients[index].disk.apply(batch);
-        }
-        if fails {
-            self.tally.disk_failures += 1;
-            self.note(format_args!("client {index} is told that commit {number} failed; written: {writes}"));
-            let error = if self.random.bool() {
-                StoreError::Full("the quota is used up".into())
-            } else {
-                StoreError::Failed("the disk is ill".into())
-            };
-            self.input(index, Input::StoreFailed(id, error));
-        } else {
-            self.note(format_args!("client {index} has committed {number}"));
-            self.input(index, Input::Committed(id));
-        }
-    }
-
-    /// A read is carried out, or fails.
-    pub(crate) fn read(&mut self, index: usize, life: u32, id: ReadId, query: &Query) {
-        if self.clients[index].life != life {
-            return;
-        }
-        let trouble = self.clients[index].disk_trouble;
-        let result = if self.chance(trouble) {
-            self.tally.disk_failures += 1;
-            Err(StoreError::Failed("the disk is ill".into()))
-        } else {
-            Ok(self.clients[index].disk.read(query))
-        };
-        self.note(format_args!("client {index} reads {}: {result:?}", id.0));
-        self.input(index, Input::Loaded(id, result));
     }
 
     /// The application's answer comes.
@@ -370,6 +232,7 @@ impl World {
             Told::Refused(ticket, refusal) => self.told_refused(index, ticket.0, &refusal),
             Told::Settled(seq, doc, outcome) => self.told_settled(index, seq.0, &doc, outcome),
             Told::ViewChanged(id) => self.check_view(index, id),
+            Told::NotRecovered(_) => self.clients[index].reads.lost_replica(),
             _ => {}
         }
     }

@@ -102,6 +102,7 @@ impl World {
                     let key = (home, client.to_string(), seq);
                     there == [&key] && records.judgements.contains_key(&key)
                 }
+                Said::Wiped(client, seq) => there.is_empty() || there == [&(home, client.to_string(), seq)],
                 Said::Refused | Said::Lost => there.is_empty(),
                 Said::Nothing => false,
             };

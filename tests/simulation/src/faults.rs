@@ -32,7 +32,11 @@ impl World {
                     self.submit(index);
                 }
             }
-            14 | 15 => self.look_at_something(index),
+            14 | 15 => {
+                self.look_at_something(index);
+                let open: Vec<_> = self.clients[index].queries.keys().copied().collect();
+                open.into_iter().for_each(|id| self.check_view(index, id));
+            }
             16 => {
                 if let Some(id) = self.clients[index].queries.keys().next().copied() {
                     self.clients[index].queries.remove(&id);
@@ -53,6 +57,7 @@ impl World {
         let tag = self.ledger.submissions.len() as u64 + 1;
         let (doc, intents) = workload::edit(&mut self.random, &self.plan, tag);
         let ticket = self.ledger.submit(index, doc.clone(), intents.clone());
+        self.clients[index].reads.edited(&doc, ticket);
         self.tally.submissions += 1;
         self.note(format_args!("client {index} submits {ticket} on {doc}"));
         let schema = u32::try_from(ticket).expect("few enough");
@@ -114,6 +119,12 @@ impl World {
                 return;
             }
             Fault::Disk => self.clients[client].disk_trouble = self.random.u64(50..=1_000),
+            Fault::Quota => self.clients[client].quota = Some(self.random.u64(0..12)),
+            Fault::Wipe => return self.wipe_client(client),
+            Fault::ServerClock => {
+                let skew = i64::try_from(self.plan.server_skew).unwrap_or_default();
+                self.server.skew = if self.random.bool() { skew } else { -skew };
+            }
             Fault::ClockStep => {
                 let skew = i64::try_from(self.plan.skew.max(1_000)).unwrap_or_default();
                 self.clients[client].skew = self.random.i64(-skew..=skew);
@@ -158,6 +169,8 @@ impl World {
             Fault::Partition => self.unblock(client),
             Fault::RefuseWebSocket => self.network.paths[client].refuses_websockets = false,
             Fault::Disk => self.clients[client].disk_trouble = 0,
+            Fault::Quota => self.clients[client].quota = None,
+            Fault::ServerClock => self.server.skew = 0,
             Fault::Sleep => self.input(client, Input::Wake),
             Fault::ServerDisk => self.server.disk_full = false,
             Fault::LostAnswers => self.server.forgetful = false,
@@ -166,6 +179,7 @@ impl World {
             | Fault::Cut
             | Fault::ClientCrash
             | Fault::ServerCrash
+            | Fault::Wipe
             | Fault::ClockStep
             | Fault::NewEpoch => {}
         }
@@ -177,10 +191,12 @@ impl World {
         self.healed = Some(self.agenda.now());
         self.server.disk_full = false;
         self.server.forgetful = false;
+        self.server.skew = 0;
         for client in 0..self.clients.len() {
             self.network.paths[client].refuses_websockets = false;
             self.unblock(client);
             self.clients[client].disk_trouble = 0;
+            self.clients[client].quota = None;
             self.clients[client].asleep_until = 0;
             self.input(client, Input::Network(true));
             for (collection, _) in workload::collections() {

@@ -1,11 +1,13 @@
 //! What was submitted, what the applications were told of it, and what the server committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sdk_core::{
     clock::Millis,
-    protocol::{ClientId, CollectionName, DocKey, Intent, Judgement, Operation},
+    protocol::{ClientId, CollectionName, DocKey, Intent, Judgement, Operation, StreamPosition},
 };
+
+use crate::{deleted, model::fold};
 
 /// One edit that an application asked for. Its ticket is unique in the run and travels as the operation's schema
 /// version, so that the edit can be told wherever it turns up.
@@ -19,6 +21,10 @@ pub(crate) struct Submission {
     pub(crate) intents: Vec<Intent>,
     /// What the application knows of it.
     pub(crate) said: Said,
+    /// Where the server put it.
+    pub(crate) judged: Option<StreamPosition>,
+    /// Whether the server has rejected it.
+    pub(crate) rejected: bool,
 }
 
 /// What an application was told of its edit, or what a crash made of it before it was told.
@@ -30,6 +36,9 @@ pub(crate) enum Said {
     Durable(ClientId, u64),
     /// It was refused: it must never reach the server.
     Refused,
+    /// It was durable, and the storage was wiped before it was judged: it may have been on its way, and is judged once
+    /// or not at all.
+    Wiped(ClientId, u64),
     /// The client crashed before it answered and the edit is not in its store: it must never reach the server.
     Lost,
 }
@@ -47,6 +56,44 @@ pub(crate) struct Committed {
     pub(crate) order: usize,
 }
 
+/// A write that took a place in the history of a document.
+#[derive(Debug)]
+pub(crate) struct Touch {
+    /// Whose application made it.
+    pub(crate) client: usize,
+    /// Its ticket.
+    pub(crate) ticket: u64,
+    /// Its place.
+    pub(crate) position: StreamPosition,
+    /// What it writes.
+    pub(crate) writes: Writes,
+}
+
+/// Which fields a write touches.
+#[derive(Debug)]
+pub(crate) struct Writes {
+    names: BTreeSet<String>,
+    others: bool,
+    deletes: bool,
+}
+
+impl Writes {
+    fn of(intents: &[Intent]) -> Self {
+        let (deletes, replaces, edits) = fold(intents);
+        Self { names: edits.into_keys().collect(), others: deletes || replaces, deletes }
+    }
+
+    /// Whether it is a deletion.
+    pub(crate) fn deletes(&self) -> bool {
+        self.deletes
+    }
+
+    /// Whether it touches a field; or any at all.
+    pub(crate) fn touches(&self, field: Option<&str>) -> bool {
+        self.others || field.is_none_or(|field| self.names.contains(field))
+    }
+}
+
 /// An operation's id, anywhere: tenant, client, sequence number.
 pub(crate) type OpKey = (String, String, u64);
 
@@ -57,6 +104,10 @@ pub(crate) struct Ledger {
     pub(crate) submissions: BTreeMap<u64, Submission>,
     /// By id; the order of commits is that of the positions.
     pub(crate) committed: BTreeMap<OpKey, Committed>,
+    /// By tenant and document, in the order of the positions.
+    pub(crate) touches: BTreeMap<(String, DocKey), Vec<Touch>>,
+    /// The same, for what is said of deletions.
+    pub(crate) histories: BTreeMap<(String, DocKey), Vec<deleted::Entry>>,
     heads: BTreeMap<(String, CollectionName), u64>,
 }
 
@@ -64,19 +115,44 @@ impl Ledger {
     /// A new submission's ticket.
     pub(crate) fn submit(&mut self, client: usize, doc: DocKey, intents: Vec<Intent>) -> u64 {
         let ticket = self.submissions.len() as u64 + 1;
-        let submission = Submission { client, doc, intents, said: Said::Nothing };
+        let submission =
+            Submission { client, doc, intents, said: Said::Nothing, judged: None, rejected: false };
         self.submissions.insert(ticket, submission);
         ticket
     }
 
     /// Enters what the server has committed for the first time.
-    pub(crate) fn enter(&mut self, key: OpKey, committed: Committed) {
+    pub(crate) fn enter(&mut self, key: OpKey, actor: u32, committed: Committed) {
+        if let Some(position) = &committed.judgement.position {
+            self.place(&key, actor, &committed.operation, position);
+        } else if let Some(one) = self.submissions.get_mut(&u64::from(committed.operation.schema)) {
+            one.rejected = true;
+        }
         if let Some(position) = &committed.judgement.position {
             let name = (key.0.clone(), committed.operation.doc.collection.clone());
             let head = self.heads.entry(name).or_default();
             *head = position.offset.0.max(*head);
         }
         self.committed.insert(key, committed);
+    }
+
+    fn place(&mut self, key: &OpKey, actor: u32, operation: &Operation, position: &StreamPosition) {
+        let (tenant, client, _) = key;
+        let lane = (tenant.clone(), operation.doc.clone());
+        let entry = deleted::Entry::new(client.clone(), actor, operation.clone(), position.clone());
+        self.histories.entry(lane.clone()).or_default().push(entry);
+        let ticket = u64::from(operation.schema);
+        if let Some(one) = self.submissions.get_mut(&ticket) {
+            one.judged = Some(position.clone());
+            let (client, writes) = (one.client, Writes::of(&operation.intents));
+            let touch = Touch { client, ticket, position: position.clone(), writes };
+            self.touches.entry(lane).or_default().push(touch);
+        }
+    }
+
+    /// The ticket of the newest submission.
+    pub(crate) fn newest_ticket(&self) -> u64 {
+        self.submissions.len() as u64
     }
 
     /// The newest offset of a tenant's collection.

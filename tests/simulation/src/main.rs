@@ -110,7 +110,14 @@ fn print(report: &Report) {
         "crashes         {:>12}   of clients, {} of servers",
         tally.client_crashes, tally.server_crashes
     );
-    println!("faults          {:>12}   {} failures of a client's disk", tally.faults, tally.disk_failures);
+    println!(
+        "faults          {:>12}   {} failures of a client's disk, {} of them carried out all the same",
+        tally.faults, tally.disk_failures, tally.phantoms
+    );
+    println!(
+        "storage         {:>12}   edits refused as full, {} lost with a wiped disk",
+        tally.full, tally.wiped
+    );
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {

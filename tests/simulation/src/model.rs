@@ -195,7 +195,7 @@ impl Judged<'_> {
 
 /// What the intents of an operation do, one after the other: whether the document goes, whether fields that are not
 /// named go, and the value of each named field.
-fn fold(intents: &[Intent]) -> (bool, bool, BTreeMap<String, Option<String>>) {
+pub(crate) fn fold(intents: &[Intent]) -> (bool, bool, BTreeMap<String, Option<String>>) {
     let (mut deletes, mut replaces, mut edits) = (false, false, BTreeMap::new());
     for intent in intents {
         if matches!(intent, Intent::Put(_) | Intent::Delete {}) {

@@ -11,6 +11,9 @@ pub(crate) const HEALING: Time = 15 * 60_000;
 /// Simulated milliseconds that a quiet run goes on, so that whatever still travels arrives.
 pub(crate) const AFTERMATH: Time = 150_000;
 
+/// A year in milliseconds.
+const YEAR: u64 = 365 * 24 * 3_600_000;
+
 /// The shape of one run.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -30,8 +33,14 @@ pub(crate) struct Plan {
     pub(crate) disk_latency: u64,
     /// Milliseconds between two group commits of the server, at most.
     pub(crate) server_latency: u64,
-    /// How far a client's wall clock is off, at most.
+    /// How far a client's wall clock is off, at most, either way.
     pub(crate) skew: u64,
+    /// How far the server's is while it is wrong.
+    pub(crate) server_skew: u64,
+    /// Whether tokens come from a machine whose clock is right all the time.
+    pub(crate) issuer_apart: bool,
+    /// Newest commits of a client's replica that a crash may take back, at most.
+    pub(crate) relaxed: usize,
     /// Operations that an outbox holds.
     pub(crate) outbox: usize,
     /// Whether some values are so large that a document meets its limit.
@@ -65,8 +74,14 @@ pub(crate) enum Fault {
     ServerStop,
     /// A client's commits fail for a while, with or without having written.
     Disk,
-    /// A client's wall clock jumps.
+    /// A client's storage has room for a few more commits, and then no more for a while.
+    Quota,
+    /// A client's process ends, and when it begins again its storage is gone, all of it or a part.
+    Wipe,
+    /// A client's wall clock jumps, ahead or back.
     ClockStep,
+    /// The server's wall clock is wrong for a while.
+    ServerClock,
     /// A client's timers stand still for a while, as when a machine sleeps.
     Sleep,
     /// The server cannot write for a while.
@@ -79,7 +94,7 @@ pub(crate) enum Fault {
     NewEpoch,
 }
 
-const FAULTS: [Fault; 13] = [
+const FAULTS: [Fault; 16] = [
     Fault::Cut,
     Fault::Partition,
     Fault::RefuseWebSocket,
@@ -87,7 +102,10 @@ const FAULTS: [Fault; 13] = [
     Fault::ServerCrash,
     Fault::ServerStop,
     Fault::Disk,
+    Fault::Quota,
+    Fault::Wipe,
     Fault::ClockStep,
+    Fault::ServerClock,
     Fault::Sleep,
     Fault::ServerDisk,
     Fault::LostAnswers,
@@ -119,7 +137,10 @@ impl Plan {
             latency: pick(random, &[2, 40, 400, 3_000]),
             disk_latency: pick(random, &[1, 10, 200, 2_000]),
             server_latency: pick(random, &[1, 10, 300]),
-            skew: pick(random, &[0, 2_000, 30_000, 300_000]),
+            skew: pick(random, &[0, 2_000, 30_000, 300_000, YEAR]),
+            server_skew: pick(random, &[30_000, 3_600_000, YEAR]),
+            issuer_apart: random.u8(0..4) == 0,
+            relaxed: random.choice([0, 4, 64]).unwrap_or_default(),
             outbox: if random.u8(0..5) == 0 { 12 } else { 10_000 },
             large: !small && random.u8(0..12) == 0,
             limits: if small { SMALL } else { Limits::default() },

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use sdk_core::protocol::{Judgement, Strategy, decode};
+use sdk_core::protocol::{DocKey, Document, Judgement, Strategy, decode};
 
 use crate::ledger::OpKey;
 
@@ -82,7 +82,7 @@ impl Records {
     }
 }
 
-/// Looks at the judgements of a database in use, over a connection of its own: what it sees is committed.
+/// Looks at a database in use, over a connection of its own: what it sees is committed.
 pub(crate) struct Witness(Connection);
 
 impl Witness {
@@ -104,6 +104,28 @@ impl Witness {
         )?;
         let text: Option<String> =
             statement.query_row((&key.0, &key.1, key.2), |row| row.get(0)).optional()?;
+        Ok(text.and_then(|text| decode(&text).ok()))
+    }
+
+    /// The epochs of all collections.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub(crate) fn epochs(&self) -> rusqlite::Result<Vec<String>> {
+        self.0.prepare("SELECT epoch FROM collections")?.query_map([], |row| row.get(0))?.collect()
+    }
+
+    /// A document as it is stored, deleted ones included.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub(crate) fn document(&self, tenant: &str, doc: &DocKey) -> rusqlite::Result<Option<Document>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT state FROM documents JOIN collections ON documents.collection = collections.key
+             WHERE collections.tenant = ?1 AND collections.name = ?2 AND documents.id = ?3",
+        )?;
+        let found = statement.query_row((tenant, doc.collection.as_str(), doc.id.as_str()), |row| row.get(0));
+        let text: Option<String> = found.optional()?;
         Ok(text.and_then(|text| decode(&text).ok()))
     }
 }

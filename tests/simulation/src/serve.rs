@@ -17,7 +17,7 @@ use crate::{
     drive::shown,
     http::{Ask, Exchange},
     network::{ConnectionId, Item},
-    server::{Asker, Live, Question, Server, SessionInput},
+    server::{Asker, Live, Question, SessionInput},
     world::{Event, Request, World},
 };
 
@@ -32,12 +32,22 @@ impl World {
         }
         let life = self.server.life;
         self.note(format_args!("server starts life {life}"));
-        let renew = std::mem::take(&mut self.server.renew);
-        if let Some(documents) = self.server.documents.as_mut().filter(|_| renew) {
-            match documents.renew_epochs() {
-                Ok(count) => self.note(format_args!("server begins {count} new epochs")),
-                Err(error) => self.violate("a database that is well can be written", format!("{error:?}")),
+        if std::mem::take(&mut self.server.renew) {
+            self.renew_epochs();
+        }
+    }
+
+    fn renew_epochs(&mut self) {
+        let (Some(documents), Some(witness)) = (&mut self.server.documents, &self.server.witness) else {
+            return;
+        };
+        let over = witness.epochs().unwrap_or_default();
+        match documents.renew_epochs() {
+            Ok(count) => {
+                self.retired.extend(over);
+                self.note(format_args!("server begins {count} new epochs"));
             }
+            Err(error) => self.violate("a database that is well can be written", format!("{error:?}")),
         }
     }
 
@@ -66,7 +76,7 @@ impl World {
             None
         } else {
             let id = self.network.open(client, life, link);
-            let session = Session::new(self.server.limits, Server::now(self.agenda.now()));
+            let session = Session::new(self.server.limits, self.server.now(self.agenda.now()));
             let live = Live {
                 session,
                 inbox: std::collections::VecDeque::new(),
@@ -190,7 +200,7 @@ impl World {
     }
 
     fn session_input(&mut self, id: ConnectionId, input: SessionInput) {
-        let now = Server::now(self.agenda.now());
+        let now = self.server.now(self.agenda.now());
         let Some(live) = self.server.sessions.get_mut(&id) else { return };
         live.session.handle(now, input);
         let mut effects = Vec::new();
@@ -225,7 +235,7 @@ impl World {
         match effect {
             Effect::Verify(token) => {
                 let verified =
-                    self.server.verifier.verify(&token, Server::now(time).wall).map(TenantScope::of);
+                    self.server.verifier.verify(&token, self.server.now(time).wall).map(TenantScope::of);
                 self.agenda.after(1, Event::Session(life, id, Box::new(SessionInput::Verified(verified))));
             }
             Effect::Follow(scope, collections) => {
@@ -324,13 +334,14 @@ impl World {
         let results = documents.commit_group(batches.to_vec());
         for (batch, result) in batches.iter().zip(&results) {
             match result {
-                Ok(committed) => self.record(batch, &committed.judgements),
+                Ok(committed) => self.record(batch, committed.actor.0, &committed.judgements),
                 Err(StorageError::Unavailable(error)) => {
                     self.violate("a database that is well can be written", error.to_string());
                 }
                 Err(_) => {}
             }
         }
+        self.check_deleted(batches);
         results
     }
 
@@ -363,7 +374,7 @@ impl World {
             self.agenda.after(delay, Event::HttpDone(client, life, id, Err(HttpFailure::Unreachable)));
             return;
         }
-        let now = Server::now(self.agenda.now()).wall;
+        let now = self.server.now(self.agenda.now()).wall;
         self.note(format_args!("server takes http {} of client {client}", id.0));
         match self.server.verifier.verify(&call.token, now) {
             Err(error) => {
@@ -428,7 +439,7 @@ impl World {
             return Err(TokenError("not logged in".into()));
         }
         let client = &self.clients[index];
-        let now = Server::now(self.agenda.now()).wall;
+        let now = self.server.issued_at(self.agenda.now());
         let (tenant, subject) = (tenant(client.tenant), client.subject());
         let (seconds, now) = match mood {
             1 => (60, sdk_core::clock::Millis(now.0 - 120_000)),

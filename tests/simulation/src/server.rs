@@ -90,6 +90,10 @@ pub(crate) struct Server {
     pub(crate) hangs_until: Time,
     /// New epochs begin at the next start, as after a restored backup.
     pub(crate) renew: bool,
+    /// How far its wall clock is from the truth.
+    pub(crate) skew: i64,
+    /// Whether tokens are made on another machine, whose clock is right.
+    pub(crate) issuer_apart: bool,
     /// Makes tokens.
     pub(crate) issuer: DevIssuer,
     /// Verifies them.
@@ -100,7 +104,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// A server that was never started, with a folder of its own.
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, issuer_apart: bool) -> Self {
         // Memory where there is some to be had: the durability of the disk under it is not what is simulated.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         let issuer = DevIssuer::from_secret([7; 32]);
@@ -119,6 +123,8 @@ impl Server {
             forgetful: false,
             hangs_until: 0,
             renew: false,
+            skew: 0,
+            issuer_apart,
             verifier: issuer.verifier(),
             issuer,
             limits,
@@ -168,8 +174,14 @@ impl Server {
         }
     }
 
-    /// Both clocks. The server's wall clock is right: it is what right means.
-    pub(crate) fn now(time: Time) -> Now {
-        Now { monotonic: Millis(time), wall: Millis(BEGINNING + time) }
+    /// Both clocks.
+    pub(crate) fn now(&self, time: Time) -> Now {
+        let wall = (BEGINNING + time).saturating_add_signed(self.skew);
+        Now { monotonic: Millis(time), wall: Millis(wall) }
+    }
+
+    /// The clock of whoever issues tokens.
+    pub(crate) fn issued_at(&self, time: Time) -> Millis {
+        if self.issuer_apart { Millis(BEGINNING + time) } else { self.now(time).wall }
     }
 }

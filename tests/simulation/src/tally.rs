@@ -23,6 +23,12 @@ pub struct Tally {
     pub faults: u64,
     /// Commits and reads of clients that failed on purpose.
     pub disk_failures: u64,
+    /// Those of them that had been carried out although they were reported as failed.
+    pub phantoms: u64,
+    /// Edits that were refused because storage was full.
+    pub full: u64,
+    /// Edits that were durable and went with a wiped storage before they were judged.
+    pub wiped: u64,
     /// HTTP requests.
     pub requests: u64,
     /// WebSockets that opened.
@@ -42,6 +48,9 @@ impl Tally {
             server_crashes,
             faults,
             disk_failures,
+            phantoms,
+            full,
+            wiped,
             requests,
             connections,
         } = other;
@@ -54,6 +63,9 @@ impl Tally {
         self.server_crashes += server_crashes;
         self.faults += faults;
         self.disk_failures += disk_failures;
+        self.phantoms += phantoms;
+        self.full += full;
+        self.wiped += wiped;
         self.requests += requests;
         self.connections += connections;
     }

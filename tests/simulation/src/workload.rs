@@ -18,6 +18,12 @@ pub(crate) fn collections() -> Vec<(CollectionName, Strategy)> {
     named.map(|(name, strategy)| (name.parse().expect("a collection's name"), strategy)).to_vec()
 }
 
+/// How documents of a collection are written.
+pub(crate) fn strategy(collection: &CollectionName) -> Strategy {
+    let found = collections().into_iter().find(|(name, _)| name == collection);
+    found.map(|(_, strategy)| strategy).expect("only collections of the workload are written to")
+}
+
 /// An edit of some document.
 pub(crate) fn edit(random: &mut Rng, plan: &Plan, tag: u64) -> (DocKey, Vec<Intent>) {
     let collections = collections();

@@ -1,5 +1,7 @@
 //! One run: every part, and the loop that takes one event after the other.
 
+use std::collections::BTreeSet;
+
 use fastrand::Rng;
 use sdk_core::{
     engine::{Call, HttpFailure, HttpId, LinkId, QueryId, ReadId, Reply, TokenError, storage::Query},
@@ -110,6 +112,8 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     /// What was counted.
     pub(crate) tally: Tally,
+    /// Epochs that are over.
+    pub(crate) retired: BTreeSet<String>,
     /// The first claim that did not hold.
     pub(crate) violation: Option<Violation>,
     /// Since when all faults are over.
@@ -140,12 +144,12 @@ impl World {
         for (tenant, count) in plan.clients.iter().enumerate() {
             for number in 0..*count {
                 let skew = random.i64(-(plan.skew as i64)..=plan.skew as i64);
-                clients.push(Client::new(tenant, number, skew, random.u64(0..10_000_000)));
+                clients.push(Client::new(tenant, number, skew, random.u64(0..10_000_000), plan.relaxed));
             }
         }
         let mut world = Self {
             network: Network::new(clients.len()),
-            server: Server::new(plan.limits),
+            server: Server::new(plan.limits, plan.issuer_apart),
             clients,
             plan,
             random,
@@ -153,6 +157,7 @@ impl World {
             trace: Trace::new(verbose),
             ledger: Ledger::default(),
             tally: Tally::default(),
+            retired: BTreeSet::new(),
             violation: None,
             healed: None,
             quiet: None,

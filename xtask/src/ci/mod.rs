@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Seeds that the continuous integration simulates.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 2_000;
 
 /// One job of the continuous integration, fast ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,0 +1,277 @@
+//! What an application may expect to see: its own edits, and nothing older than what it has seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sdk_core::{
+    engine::{
+        View, ViewDocument,
+        storage::{Batch, Clear, MAX_QUERY, Query},
+    },
+    protocol::{CollectionName, DocKey, Json, Outcome, Strategy, StreamPosition},
+};
+
+use crate::{
+    client::tenant,
+    ledger::{Said, Touch},
+    model::fold,
+    workload,
+    world::World,
+};
+
+/// How far an edit has come, as far as its application was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Not settled: it shows.
+    Open,
+    /// Settled, and the copy of the server's documents that contains it is still there.
+    Settled,
+    /// Settled, but the copy that contained it is gone. Or it was rejected, and a crash may have forgotten that.
+    Unsure,
+    /// Rejected: it does not show.
+    Rejected,
+}
+
+/// An edit of one's own.
+#[derive(Debug)]
+struct Own {
+    ticket: u64,
+    /// How far its maker knew the collection.
+    knew: Option<StreamPosition>,
+    stage: Stage,
+}
+
+/// What one application did and saw.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    /// Its edits by document, in order.
+    edits: BTreeMap<DocKey, Vec<Own>>,
+    /// How far each collection is known.
+    applied: BTreeMap<CollectionName, StreamPosition>,
+    /// The offset of the write that each field was last seen with.
+    seen: BTreeMap<(DocKey, String), u64>,
+    /// Edits up to this ticket are those of a former identity, and of nobody that it knows.
+    born: u64,
+}
+
+/// What must show of one document.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Expected {
+    /// Fields with their values; none for one that must not be there.
+    fields: BTreeMap<String, Option<String>>,
+    /// Fields about which nothing can be said.
+    open: BTreeSet<String>,
+    /// Whether no other fields may be there.
+    bare: bool,
+}
+
+impl Reads {
+    /// The application edits a document.
+    pub(crate) fn edited(&mut self, doc: &DocKey, ticket: u64) {
+        let knew = self.applied.get(&doc.collection).cloned();
+        self.edits.entry(doc.clone()).or_default().push(Own { ticket, knew, stage: Stage::Open });
+    }
+
+    /// The application hears what became of an edit.
+    pub(crate) fn settled(&mut self, doc: &DocKey, ticket: u64, outcome: &Outcome) {
+        let own = self.edits.get_mut(doc).and_then(|edits| edits.iter_mut().find(|own| own.ticket == ticket));
+        if let Some(own) = own {
+            own.stage =
+                if matches!(outcome, Outcome::Rejected(_)) { Stage::Rejected } else { Stage::Settled };
+        }
+    }
+
+    /// The copy of the server's documents is fetched anew.
+    pub(crate) fn lost_replica(&mut self) {
+        self.applied.clear();
+        self.doubt(|own| own.stage == Stage::Settled);
+    }
+
+    /// The copy is not what it was when the application looked last.
+    pub(crate) fn forget_seen(&mut self) {
+        self.lost_replica();
+        self.seen.clear();
+    }
+
+    /// A new process finds these positions.
+    pub(crate) fn start(&mut self, cursors: &[(CollectionName, StreamPosition)]) {
+        self.applied = cursors.iter().cloned().collect();
+    }
+
+    /// The process has ended. Of what was rejected some may be in the outbox again.
+    pub(crate) fn crashed(&mut self, kept: impl Fn(u64) -> bool) {
+        self.doubt(|own| own.stage == Stage::Rejected && kept(own.ticket));
+    }
+
+    /// The client begins anew under another identity. Edits up to a ticket are not its own any more.
+    pub(crate) fn reborn(&mut self, newest: u64) {
+        *self = Self { applied: std::mem::take(&mut self.applied), born: newest, ..Self::default() };
+    }
+
+    /// A commit is durable.
+    pub(crate) fn committed(&mut self, batch: &Batch) {
+        let Batch::Replica(batch) = batch else { return };
+        match &batch.clear {
+            Clear::Nothing => {}
+            Clear::Collections(names) => self.applied.retain(|name, _| !names.contains(name)),
+            Clear::All => self.applied.clear(),
+        }
+        self.applied.extend(batch.cursors.iter().cloned());
+    }
+
+    fn doubt(&mut self, which: impl Fn(&Own) -> bool) {
+        let owns = self.edits.values_mut().flatten().filter(|own| which(own));
+        owns.for_each(|own| own.stage = Stage::Unsure);
+    }
+
+    fn is_open(&self, doc: &DocKey) -> bool {
+        self.edits.get(doc).is_some_and(|edits| edits.iter().any(|own| own.stage == Stage::Open))
+    }
+}
+
+impl World {
+    /// An application looks: it sees its own edits, and nothing older than before.
+    pub(crate) fn check_reads(&mut self, index: usize, query: &Query, view: &View) {
+        for document in &view.documents {
+            let doc = DocKey { collection: query.collection().clone(), id: document.id.clone() };
+            if !document.pending && !self.clients[index].reads.is_open(&doc) {
+                self.check_monotonic(index, &doc, document);
+            }
+        }
+        let docs: Vec<DocKey> = self.clients[index].reads.edits.keys().cloned().collect();
+        for doc in docs.into_iter().filter(|doc| query.selects(doc)) {
+            let document = view.documents.iter().find(|document| document.id == doc.id);
+            let last = view.documents.last().is_some_and(|last| last.id >= doc.id);
+            // Beyond the last document of a view that is full, nothing is known.
+            let whole = query.limit().is_none_or(|limit| limit >= MAX_QUERY) || last;
+            if document.is_some() || whole {
+                self.check_own(index, &doc, document, view.loaded);
+            }
+        }
+    }
+
+    fn check_own(&mut self, index: usize, doc: &DocKey, shown: Option<&ViewDocument>, loaded: bool) {
+        let expected = self.expected(index, doc, loaded);
+        let value = |name: &str| {
+            let fields = &shown?.fields;
+            fields
+                .iter()
+                .find(|(field, _)| field.as_str() == name)
+                .map(|(_, value)| value.as_str().to_owned())
+        };
+        let named = expected.fields.iter().all(|(name, wanted)| value(name) == *wanted);
+        let known = |name: &str| expected.fields.contains_key(name) || expected.open.contains(name);
+        let fields = shown.into_iter().flat_map(|document| document.fields.keys());
+        let bare = !expected.bare || fields.into_iter().all(|name| known(name.as_str()));
+        self.claim(named && bare, "an application sees its own edits", || {
+            format!("client {index} sees {shown:?} of {doc} and should see {expected:?}")
+        });
+    }
+
+    /// What must show of a client's own edits: each field as its newest edit of it left it, unless somebody else has
+    /// written the field and the edit's maker had not seen that.
+    fn expected(&self, index: usize, doc: &DocKey, loaded: bool) -> Expected {
+        let reads = &self.clients[index].reads;
+        let whole = workload::strategy(&doc.collection) == Strategy::LastWriteWins;
+        let mut expected = Expected::default();
+        for own in reads.edits.get(doc).into_iter().flatten().rev() {
+            let Some(one) = self.ledger.submissions.get(&own.ticket) else { continue };
+            let undone = !matches!(one.said, Said::Nothing | Said::Durable(..));
+            if undone || own.stage == Stage::Rejected {
+                continue;
+            }
+            let settled = own.stage == Stage::Settled && loaded;
+            // What the server has rejected may be seen to be missing before the client hears of it.
+            let sure = !one.rejected && (own.stage == Stage::Open || settled);
+            let (deletes, replaces, edits) = fold(&one.intents);
+            let others = self.unseen(index, doc, own);
+            let open = |field: Option<&str>| {
+                !sure || others.iter().any(|touch| whole || touch.writes.touches(field))
+            };
+            for (name, value) in edits {
+                if expected.fields.contains_key(&name) || expected.open.contains(&name) {
+                    continue;
+                }
+                if open(Some(&name)) {
+                    expected.open.insert(name);
+                } else {
+                    expected.fields.insert(name, value);
+                }
+            }
+            if deletes || replaces || whole {
+                expected.bare = !open(None);
+                return expected;
+            }
+        }
+        expected
+    }
+
+    /// The writes of a document that others made and the maker of an edit had not seen. Deletions are known all
+    /// together by position, or each by its writer: whoever had read past one, and made another that was judged later,
+    /// is not taken to know both.
+    fn unseen(&self, index: usize, doc: &DocKey, own: &Own) -> Vec<&Touch> {
+        let client = &self.clients[index];
+        let log = self.ledger.touches.get(&(tenant(client.tenant), doc.clone()));
+        let log = log.map_or(&[][..], Vec::as_slice);
+        let deleted = log.iter().rfind(|touch| touch.writes.deletes()).map(|touch| touch.position.offset);
+        let others = log.iter().filter(|touch| {
+            let foreign = touch.client != index || touch.ticket <= client.reads.born;
+            let same = |knew: &&StreamPosition| {
+                knew.epoch == touch.position.epoch && !self.retired.contains(knew.epoch.as_str())
+            };
+            let read = |knew: &StreamPosition| match deleted.filter(|_| touch.writes.deletes()) {
+                Some(last) => knew.offset >= last,
+                None => knew.offset >= touch.position.offset,
+            };
+            foreign && !own.knew.as_ref().filter(same).is_some_and(read)
+        });
+        others.collect()
+    }
+
+    fn check_monotonic(&mut self, index: usize, doc: &DocKey, document: &ViewDocument) {
+        for (name, value) in document.fields.iter() {
+            let Some(ticket) = ticket_of(value) else { continue };
+            let judged = self.ledger.submissions.get(&ticket).and_then(|one| one.judged.as_ref());
+            let Some(offset) = judged.map(|position| position.offset.0) else {
+                self.violate(
+                    "what is not pending is the server's",
+                    format!("client {index} sees {value:?} in {doc}, which the server has not taken"),
+                );
+                continue;
+            };
+            let seen = &mut self.clients[index].reads.seen;
+            let before = seen.insert((doc.clone(), name.to_string()), offset);
+            self.claim(before.is_none_or(|before| before <= offset), "what is read never goes back", || {
+                format!("client {index} sees {name} of {doc} as of {offset}, after {before:?}")
+            });
+        }
+    }
+}
+
+/// The ticket of the edit that wrote a value, if the value tells.
+pub(crate) fn ticket_of(value: &Json) -> Option<u64> {
+    let digits = value.as_str().trim_start_matches(|c: char| !c.is_ascii_digit());
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().ok()
+}
+
+/// What a query says of itself.
+trait Described {
+    fn collection(&self) -> &CollectionName;
+    fn limit(&self) -> Option<usize>;
+}
+
+impl Described for Query {
+    fn collection(&self) -> &CollectionName {
+        match self {
+            Query::One(key) => &key.collection,
+            Query::Range { collection, .. } => collection,
+        }
+    }
+
+    fn limit(&self) -> Option<usize> {
+        match self {
+            Query::One(_) => None,
+            Query::Range { limit, .. } => Some(*limit),
+        }
+    }
+}
