@@ -5,7 +5,7 @@ import type { Client, ClientOptions, Collections } from "./types.js";
  *
  * Resolves when the client can be used, which takes no network but for loading the engine. Rejects with a
  * `RealtimeError`: `invalid_options`; `load_failed`; `in_use` if another page of this origin has a client of
- * this name; or the reason of the signal.
+ * this name; `wrong_key` if what is stored was encrypted with another key, or is and none is given: nothing is changed; or the reason of the signal.
  */
 export declare function createClient<const C extends Collections>(options: ClientOptions<C>): Promise<Client<C>>;
 export { RealtimeError } from "./errors.js";
@@ -47,6 +47,19 @@ export declare function askForBackgroundSync(client: Client, options?: Backgroun
  */
 export declare function answerBackgroundSync(open: () => Promise<Client>, options?: AnswerOptions): void;
 
+// encryption.d.ts
+import type { Encryption } from "./types.js";
+/**
+ * Encrypts what a client keeps on this device with AES-GCM (NIST SP 800-38D): give it to `createClient` as `encryption`.
+ *
+ * The key is the application's: derived from a passphrase, or unwrapped with the help of its server, and best not
+ * extractable. It must be for AES-GCM and allow `encrypt` and `decrypt`. Each record has an initialisation vector of
+ * its own and is bound to its place in the store, so that records cannot be exchanged for one another.
+ *
+ * Under one key at most 2^32 records should ever be written, as the vectors are random.
+ */
+export declare function aesGcm(key: CryptoKey): Encryption;
+
 // types.d.ts
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { ErrorCode, RealtimeError } from "./errors.js";
@@ -80,6 +93,8 @@ export interface ClientOptions<C extends Collections = Collections> {
     name?: string;
     /** Version of the application's own data format, stored with each operation. Default: 0. */
     schema?: number;
+    /** Encrypts what is kept on this device. What is there already and is not encrypted is encrypted at the start. */
+    encryption?: Encryption;
     /** The WebAssembly module, where its usual address will not do. The first client of a page decides. */
     wasm?: WasmSource;
     /** Told once of each incident, after the client has done what it can about it. */
@@ -102,6 +117,18 @@ export type IncidentType =
 "engineRestarted"
 /** The engine failed again and again. The client has ended: whatever waits rejects, what is saved stays saved. */
  | "engineFailed";
+/** A text and the name that it is bound to. */
+export type NamedText = readonly [name: string, text: string];
+/**
+ * Encrypts the texts that a client keeps on this device: operations, documents, who it is. Ids of documents, names of
+ * collections and positions stay readable. `aesGcm` of `@webwaka/realtime/encryption` is one.
+ */
+export interface Encryption {
+    /** Encrypts texts, in their order. When it rejects, what was to be stored is refused; nothing is stored in the clear. */
+    seal(records: readonly NamedText[]): Promise<string[]>;
+    /** Decrypts texts, in their order; rejects where one was sealed otherwise, under another name, or is damaged. */
+    open(records: readonly NamedText[]): Promise<string[]>;
+}
 /** Options of whatever can be waited for. */
 export interface Waiting {
     /** Ends the waiting; the promise then rejects with the signal's reason. */
@@ -309,6 +336,7 @@ export declare const RETRYABLE: {
     readonly in_use: true;
     readonly denied: false;
     readonly full: true;
+    readonly wrong_key: false;
     readonly corrupt: false;
     readonly failed: true;
     readonly not_durable: true;

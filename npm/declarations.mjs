@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** What users import, as names of files in src without ending. */
-export const ENTRIES = ["index", "node", "background-sync"];
+export const ENTRIES = ["index", "node", "background-sync", "encryption"];
 
 const ROOT = dirname(fileURLToPath(import.meta.url));
 

@@ -28,7 +28,7 @@ export async function openClient<const C extends Collections>(
   const token = tokenSource(options.token, ending.signal);
   const bridge = new Bridge(options.onIncident);
   try {
-    bridge.attach(await open(JSON.stringify(wire), token, bridge.receive));
+    bridge.attach(await open(JSON.stringify(wire), token, bridge.receive, options.encryption));
   } catch (error) {
     ending.abort();
     throw realtimeError(error);

@@ -12,6 +12,7 @@ export const RETRYABLE = {
   in_use: true,
   denied: false,
   full: true,
+  wrong_key: false,
   corrupt: false,
   failed: true,
   not_durable: true,

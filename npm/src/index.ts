@@ -7,7 +7,7 @@ import type { Client, ClientOptions, Collections } from "./types.js";
  *
  * Resolves when the client can be used, which takes no network but for loading the engine. Rejects with a
  * `RealtimeError`: `invalid_options`; `load_failed`; `in_use` if another page of this origin has a client of
- * this name; or the reason of the signal.
+ * this name; `wrong_key` if what is stored was encrypted with another key, or is and none is given: nothing is changed; or the reason of the signal.
  */
 export async function createClient<const C extends Collections>(
   options: ClientOptions<C>,

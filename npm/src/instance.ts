@@ -29,7 +29,8 @@ export function newInstance(module: WebAssembly.Module): Instance {
   const fatal = death.then((trap) => Promise.reject(trap as Error));
   fatal.catch(() => undefined);
   return {
-    open: (options, token, events) => Promise.race([Engine.open(options, token, events), fatal]),
+    open: (options, token, events, encryption) =>
+      Promise.race([Engine.open(options, token, events, encryption), fatal]),
     death,
     get dead() {
       return guard.dead;

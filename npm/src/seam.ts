@@ -2,6 +2,7 @@
  * What passes between this package and the engine: its class, and the JSON texts it takes and gives. What Rust can
  * say about these types comes from there; the rest is held by `tests/vectors` and by the tests in a browser.
  */
+import type { Encryption } from "./types.js";
 import type {
   Outcome as WireOutcome,
   Rejected as WireRejected,
@@ -20,6 +21,7 @@ export type OpenEngine = (
   options: string,
   token: () => Promise<string>,
   events: (json: string) => void,
+  encryption: Encryption | undefined,
 ) => Promise<Engine>;
 
 /** Options of `Engine.open`. */

@@ -1,6 +1,7 @@
 import { RealtimeError, realtimeError } from "./errors.js";
 import type { Instance } from "./instance.js";
 import type { Engine, OpenEngine, WireEvent, WireStatus } from "./seam.js";
+import type { Encryption } from "./types.js";
 
 /** Restarts within `WINDOW` milliseconds after which it is no accident any more. */
 const MOST_RESTARTS = 5;
@@ -33,8 +34,8 @@ type AnyEngine = Record<string, (...args: unknown[]) => unknown>;
 
 /** Opens engines that outlive the instance they run in: after a trap a new one goes on from what is stored. */
 export function supervised(launch: () => Instance): OpenEngine {
-  return async (options, token, events) => {
-    const supervisor = new Supervisor(launch, options, token, events);
+  return async (options, token, events, encryption) => {
+    const supervisor = new Supervisor(launch, options, token, events, encryption);
     await supervisor.start();
     return supervisor.engine;
   };
@@ -53,6 +54,7 @@ class Supervisor {
   readonly #options: string;
   readonly #token: () => Promise<string>;
   readonly #tell: (json: string) => void;
+  readonly #encryption: Encryption | undefined;
 
   #instance: Instance | undefined;
   #running: AnyEngine | undefined;
@@ -72,11 +74,13 @@ class Supervisor {
     options: string,
     token: () => Promise<string>,
     tell: (json: string) => void,
+    encryption: Encryption | undefined,
   ) {
     this.#launch = launch;
     this.#options = options;
     this.#token = token;
     this.#tell = tell;
+    this.#encryption = encryption;
   }
 
   /** The engine as others see it. Methods are not listed here, as only few of them matter to what is done here. */
@@ -90,7 +94,12 @@ class Supervisor {
 
   async start(): Promise<void> {
     const instance = this.#launch();
-    const running = await instance.open(this.#options, this.#token, (json) => this.#heard(json));
+    const running = await instance.open(
+      this.#options,
+      this.#token,
+      (json) => this.#heard(json),
+      this.#encryption,
+    );
     if (this.#over) {
       await running.stop();
       return;

@@ -34,6 +34,8 @@ export interface ClientOptions<C extends Collections = Collections> {
   name?: string;
   /** Version of the application's own data format, stored with each operation. Default: 0. */
   schema?: number;
+  /** Encrypts what is kept on this device. What is there already and is not encrypted is encrypted at the start. */
+  encryption?: Encryption;
   /** The WebAssembly module, where its usual address will not do. The first client of a page decides. */
   wasm?: WasmSource;
   /** Told once of each incident, after the client has done what it can about it. */
@@ -58,6 +60,20 @@ export type IncidentType =
   | "engineRestarted"
   /** The engine failed again and again. The client has ended: whatever waits rejects, what is saved stays saved. */
   | "engineFailed";
+
+/** A text and the name that it is bound to. */
+export type NamedText = readonly [name: string, text: string];
+
+/**
+ * Encrypts the texts that a client keeps on this device: operations, documents, who it is. Ids of documents, names of
+ * collections and positions stay readable. `aesGcm` of `@webwaka/realtime/encryption` is one.
+ */
+export interface Encryption {
+  /** Encrypts texts, in their order. When it rejects, what was to be stored is refused; nothing is stored in the clear. */
+  seal(records: readonly NamedText[]): Promise<string[]>;
+  /** Decrypts texts, in their order; rejects where one was sealed otherwise, under another name, or is damaged. */
+  open(records: readonly NamedText[]): Promise<string[]>;
+}
 
 /** Options of whatever can be waited for. */
 export interface Waiting {

@@ -14,7 +14,11 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
 use crate::{
-    error::CallError, hints::Hints, runtime::BrowserRuntime, store::BrowserStore, transport::BrowserTransport,
+    error::CallError,
+    hints::Hints,
+    runtime::BrowserRuntime,
+    store::{BrowserStore, Cipher},
+    transport::BrowserTransport,
 };
 
 #[wasm_bindgen]
@@ -79,17 +83,21 @@ impl Engine {
     /// Opens a client: its store, and then its connection, which it keeps trying to have.
     ///
     /// `options` is `{"url", "name", "collections": [[name, strategy], ...]}`; `token` gives a bearer token whenever
-    /// one is needed; `events` takes a JSON array of what happened. The promise resolves when the store is loaded,
+    /// one is needed; `events` takes a JSON array of what happened; `cipher` encrypts what is stored. The promise resolves when the store is loaded,
     /// whether or not there is a network.
     pub async fn open(
         options: String,
         #[wasm_bindgen(unchecked_param_type = "() => Promise<string>")] token: Function,
         #[wasm_bindgen(unchecked_param_type = "(json: string) => void")] events: Function,
+        #[wasm_bindgen(
+            unchecked_optional_param_type = "{ seal(records: [string, string][]): Promise<string[]>; open(records: [string, string][]): Promise<string[]> }"
+        )]
+        cipher: Option<Cipher>,
     ) -> Result<Engine, JsValue> {
         let options: Options = decode(&options).map_err(|error| CallError::options(error.message))?;
         let transport = BrowserTransport::new(&options.url)
             .ok_or_else(|| CallError::options("url must be an absolute http or https address"))?;
-        let store = BrowserStore::open(&options.name).await.map_err(CallError::from)?;
+        let store = BrowserStore::open(&options.name, cipher).await.map_err(CallError::from)?;
 
         let mut random = [0; 24];
         fill_random(&mut random);

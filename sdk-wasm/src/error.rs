@@ -33,6 +33,7 @@ impl From<StoreError> for CallError {
             StoreError::Denied(_) => ("denied", false),
             StoreError::Full(_) => ("full", true),
             StoreError::InUse => ("in_use", true),
+            StoreError::Locked => ("wrong_key", false),
             StoreError::Corrupt(_) => ("corrupt", false),
             _ => ("failed", true),
         };

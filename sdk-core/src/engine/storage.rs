@@ -132,6 +132,9 @@ pub enum StoreError {
     /// Another client has this store open.
     #[error("storage is in use by another client")]
     InUse,
+    /// What is stored is encrypted, and not with the key that is at hand. Nothing was changed.
+    #[error("storage is encrypted with another key")]
+    Locked,
     /// What is stored cannot be read.
     #[error("storage is corrupt: {0}")]
     Corrupt(String),

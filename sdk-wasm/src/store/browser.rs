@@ -7,7 +7,7 @@ use sdk_core::{
     engine::storage::{Batch, Query, StoreError, Stored, StoredDocument},
 };
 
-use super::IndexedDbStore;
+use super::{Cipher, IndexedDbStore};
 
 /// IndexedDB, or memory where the browser grants none; cheap to clone, and the clones are one store.
 #[derive(Clone)]
@@ -25,15 +25,15 @@ enum Backing {
 }
 
 impl BrowserStore {
-    /// Opens the store of the client `name`. Where the browser has no storage for this page (blocked by the user, a
+    /// Opens the store of the client `name`, encrypted if there is a cipher. Where the browser has no storage for this page (blocked by the user, a
     /// private window, a full disk) what is written is forgotten with the page, and
     /// [`is_durable`](Store::is_durable) says so.
     ///
     /// # Errors
     /// `InUse` if another client has it open, `Corrupt` if the outbox cannot be read: neither may be passed over,
     /// for there are operations in it that wait to be sent.
-    pub async fn open(name: &str) -> Result<Self, StoreError> {
-        let backing = match IndexedDbStore::open(name).await {
+    pub async fn open(name: &str, cipher: Option<Cipher>) -> Result<Self, StoreError> {
+        let backing = match IndexedDbStore::open(name, cipher).await {
             Ok(store) => Backing::IndexedDb(store),
             Err(error @ (StoreError::InUse | StoreError::Corrupt(_))) => return Err(error),
             Err(_) => Backing::Memory(MemoryStore::new()),

@@ -1,6 +1,7 @@
 //! The client's store in IndexedDB: two databases, because they fail and are thrown away apart.
 
 mod browser;
+mod cipher;
 mod keys;
 mod lock;
 mod outbox;
@@ -8,10 +9,12 @@ mod replica;
 
 use sdk_core::{
     driver::Store,
-    engine::storage::{Batch, Query, StoreError, Stored, StoredDocument},
+    engine::storage::{Batch, OutboxBatch, Query, StoreError, Stored, StoredDocument},
 };
 
 pub use browser::BrowserStore;
+pub use cipher::Cipher;
+use cipher::Sealing;
 use lock::Lock;
 use outbox::Outbox;
 use replica::Replica;
@@ -23,34 +26,48 @@ use replica::Replica;
 pub struct IndexedDbStore {
     outbox: Outbox,
     replica: Replica,
+    sealing: Sealing,
     _lock: Lock,
 }
 
 impl IndexedDbStore {
-    /// Takes the Web Lock `webwaka:<name>`, which belongs to one client at a time, and opens the outbox.
+    /// Takes the Web Lock `webwaka:<name>`, which belongs to one client at a time, and opens the outbox. With a
+    /// cipher all texts are encrypted, those that are there and are not yet as well.
     ///
     /// # Errors
     /// `InUse` if another client holds the lock and does not let go within two seconds, as the page before a reload
     /// does; `Denied` where the browser has no IndexedDB or no Web Locks, or keeps them from this page.
-    pub async fn open(name: &str) -> Result<Self, StoreError> {
+    pub async fn open(name: &str, cipher: Option<Cipher>) -> Result<Self, StoreError> {
         let prefix = ["webwaka:", name].concat();
         let lock = Lock::acquire(&prefix).await?;
         let outbox = Outbox::open([&prefix, ":outbox"].concat()).await?;
-        Ok(Self { outbox, replica: Replica::new([&prefix, ":replica"].concat()), _lock: lock })
+        let replica = Replica::new([&prefix, ":replica"].concat());
+        Ok(Self { outbox, replica, sealing: Sealing::new(prefix, cipher), _lock: lock })
     }
 }
 
 impl Store for IndexedDbStore {
     async fn load(&self) -> Result<Stored, StoreError> {
         let (outbox, meta) = self.outbox.load().await?;
-        Ok(Stored { outbox, meta, cursors: self.replica.cursors().await })
+        let mut stored = Stored { outbox, meta, cursors: None };
+        if self.sealing.open_stored(&mut stored).await? {
+            // What is in the outbox is irreplaceable and encrypted now. The replica, thus unreadable, is fetched anew.
+            let (put, meta) = (stored.outbox.clone(), stored.meta.clone());
+            self.apply(Batch::Outbox(OutboxBatch { put, meta, ..OutboxBatch::default() })).await?;
+        } else {
+            stored.cursors = self.replica.cursors().await;
+        }
+        Ok(stored)
     }
 
     async fn read(&self, query: Query) -> Result<Vec<StoredDocument>, StoreError> {
-        self.replica.read(&query).await
+        let mut documents = self.replica.read(&query).await?;
+        self.sealing.open_documents(&mut documents).await?;
+        Ok(documents)
     }
 
-    async fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+    async fn apply(&self, mut batch: Batch) -> Result<(), StoreError> {
+        self.sealing.seal(&mut batch).await?;
         match batch {
             Batch::Outbox(batch) => self.outbox.apply(&batch).await,
             Batch::Replica(batch) => self.replica.apply(&batch).await,

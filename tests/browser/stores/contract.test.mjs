@@ -1,4 +1,4 @@
-// The contract that every store passes, on IndexedDB in Chromium. Its cases are Rust: sdk_core::testing.
+// The contract that every store passes, on IndexedDB in Chromium, in the clear and encrypted. Its cases are Rust: sdk_core::testing.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 
@@ -22,4 +22,14 @@ for (const name of cases) {
       await run((name) => globalThis.stores.runCase(name), name);
     }),
   );
+  test(`encrypted: ${name}`, () =>
+    tests.inProfile(async (profile) => {
+      const { run } = await open(profile, tests.url);
+      await run(async (name) => {
+        const { aesGcm } = await import("/encryption.js");
+        const algorithm = { name: "AES-GCM", length: 256 };
+        const key = await crypto.subtle.generateKey(algorithm, false, ["encrypt", "decrypt"]);
+        await globalThis.stores.runCase(name, aesGcm(key));
+      }, name);
+    }));
 }

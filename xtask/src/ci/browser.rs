@@ -16,6 +16,8 @@ pub(super) fn packaging(workspace: &Workspace, report: &mut Report) {
 /// IndexedDB, held to the same contract as the other stores.
 pub(super) fn stores(workspace: &Workspace, report: &mut Report) {
     report.tests("stores in Chromium", || {
+        // Encryption is the package's part of them.
+        npm_package(workspace)?;
         test_modules::build(workspace)?;
         in_chromium(npm_tests(workspace, "tests/browser/stores")?)
     });

@@ -11,7 +11,7 @@ use sdk_core::{
     protocol::{CollectionName, DocKey, Epoch, Offset, StreamPosition},
     testing::store_contract::Stores,
 };
-use sdk_wasm::store::{BrowserStore, IndexedDbStore};
+use sdk_wasm::store::{BrowserStore, Cipher, IndexedDbStore};
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
 /// The names of the contract's cases.
@@ -20,11 +20,12 @@ pub fn cases() -> Vec<String> {
     sdk_core::store_contract!(names).map(String::from).into()
 }
 
-/// Runs one case. A failure is a panic, which the page's console tells.
+/// Runs one case, with or without encryption. A failure is a panic, which the page's console tells.
 #[wasm_bindgen(js_name = runCase)]
-pub async fn run_case(name: String) {
+pub async fn run_case(name: String, cipher: Option<Cipher>) {
     tell_panics();
-    sdk_core::store_contract!(run name.as_str(), IndexedDb);
+    let stores = IndexedDb(cipher);
+    sdk_core::store_contract!(run name.as_str(), stores);
 }
 
 fn tell_panics() {
@@ -35,13 +36,13 @@ fn tell_panics() {
 }
 
 /// Each case has a profile of its own.
-struct IndexedDb;
+struct IndexedDb(Option<Cipher>);
 
 impl Stores for IndexedDb {
     type Store = IndexedDbStore;
 
     async fn open(&self, name: &str) -> Result<IndexedDbStore, StoreError> {
-        IndexedDbStore::open(name).await
+        IndexedDbStore::open(name, self.0.clone()).await
     }
 }
 
@@ -52,9 +53,9 @@ pub struct HeldStore(BrowserStore);
 #[wasm_bindgen]
 impl HeldStore {
     /// Opens the best store that the page can have.
-    pub async fn open(name: String) -> Result<Self, JsValue> {
+    pub async fn open(name: String, cipher: Option<Cipher>) -> Result<Self, JsValue> {
         tell_panics();
-        BrowserStore::open(&name).await.map(Self).map_err(thrown)
+        BrowserStore::open(&name, cipher).await.map(Self).map_err(thrown)
     }
 
     /// Lets it go.
@@ -100,6 +101,12 @@ impl HeldStore {
     /// How many cursors there are; nothing if the replica is unreadable.
     pub async fn cursors(&self) -> Result<Option<usize>, JsValue> {
         Ok(self.0.load().await.map_err(thrown)?.cursors.map(|cursors| cursors.len()))
+    }
+
+    /// The texts of the documents of `cards`.
+    pub async fn texts(&self) -> Result<Vec<String>, JsValue> {
+        let documents = self.0.read(Query::all(cards()?)).await.map_err(thrown)?;
+        Ok(documents.into_iter().map(|document| document.text).collect())
     }
 
     /// The ids of the documents of `cards`.
