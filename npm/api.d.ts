@@ -344,6 +344,9 @@ export declare const RETRYABLE: {
     readonly outbox_full: true;
     readonly unknown_collection: false;
     readonly too_large: false;
+    readonly too_late: false;
+    readonly not_rejected: false;
+    readonly busy: true;
     readonly malformed: false;
     readonly unsupported_version: false;
     readonly frame_too_large: false;
@@ -359,6 +362,8 @@ export declare const RETRYABLE: {
     readonly invalid_operation: false;
     readonly document_too_large: false;
     readonly strategy_mismatch: false;
+    readonly aborted: false;
+    readonly dependency_failed: false;
     readonly rate_limited: true;
     readonly overloaded: true;
     readonly storage_unavailable: true;

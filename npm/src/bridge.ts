@@ -39,6 +39,7 @@ export class Bridge {
   #client = "";
   #lastName = 0;
   readonly #submissions = new Map<number, Submission>();
+  /** Edits that were folded into one operation share its handle. */
   readonly #unsettled = new Map<number, SavedOperation>();
   readonly #queries = new Map<number, Follower>();
   #toNotify: Set<{ notify(): void }> | undefined;
@@ -58,13 +59,25 @@ export class Bridge {
     return this.#engine === undefined;
   }
 
-  /** Hands over an operation; resolves when it is durable. */
-  submit(collection: string, id: string, schema: number, intents: string): Promise<SavedOperation> {
+  /** Hands over an operation, to be sent after others; resolves when it is durable. */
+  submit(
+    collection: string,
+    id: string,
+    schema: number,
+    intents: string,
+    after?: readonly number[],
+  ): Promise<SavedOperation> {
+    const parents = after?.length ? JSON.stringify(after) : undefined;
+    return this.ask((engine, ticket) => engine.submit(ticket, collection, id, schema, intents, parents));
+  }
+
+  /** Asks for something that an event answers under its ticket, once it is durable. */
+  ask(use: (engine: Engine, ticket: number) => void): Promise<SavedOperation> {
     return new Promise((resolve, reject) => {
       const ticket = ++this.#lastName;
       this.#submissions.set(ticket, { resolve, reject });
       try {
-        this.call((engine) => engine.submit(ticket, collection, id, schema, intents));
+        this.call((engine) => use(engine, ticket));
       } catch (error) {
         this.#submissions.delete(ticket);
         reject(error as RealtimeError);
@@ -157,7 +170,8 @@ export class Bridge {
       const [ticket, seq] = event.submitted;
       const submission = this.#takeSubmission(ticket);
       if (submission) {
-        const operation = new SavedOperation(this.#client, seq, this.readStatus().durable);
+        const operation =
+          this.#unsettled.get(seq) ?? new SavedOperation(this.#client, seq, this.readStatus().durable);
         this.#unsettled.set(seq, operation);
         submission.resolve(operation);
       }

@@ -20,6 +20,9 @@ export const RETRYABLE = {
   outbox_full: true,
   unknown_collection: false,
   too_large: false,
+  too_late: false,
+  not_rejected: false,
+  busy: true,
   // The server's; `tests/vectors/error-codes.json` has the same list.
   malformed: false,
   unsupported_version: false,
@@ -36,6 +39,8 @@ export const RETRYABLE = {
   invalid_operation: false,
   document_too_large: false,
   strategy_mismatch: false,
+  aborted: false,
+  dependency_failed: false,
   rate_limited: true,
   overloaded: true,
   storage_unavailable: true,

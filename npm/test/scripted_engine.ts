@@ -41,8 +41,20 @@ export class ScriptedEngine implements Engine {
     return this.called(method).at(-1)?.[argument] as number;
   }
 
-  submit(...args: [number, string, string, number, string]): void {
-    this.#record("submit", args);
+  submit(...args: [number, string, string, number, string, (string | undefined)?]): void {
+    this.#record(
+      "submit",
+      args.filter((each) => each !== undefined),
+    );
+  }
+  edit(...args: [number, number, string]): void {
+    this.#record("edit", args);
+  }
+  retry(...args: [number, number]): void {
+    this.#record("retry", args);
+  }
+  abort(...args: [number, number]): void {
+    this.#record("abort", args);
   }
   openQuery(id: number, query: string): void {
     this.#record("openQuery", [id, JSON.parse(query)]);

@@ -4,11 +4,11 @@ use js_sys::{Function, Promise};
 use sdk_core::{
     driver::{Driver, EventSink, Parts, Platform, TokenSource},
     engine::{
-        Config, Event, QueryId, Ticket, TokenError,
+        Amendment, Config, Event, QueryId, Ticket, TokenError,
         storage::{MAX_QUERY, Query},
     },
     protocol::{ClientId, CollectionName, DocKey, DocumentId, Seq, Strategy, decode, encode},
-    wire::{record, tagged},
+    wire::{Decode, record, tagged},
 };
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
@@ -128,7 +128,8 @@ impl Engine {
         Ok(Engine { driver, store, hints })
     }
 
-    /// Submits an edit; an event answers with the ticket. `intents` is a JSON array of intents.
+    /// Submits an edit; an event answers with the ticket. `intents` is a JSON array of intents, `after` one of the
+    /// operations it waits for.
     pub fn submit(
         &self,
         ticket: f64,
@@ -136,18 +137,39 @@ impl Engine {
         id: &str,
         schema: u32,
         intents: &str,
+        after: Option<String>,
     ) -> Result<(), JsValue> {
         let doc = DocKey::new(collection, id).map_err(|error| CallError::value(error.to_string()))?;
-        let intents = decode(intents).map_err(|error| CallError::value(error.message))?;
-        self.driver.submit(Ticket(ticket as u64), doc, schema, intents);
+        let after = after.map_or(Ok(Vec::new()), |after| read(&after))?;
+        self.driver.submit(Ticket(ticket as u64), doc, schema, read(intents)?, after);
         Ok(())
+    }
+
+    /// Replaces what an operation does; answered like a submission.
+    pub fn edit(&self, ticket: f64, seq: f64, intents: &str) -> Result<(), JsValue> {
+        self.amend(ticket, seq, Amendment::Edit(read(intents)?));
+        Ok(())
+    }
+
+    /// Tries a dead letter again, as a new operation; answered like a submission.
+    pub fn retry(&self, ticket: f64, seq: f64) {
+        self.amend(ticket, seq, Amendment::Retry);
+    }
+
+    /// Withdraws an operation that was never sent, or a dead letter; answered like a submission.
+    pub fn abort(&self, ticket: f64, seq: f64) {
+        self.amend(ticket, seq, Amendment::Abort);
+    }
+
+    fn amend(&self, ticket: f64, seq: f64, amendment: Amendment) {
+        self.driver.amend(Ticket(ticket as u64), Seq(seq as u64), amendment);
     }
 
     /// Begins to follow documents; an event tells when to look. `query` is `{"one": [collection, id]}` or
     /// `{"range": {"collection", "from"?, "to"?, "limit"?}}`.
     #[wasm_bindgen(js_name = openQuery)]
     pub fn open_query(&self, id: f64, query: &str) -> Result<(), JsValue> {
-        let query = match decode(query).map_err(|error| CallError::value(error.message))? {
+        let query = match read(query)? {
             WireQuery::One(doc) => Query::One(doc),
             WireQuery::Range(Range { collection, from, to, limit }) => {
                 Query::Range { collection, from, to, limit: limit.unwrap_or(MAX_QUERY).clamp(1, MAX_QUERY) }
@@ -222,6 +244,11 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Reads an argument.
+fn read<T: Decode>(text: &str) -> Result<T, CallError> {
+    decode(text).map_err(|error| CallError::value(error.message))
 }
 
 struct Tokens(Function);

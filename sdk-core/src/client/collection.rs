@@ -8,8 +8,7 @@ use crate::{
     driver::Platform,
     engine::{View, ViewDocument, storage::Query},
     protocol::{
-        CollectionName, DocKey, DocumentId, FieldName, Fields, Intent, InvalidId, Json, OpId, Strategy,
-        encode,
+        CollectionName, DocKey, DocumentId, FieldName, Fields, Intent, InvalidId, Json, Seq, Strategy, encode,
     },
 };
 
@@ -31,16 +30,24 @@ pub struct Collection<P: Platform> {
     client: Client<P>,
     name: CollectionName,
     schema: u32,
+    after: Vec<Seq>,
 }
 
 impl<P: Platform> Collection<P> {
     pub(super) fn new(client: Client<P>, name: CollectionName) -> Self {
-        Self { client, name, schema: 0 }
+        Self { client, name, schema: 0, after: Vec::new() }
     }
 
     /// Marks the edits that follow as written for this version of the application's schema.
     pub fn with_schema(self, schema: u32) -> Self {
         Self { schema, ..self }
+    }
+
+    /// Lets the edits that follow wait for these operations, at most [`MAX_PARENTS`](crate::outbox::MAX_PARENTS): each
+    /// is sent once they have been applied, in full or in part. If one of them is rejected or withdrawn, the edit
+    /// becomes a dead letter with the code `dependency_failed`. That holds across restarts.
+    pub fn after(self, operations: &[&Operation]) -> Self {
+        Self { after: operations.iter().map(|operation| operation.id().seq).collect(), ..self }
     }
 
     /// Makes the document exactly `value`, a JSON object. Resolves once that is durable on this device, not once the
@@ -121,12 +128,9 @@ impl<P: Platform> Collection<P> {
 
     async fn submit(&self, id: &str, intents: Vec<Intent>) -> Result<Operation, SubmitError> {
         let key = self.key(id)?;
-        let Client { driver, router, .. } = &self.client;
-        let (ticket, answer) = router.submission();
-        driver.submit(ticket, key, self.schema, intents);
-        let (seq, outcome) = answer.await.map_err(|_| Closed)??;
-        let id = OpId { client: driver.client(), seq };
-        Ok(Operation::new(id, driver.status().durable, outcome))
+        let submit =
+            |ticket| self.client.driver.submit(ticket, key, self.schema, intents, self.after.clone());
+        self.client.ask(submit).await
     }
 
     async fn look(&self, key: DocKey) -> Result<View, Closed> {

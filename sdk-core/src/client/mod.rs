@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use crate::{
     driver::{Driver, Parts, Platform, Runtime, Store, TokenSource, Transport},
-    engine::{Config, Rejected, Status, storage::StoreError},
-    protocol::{ClientId, CollectionName, InvalidId, Seq, Strategy},
+    engine::{Amendment, Config, Rejected, Status, Ticket, storage::StoreError},
+    protocol::{ClientId, CollectionName, Intent, InvalidId, OpId, Seq, Strategy},
 };
 
 /// The parts of a platform, with the client hearing the events.
@@ -95,6 +95,36 @@ impl<P: Platform> Client<P> {
         self.driver.rejected()
     }
 
+    /// Replaces what an operation does. One that was certainly never sent keeps its `Seq` and its place; a dead letter
+    /// becomes a new operation at the end of its lane, and is gone itself. Resolves once that is durable on this device;
+    /// until then, and if it fails, the operation stays as it was.
+    ///
+    /// # Errors
+    /// [`Refusal::TooLate`](crate::engine::Refusal::TooLate) if a server may know the operation, and all errors of
+    /// [`Collection::put`].
+    pub async fn edit(&self, seq: Seq, intents: Vec<Intent>) -> Result<Operation, SubmitError> {
+        self.amend(seq, Amendment::Edit(intents)).await
+    }
+
+    /// Tries a dead letter again: a new operation that does the same, at the end of its lane. Otherwise as
+    /// [`edit`](Self::edit). What it depends on and is a dead letter itself, it does not wait for any more.
+    ///
+    /// # Errors
+    /// [`Refusal::NotRejected`](crate::engine::Refusal::NotRejected) if it is no dead letter, and all errors of
+    /// [`Collection::put`].
+    pub async fn retry(&self, seq: Seq) -> Result<Operation, SubmitError> {
+        self.amend(seq, Amendment::Retry).await
+    }
+
+    /// Withdraws an operation that was certainly never sent, or a dead letter. Resolves once it is durable that it will
+    /// never be sent; its handles then hear `aborted`, and those that depend on it become dead letters.
+    ///
+    /// # Errors
+    /// As [`edit`](Self::edit).
+    pub async fn abort(&self, seq: Seq) -> Result<(), SubmitError> {
+        self.amend(seq, Amendment::Abort).await.map(drop)
+    }
+
     /// Drops a rejected operation for good.
     pub fn discard(&self, seq: Seq) {
         self.driver.discard(seq);
@@ -114,6 +144,19 @@ impl<P: Platform> Client<P> {
     pub fn close(&self) {
         self.driver.stop();
         self.router.close();
+    }
+
+    async fn amend(&self, seq: Seq, amendment: Amendment) -> Result<Operation, SubmitError> {
+        self.ask(|ticket| self.driver.amend(ticket, seq, amendment)).await
+    }
+
+    /// Asks something that is answered when it is durable.
+    async fn ask(&self, ask: impl FnOnce(Ticket)) -> Result<Operation, SubmitError> {
+        let (ticket, answer) = self.router.submission();
+        ask(ticket);
+        let (seq, outcome) = answer.await.map_err(|_| Closed)??;
+        let id = OpId { client: self.driver.client(), seq };
+        Ok(Operation::new(id, self.driver.status().durable, outcome))
     }
 
     fn strategy(&self, name: &CollectionName) -> Strategy {

@@ -1,21 +1,20 @@
 //! The handle of an edit.
 
-use futures::{FutureExt, channel::oneshot, future::Shared};
-
-use super::Closed;
+use super::{Closed, router::OutcomeReceiver};
 use crate::protocol::{OpId, Outcome};
 
-/// An edit that is durable on this device. Dropping the handle changes nothing.
+/// An edit that is durable on this device. Edits of a document that follow on one another before they are sent may be
+/// one operation; their handles then have one id and hear one outcome. Dropping the handle changes nothing.
 #[derive(Debug, Clone)]
 pub struct Operation {
     pub(super) id: OpId,
     pub(super) durable: bool,
-    pub(super) outcome: Shared<oneshot::Receiver<Outcome>>,
+    pub(super) outcome: OutcomeReceiver,
 }
 
 impl Operation {
-    pub(super) fn new(id: OpId, durable: bool, outcome: oneshot::Receiver<Outcome>) -> Self {
-        Self { id, durable, outcome: outcome.shared() }
+    pub(super) fn new(id: OpId, durable: bool, outcome: OutcomeReceiver) -> Self {
+        Self { id, durable, outcome }
     }
 
     /// Its id, the same everywhere and for ever.

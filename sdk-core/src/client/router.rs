@@ -9,8 +9,9 @@ use std::{
 };
 
 use futures::{
-    StreamExt,
+    FutureExt, StreamExt,
     channel::{mpsc, oneshot},
+    future::Shared,
     lock::Mutex as AsyncMutex,
 };
 
@@ -21,8 +22,11 @@ use crate::{
     protocol::{Outcome, Seq},
 };
 
-/// The answer to a submission: its place, and where its outcome will come.
-pub(super) type Taken = Result<(Seq, oneshot::Receiver<Outcome>), Refusal>;
+/// The answer to a submission or a change: its place, and where its outcome will come.
+pub(super) type Taken = Result<(Seq, OutcomeReceiver), Refusal>;
+
+/// Where an outcome comes, for as many as wait for it.
+pub(super) type OutcomeReceiver = Shared<oneshot::Receiver<Outcome>>;
 
 /// Hears the driver's events for a [`Client`](super::Client).
 #[derive(Debug)]
@@ -36,7 +40,8 @@ pub struct Router {
 #[derive(Debug)]
 struct Waiting {
     submissions: BTreeMap<Ticket, oneshot::Sender<Taken>>,
-    outcomes: BTreeMap<Seq, oneshot::Sender<Outcome>>,
+    /// Edits that were folded into one operation share its outcome.
+    outcomes: BTreeMap<Seq, (oneshot::Sender<Outcome>, OutcomeReceiver)>,
     views: BTreeMap<QueryId, mpsc::Sender<()>>,
     status: Option<mpsc::Sender<()>>,
     closed: bool,
@@ -117,11 +122,12 @@ impl Waiting {
     fn tell(&mut self, event: Event) {
         match event {
             Event::Submitted(ticket, seq) => {
-                let (sender, receiver) = oneshot::channel();
-                if let Some(submission) = self.submissions.remove(&ticket)
-                    && submission.send(Ok((seq, receiver))).is_ok()
-                {
-                    self.outcomes.insert(seq, sender);
+                if let Some(submission) = self.submissions.remove(&ticket) {
+                    let (_, receiver) = self.outcomes.entry(seq).or_insert_with(|| {
+                        let (sender, receiver) = oneshot::channel();
+                        (sender, receiver.shared())
+                    });
+                    let _ = submission.send(Ok((seq, receiver.clone())));
                 }
             }
             Event::Refused(ticket, refusal) => {
@@ -130,7 +136,7 @@ impl Waiting {
                 }
             }
             Event::Settled(seq, _, outcome) => {
-                if let Some(handle) = self.outcomes.remove(&seq) {
+                if let Some((handle, _)) = self.outcomes.remove(&seq) {
                     let _ = handle.send(outcome);
                 }
             }

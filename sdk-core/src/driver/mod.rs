@@ -18,7 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::{
     clock::Millis,
     engine::{
-        Config, Effect, Engine, Event, Input, LinkId, QueryId, Rejected, Status, Ticket, Unsettled, View,
+        Amendment, Config, Effect, Engine, Event, Input, LinkId, QueryId, Rejected, Status, Ticket,
+        Unsettled, View,
         storage::{Query, StoreError},
     },
     protocol::{ClientId, DocKey, Intent, Seq, decode_server_frame, encode},
@@ -106,9 +107,15 @@ impl<P: Platform> Driver<P> {
         Ok(driver)
     }
 
-    /// Submits an edit; [`Event::Submitted`] or [`Event::Refused`] answers with the ticket.
-    pub fn submit(&self, ticket: Ticket, doc: DocKey, schema: u32, intents: Vec<Intent>) {
-        self.dispatch(Input::Submit { ticket, doc, schema, intents });
+    /// Submits an edit, to be sent once those it comes `after` have succeeded; [`Event::Submitted`] or
+    /// [`Event::Refused`] answers with the ticket.
+    pub fn submit(&self, ticket: Ticket, doc: DocKey, schema: u32, intents: Vec<Intent>, after: Vec<Seq>) {
+        self.dispatch(Input::Submit { ticket, doc, schema, intents, after });
+    }
+
+    /// Changes, retries or withdraws an operation; answered like a submission.
+    pub fn amend(&self, ticket: Ticket, seq: Seq, amendment: Amendment) {
+        self.dispatch(Input::Amend(ticket, seq, amendment));
     }
 
     /// Begins to follow documents; [`Event::ViewChanged`] tells when to look.

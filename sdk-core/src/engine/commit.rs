@@ -1,14 +1,15 @@
 //! Group commit: whatever is submitted while one commit is under way goes together in the next.
 
 use super::{
-    BatchId, Effect, Engine, Event, ReadId, Refusal,
+    BatchId, Effect, Engine, Event, ReadId, Refusal, Ticket,
     replica::Staged,
     storage::{Batch, OutboxBatch, OutboxRecord, StoreError, StoredDocument},
 };
 use crate::{
     clock::Millis,
     connection::Backoff,
-    protocol::{DocKey, ErrorCode, ProtocolError},
+    protocol::{DocKey, ErrorCode, ProtocolError, Seq},
+    sorted::SortedMap,
 };
 
 /// The commits under way.
@@ -16,16 +17,22 @@ use crate::{
 pub(super) struct Saving {
     outbox: Option<BatchId>,
     wrote_meta: bool,
+    /// Who waits for the commit under way.
+    tickets: Tickets,
     replica: Option<BatchId>,
     backoff: Backoff,
     retry_at: Option<Millis>,
 }
+
+/// Who waits until a change of an operation is durable.
+pub(super) type Tickets = SortedMap<Seq, Vec<Ticket>>;
 
 impl Default for Saving {
     fn default() -> Self {
         Self {
             outbox: None,
             wrote_meta: false,
+            tickets: Tickets::new(),
             replica: None,
             backoff: Backoff::new(250, 30_000),
             retry_at: None,
@@ -51,6 +58,7 @@ impl Engine {
         let put = records.put.into_iter().map(|(key, text)| OutboxRecord { key, text }).collect();
         let meta = self.ids.flush(self.clock.newest());
         self.saving.wrote_meta = meta.is_some();
+        self.saving.tickets = std::mem::take(&mut self.tickets);
         let id = BatchId(self.next_id());
         self.saving.outbox = Some(id);
         let batch = Batch::Outbox(OutboxBatch { remove: records.remove, put, meta });
@@ -68,11 +76,12 @@ impl Engine {
     pub(super) fn committed(&mut self, id: BatchId) {
         if self.saving.outbox.take_if(|current| *current == id).is_some() {
             self.saving.backoff.reset();
-            for seq in self.outbox.confirm() {
-                if let Some(ticket) = self.tickets.remove(&seq) {
-                    self.emit(Event::Submitted(ticket, seq));
-                }
+            let saved = self.outbox.confirm();
+            for (seq, tickets) in std::mem::take(&mut self.saving.tickets) {
+                tickets.into_iter().for_each(|ticket| self.emit(Event::Submitted(ticket, seq)));
             }
+            self.tell_ends(saved);
+            self.amend_postponed();
         } else if self.saving.replica.take_if(|current| *current == id).is_some() {
             let stored = self.replica.confirm();
             self.show(stored);
@@ -85,13 +94,17 @@ impl Engine {
             if std::mem::take(&mut self.saving.wrote_meta) {
                 self.ids.take_back();
             }
-            for entry in self.outbox.take_back() {
-                self.views.touch(&entry.operation.doc);
-                if let Some(ticket) = self.tickets.remove(&entry.seq()) {
-                    self.emit(Event::Refused(ticket, Refusal::NotDurable(error.clone())));
-                }
+            for (seq, doc) in self.outbox.take_back() {
+                self.aborted.remove(&seq);
+                self.views.touch(&doc);
+            }
+            for ticket in
+                std::mem::take(&mut self.saving.tickets).into_iter().flat_map(|(_, tickets)| tickets)
+            {
+                self.emit(Event::Refused(ticket, Refusal::NotDurable(error.clone())));
             }
             self.saving.retry_at = Some(self.saving.backoff.fail(now, 100, &mut self.random));
+            self.amend_postponed();
         } else if self.saving.replica.take_if(|current| *current == id).is_some() {
             self.replica_failed(now, &error);
         }

@@ -12,6 +12,8 @@ pub struct Config {
     pub collections: Vec<(CollectionName, Strategy)>,
     /// How much it queues.
     pub outbox: OutboxLimits,
+    /// Whether an edit is folded into the one before it while that was not sent.
+    pub coalesce: bool,
     /// Bytes of one operation, checked before the server's own limit is known.
     pub operation_bytes: usize,
     /// Milliseconds between polls while only HTTP works.
@@ -28,6 +30,7 @@ impl Config {
         Self {
             collections,
             outbox: OutboxLimits::default(),
+            coalesce: true,
             operation_bytes: 128 * 1024,
             poll_interval: 3_000,
             fresh_client,

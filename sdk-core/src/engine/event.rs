@@ -10,9 +10,9 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A submission is durable on this device and has its place.
+    /// What was asked for is durable on this device, and concerns this operation. Several submissions may concern one.
     Submitted(Ticket, Seq),
-    /// A submission was refused; nothing of it was kept.
+    /// What was asked for was refused; nothing of it was kept, and all else is as it was.
     Refused(Ticket, Refusal),
     /// An operation is settled.
     Settled(Seq, DocKey, Outcome),
@@ -56,6 +56,21 @@ pub enum Refusal {
     /// The operation makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// It is too late to change the operation.
+    #[error("the operation may have been sent already, or is settled")]
+    TooLate,
+    /// Only what was rejected can be tried again.
+    #[error("the operation was not rejected")]
+    NotRejected,
+    /// An operation that this one is to come after was rejected.
+    #[error("operation {}, which this one depends on, was rejected", parent.0)]
+    DependencyFailed {
+        /// Which one.
+        parent: Seq,
+    },
+    /// Too many changes wait for the commit that is under way.
+    #[error("too many changes wait for storage")]
+    Busy,
 }
 
 impl Refusal {
@@ -68,12 +83,16 @@ impl Refusal {
             Self::UnknownCollection => "unknown_collection",
             Self::TooLarge { .. } => "too_large",
             Self::Invalid(_) => "invalid_operation",
+            Self::TooLate => "too_late",
+            Self::NotRejected => "not_rejected",
+            Self::DependencyFailed { .. } => "dependency_failed",
+            Self::Busy => "busy",
         }
     }
 
     /// Whether the same submission may be taken later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::NotDurable(_) | Self::OutboxFull { .. })
+        matches!(self, Self::NotDurable(_) | Self::OutboxFull { .. } | Self::Busy)
     }
 }
 

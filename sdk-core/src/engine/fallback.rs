@@ -25,7 +25,7 @@ impl Engine {
             self.request_failed(now, 0, false);
         }
         self.reject_oversize();
-        let urgent = self.outbox.has_queued() && self.outbox.in_flight() == 0;
+        let urgent = self.outbox.has_ready() && self.outbox.in_flight() == 0;
         let due = self.falls_back() && self.poll.is_due(now, urgent || self.replica.wants_pull());
         if !due || self.replica.is_storing() || !self.has_token(now) {
             return;
@@ -47,7 +47,7 @@ impl Engine {
     }
 
     fn push_request(&mut self) -> PushRequest {
-        let operations = self.outbox.take_batch(&self.limits, self.batch);
+        let operations = self.outbox.take_batch(&self.limits, self.batch, self.ids.meta.actor);
         let written = |resume: &Resume| {
             operations.iter().any(|operation| operation.doc.collection == resume.collection)
         };

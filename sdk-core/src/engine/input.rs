@@ -60,7 +60,12 @@ pub enum Input {
         schema: u32,
         /// What is to be done.
         intents: Vec<Intent>,
+        /// Own operations that have to succeed before it is sent; at most
+        /// [`MAX_PARENTS`](crate::outbox::MAX_PARENTS).
+        after: Vec<Seq>,
     },
+    /// The application changes its mind about an operation; answered like a submission.
+    Amend(Ticket, Seq, Amendment),
     /// The application drops an operation that was rejected, having seen it.
     Discard(Seq),
     /// The application wants to follow documents.
@@ -89,6 +94,17 @@ pub enum Input {
     Wake,
     /// The time of `poll_timeout` has come.
     Timeout,
+}
+
+/// What the application wants of an operation that it has submitted.
+#[derive(Debug)]
+pub enum Amendment {
+    /// It shall do this instead. A dead letter becomes a new operation.
+    Edit(Vec<Intent>),
+    /// A dead letter shall be tried again, as a new operation.
+    Retry,
+    /// It shall not be sent, or is forgotten as a dead letter.
+    Abort,
 }
 
 /// Everything an engine can ask for.

@@ -1,6 +1,6 @@
 //! The WebSocket session.
 
-use super::{Effect, Engine, Event, LinkId, Now};
+use super::{Effect, Engine, LinkId, Now};
 use crate::{
     clock::Millis,
     connection::Phase,
@@ -147,10 +147,7 @@ impl Engine {
 
     fn reject(&mut self, seq: Seq, code: ErrorCode, message: &str) {
         let outcome = Outcome::Rejected(Rejection { code, message: message.to_owned() });
-        let Some(doc) = self.outbox.get(seq).map(|entry| entry.operation.doc.clone()) else { return };
-        self.outbox.judge(Judgement { seq, outcome: outcome.clone(), position: None }, None);
-        self.views.touch(&doc);
-        self.emit(Event::Settled(seq, doc, outcome));
+        self.judge(Judgement { seq, outcome, position: None });
     }
 
     /// Closes the WebSocket, if there is one.
@@ -198,7 +195,7 @@ impl Engine {
             if self.batch == 1 && self.outbox.in_flight() > 0 {
                 break;
             }
-            let operations = self.outbox.take_batch(&self.limits, self.batch);
+            let operations = self.outbox.take_batch(&self.limits, self.batch, self.ids.meta.actor);
             if operations.is_empty() {
                 break;
             }

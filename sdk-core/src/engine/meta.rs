@@ -49,6 +49,11 @@ impl Identifiers {
         Self { next: meta.reserved, meta, dirty: false }
     }
 
+    /// The number that the next operation gets.
+    pub(super) fn upcoming(&self) -> Seq {
+        self.next
+    }
+
     /// A number that was never used.
     pub(super) fn next_seq(&mut self) -> Seq {
         let seq = self.next;

@@ -9,6 +9,7 @@
 //! judgement and keeps the edit in view until `changes` has brought the document that contains it; then its
 //! record is removed. A crash between any two of these repeats a step and never its effect.
 
+mod amend;
 mod changes;
 mod commit;
 mod config;
@@ -32,8 +33,8 @@ use std::collections::VecDeque;
 pub use config::Config;
 pub use event::{Event, Refusal};
 pub use input::{
-    BatchId, Call, CallBody, Effect, HttpFailure, HttpId, Input, LinkId, Now, QueryId, ReadId, Reply, Ticket,
-    TokenError,
+    Amendment, BatchId, Call, CallBody, Effect, HttpFailure, HttpId, Input, LinkId, Now, QueryId, ReadId,
+    Reply, Ticket, TokenError,
 };
 pub use status::{Rejected, Status, Unsettled};
 pub use view::{MAX_QUERIES, View, ViewDocument};
@@ -43,9 +44,9 @@ use crate::{
     clock::{HybridClock, Millis},
     connection::{Poll, Socket},
     outbox::Outbox,
-    protocol::{ClientId, Limits, ProtocolError, Seq},
+    protocol::{ClientId, DocKey, Limits, ProtocolError, Seq},
 };
-use commit::Saving;
+use commit::{Saving, Tickets};
 use meta::Identifiers;
 use replica::Replica;
 use storage::{StoreError, Stored};
@@ -59,10 +60,16 @@ pub struct Engine {
     random: fastrand::Rng,
     ids: Identifiers,
     clock: HybridClock,
+    /// Unix time as this machine believes it, at the newest input.
+    wall: Millis,
     /// Milliseconds that the server's clock is ahead of ours.
     ahead: i64,
     outbox: Outbox,
-    tickets: SortedMap<Seq, Ticket>,
+    tickets: Tickets,
+    /// Changes that wait for the commit under way.
+    postponed: Vec<(Ticket, Seq, Amendment)>,
+    /// Operations withdrawn by a change that is being saved.
+    aborted: SortedMap<Seq, DocKey>,
     saving: Saving,
     replica: Replica,
     views: Views,
@@ -105,9 +112,12 @@ impl Engine {
             random: fastrand::Rng::with_seed(seed),
             clock: HybridClock::resume(newest.max(ids.newest())),
             ids,
+            wall: Millis::default(),
             ahead: 0,
             outbox,
-            tickets: SortedMap::new(),
+            tickets: Tickets::new(),
+            postponed: Vec::new(),
+            aborted: SortedMap::new(),
             saving: Saving::default(),
             replica: Replica::restore(&config.collections, stored.cursors),
             views: Views::default(),
@@ -132,8 +142,13 @@ impl Engine {
     /// Takes one event. Drain [`Self::poll_effect`] before the next.
     pub fn handle(&mut self, now: Now, input: Input) {
         let at = now.monotonic;
+        self.wall = now.wall;
         match input {
-            Input::Submit { ticket, doc, schema, intents } => self.submit(now, ticket, doc, schema, intents),
+            Input::Submit { ticket, doc, schema, intents, after } => {
+                let result = self.queue(doc, schema, intents, after);
+                self.answer_when_durable(ticket, result);
+            }
+            Input::Amend(ticket, seq, amendment) => self.amend(ticket, seq, amendment),
             Input::Discard(seq) => self.discard(seq),
             Input::Open(id, query) => self.open(id, query),
             Input::Close(id) => self.views.close(id, |key| self.outbox.has_lane(key)),

@@ -4,7 +4,7 @@ use super::{Engine, Event};
 use crate::{
     clock::Millis,
     outbox::{Entry, State},
-    protocol::{CollectionName, Judgement, Outcome, Seq, StreamPosition},
+    protocol::{CollectionName, ErrorCode, Judgement, Outcome, Rejection, Seq, StreamPosition},
 };
 
 /// Milliseconds that the change which contains a judged operation may take to come by itself.
@@ -13,24 +13,41 @@ const OVERDUE: u64 = 5_000;
 impl Engine {
     /// Takes the server's judgements. Some may be repeated, or be of operations long settled.
     pub(super) fn judged(&mut self, judgements: Vec<Judgement>) {
-        let actor = self.ids.meta.actor;
         for judgement in judgements {
-            let (seq, outcome) = (judgement.seq, judgement.outcome.clone());
-            let epoch = judgement.position.as_ref().map(|position| position.epoch.clone());
-            if !self.outbox.judge(judgement, actor) {
-                continue;
-            }
-            let Some(doc) = self.outbox.get(seq).map(|entry| entry.operation.doc.clone()) else { continue };
-            self.views.touch(&doc);
-            if let Some(epoch) = epoch {
-                self.replica.hear_of(&doc.collection, &epoch);
-            }
-            if matches!(outcome, Outcome::Rejected(_)) {
-                self.emit(Event::Settled(seq, doc, outcome));
-            }
+            self.judge(judgement);
         }
         self.batch = self.batch.saturating_mul(2);
         self.settle();
+    }
+
+    /// Takes one judgement.
+    pub(super) fn judge(&mut self, judgement: Judgement) {
+        let (seq, at) = (judgement.seq, self.server_now());
+        let epoch = judgement.position.as_ref().map(|position| position.epoch.clone());
+        let Some(dead) = self.outbox.judge(judgement, self.ids.meta.actor, at) else { return };
+        let Some(doc) = self.outbox.get(seq).map(|entry| entry.operation.doc.clone()) else { return };
+        if let Some(epoch) = epoch {
+            self.replica.hear_of(&doc.collection, &epoch);
+        }
+        self.views.touch(&doc);
+        self.tell_ends(dead);
+    }
+
+    /// Tells of those operations that have become dead letters, or were withdrawn.
+    pub(super) fn tell_ends(&mut self, seqs: Vec<Seq>) {
+        for seq in seqs {
+            let end = match self.outbox.get(seq) {
+                Some(Entry { state: State::Rejected(dead), operation, .. }) => {
+                    Some((operation.doc.clone(), dead.reason.clone()))
+                }
+                Some(_) => None,
+                None => self.aborted.remove(&seq).map(|doc| (doc, aborted())),
+            };
+            if let Some((doc, reason)) = end {
+                self.views.touch(&doc);
+                self.emit(Event::Settled(seq, doc, Outcome::Rejected(reason)));
+            }
+        }
     }
 
     /// Lets go of the operations whose effect the replica holds.
@@ -118,4 +135,8 @@ impl Engine {
         }
         Some(entry)
     }
+}
+
+fn aborted() -> Rejection {
+    Rejection { code: ErrorCode::Aborted, message: "the application withdrew the operation".into() }
 }

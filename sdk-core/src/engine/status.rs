@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::{
+    clock::Millis,
     outbox::State,
     protocol::{DocKey, Intent, ProtocolError, Rejection, Seq},
     routing::LinkState,
@@ -30,7 +31,7 @@ pub struct Status {
     pub problem: Option<ProtocolError>,
 }
 
-/// An operation that the server will never apply.
+/// A dead letter: an operation that will not be applied as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "typescript", derive(tsify::Tsify), serde(rename_all = "camelCase"))]
 pub struct Rejected {
@@ -46,6 +47,11 @@ pub struct Rejected {
     /// Why not.
     #[cfg_attr(feature = "typescript", tsify(type = "{ code: string; message: string }"))]
     pub reason: Rejection,
+    /// Since when; Unix time in milliseconds.
+    #[cfg_attr(feature = "typescript", tsify(type = "number"))]
+    pub at: Millis,
+    /// How often it is known to have been sent.
+    pub attempts: u32,
 }
 
 /// An operation that is stored and not settled.
@@ -75,11 +81,13 @@ impl Engine {
     /// The operations that were rejected and not yet discarded, oldest first.
     pub fn rejected(&self) -> Vec<Rejected> {
         let rejected = |entry: &crate::outbox::Entry| match &entry.state {
-            State::Rejected(reason) => Some(Rejected {
+            State::Rejected(dead) => Some(Rejected {
                 seq: entry.seq(),
                 doc: entry.operation.doc.clone(),
                 intents: entry.operation.intents.clone(),
-                reason: reason.clone(),
+                reason: dead.reason.clone(),
+                at: dead.at,
+                attempts: entry.attempts,
             }),
             _ => None,
         };
@@ -130,4 +138,6 @@ record!(out Rejected {
     doc: "doc";
     intents: "intents";
     reason: "reason";
+    at: "at";
+    attempts: "attempts";
 });

@@ -1,57 +1,116 @@
 //! What the application asks for.
 
 use super::{
-    Effect, Engine, Event, Now, QueryId, ReadId, Refusal, Ticket,
+    Effect, Engine, Event, QueryId, ReadId, Refusal, Ticket,
     storage::{MAX_QUERY, Query},
 };
 use crate::{
     clock::Millis,
-    outbox::{Full, State},
+    outbox::{Full, MAX_PARENTS, State, fold},
     protocol::{Base, DocKey, Intent, Operation, Seq, encode},
     reconcile,
 };
 
 impl Engine {
-    pub(super) fn submit(
-        &mut self,
-        now: Now,
-        ticket: Ticket,
-        doc: DocKey,
-        schema: u32,
-        intents: Vec<Intent>,
-    ) {
-        match self.queue(now, doc, schema, intents) {
-            Ok(seq) => {
-                self.tickets.insert(seq, ticket);
-            }
+    /// Answers now with a refusal, or with the place of an operation once that is durable as it stands.
+    pub(super) fn answer_when_durable(&mut self, ticket: Ticket, result: Result<Seq, Refusal>) {
+        match result {
+            Ok(seq) => self.tickets.get_or_insert_with(seq, Vec::new).push(ticket),
             Err(refusal) => self.emit(Event::Refused(ticket, refusal)),
         }
     }
 
-    fn queue(&mut self, now: Now, doc: DocKey, schema: u32, intents: Vec<Intent>) -> Result<Seq, Refusal> {
+    pub(super) fn queue(
+        &mut self,
+        doc: DocKey,
+        schema: u32,
+        intents: Vec<Intent>,
+        after: Vec<Seq>,
+    ) -> Result<Seq, Refusal> {
+        self.check_parents(&after)?;
+        let (operation, bytes) = self.compose(self.ids.upcoming(), doc, schema, intents)?;
+        self.views.touch(&operation.doc);
+        if after.is_empty()
+            && let Some(seq) = self.coalesce(&operation)
+        {
+            return Ok(seq);
+        }
+        let operation = Operation { seq: self.ids.next_seq(), ..operation };
+        let seq = operation.seq;
+        self.outbox.add(operation, bytes, after).map_err(|full| self.full(full))?;
+        Ok(seq)
+    }
+
+    /// An operation as the application wants it, upon what it sees now, with its size.
+    pub(super) fn compose(
+        &mut self,
+        seq: Seq,
+        doc: DocKey,
+        schema: u32,
+        intents: Vec<Intent>,
+    ) -> Result<(Operation, usize), Refusal> {
         let collection = self.replica.collections.get(&doc.collection).ok_or(Refusal::UnknownCollection)?;
         let base = Base {
             clock: self.views.document(&doc).map(|document| document.clock.clone()).unwrap_or_default(),
             seen: collection.applied.clone(),
             was: None,
         };
-        let strategy = collection.strategy;
-        let at = self.clock.tick(self.server_time(now.wall));
-        let seq = self.ids.next_seq();
+        let at = self.clock.tick(self.server_now());
         let operation = Operation { seq, doc, at, schema, intents, base, resolves: None };
-        reconcile::validate(strategy, &operation).map_err(|reason| Refusal::Invalid(reason.message))?;
+        let bytes = self.check(&operation)?;
+        Ok((operation, bytes))
+    }
+
+    /// Whether an operation makes sense, and its size.
+    fn check(&self, operation: &Operation) -> Result<usize, Refusal> {
+        let collection = self.replica.collections.get(&operation.doc.collection);
+        let strategy = collection.ok_or(Refusal::UnknownCollection)?.strategy;
+        reconcile::validate(strategy, operation).map_err(|reason| Refusal::Invalid(reason.message))?;
         let (bytes, limit) =
-            (encode(&operation).len(), self.config.operation_bytes.min(self.limits.operation_bytes));
-        if bytes > limit {
-            return Err(Refusal::TooLarge { bytes, limit });
-        }
-        let doc = operation.doc.clone();
+            (encode(operation).len(), self.config.operation_bytes.min(self.limits.operation_bytes));
+        if bytes > limit { Err(Refusal::TooLarge { bytes, limit }) } else { Ok(bytes) }
+    }
+
+    pub(super) fn full(&self, _: Full) -> Refusal {
         let limits = self.outbox.limits();
-        self.outbox
-            .add(operation, bytes)
-            .map_err(|Full| Refusal::OutboxFull { limit: limits.operations, bytes: limits.bytes })?;
-        self.views.touch(&doc);
-        Ok(seq)
+        Refusal::OutboxFull { limit: limits.operations, bytes: limits.bytes }
+    }
+
+    /// Folds an edit into the one before it, if both are of one state and nobody has seen that one. Whatever stands
+    /// in the way leaves two operations, which is never wrong.
+    fn coalesce(&mut self, edit: &Operation) -> Option<Seq> {
+        let newest = &self.outbox.foldable(&edit.doc).filter(|_| self.config.coalesce)?.operation;
+        let epoch = |operation: &Operation| operation.base.seen.as_ref().map(|seen| seen.epoch.clone());
+        // While a document has operations its changes are at hand, so that a clock that stayed tells that none came.
+        let same_base = newest.base.clock == edit.base.clock && epoch(newest) == epoch(edit);
+        if newest.schema != edit.schema || !same_base {
+            return None;
+        }
+        let intents = fold(&newest.intents, &edit.intents)?;
+        let operation = Operation { at: edit.at, intents, ..newest.clone() };
+        let (seq, bytes) = (operation.seq, self.check(&operation).ok()?);
+        self.outbox.replace(operation, bytes).ok()?;
+        Some(seq)
+    }
+
+    fn check_parents(&self, after: &[Seq]) -> Result<(), Refusal> {
+        if after.len() > MAX_PARENTS {
+            return Err(Refusal::Invalid(format!("an operation can wait for {MAX_PARENTS} others at most")));
+        }
+        for parent in after {
+            if *parent >= self.ids.upcoming() || self.outbox.is_unsaved(*parent) {
+                return Err(Refusal::Invalid("an operation can wait only for earlier, saved ones".into()));
+            }
+            if self.outbox.get(*parent).is_some_and(|entry| !entry.is_visible()) {
+                return Err(Refusal::DependencyFailed { parent: *parent });
+            }
+        }
+        Ok(())
+    }
+
+    /// What the server's clock shows now, as far as this machine knows.
+    pub(super) fn server_now(&self) -> Millis {
+        self.server_time(self.wall)
     }
 
     /// This machine's idea of the server's clock.

@@ -13,6 +13,8 @@ use crate::{
     },
 };
 
+mod amend;
+
 struct Bench {
     engine: Engine,
     now: u64,
@@ -67,7 +69,13 @@ impl Bench {
     }
 
     fn submit(&mut self, ticket: u64, id: &str, value: u32) {
-        self.input(Input::Submit { ticket: Ticket(ticket), doc: key(id), schema: 0, intents: set(value) });
+        self.input(Input::Submit {
+            ticket: Ticket(ticket),
+            doc: key(id),
+            schema: 0,
+            intents: set(value),
+            after: vec![],
+        });
     }
 
     /// Answers every commit, until there is none; returns the outbox batches.
@@ -171,7 +179,7 @@ fn an_operation_is_never_sent_before_it_is_stored() {
 #[test]
 fn what_is_submitted_during_a_commit_goes_together_in_the_next() {
     let mut bench = Bench::fresh();
-    (1..=100).for_each(|n| bench.submit(n, "a", 1));
+    (1..=100).for_each(|n| bench.submit(n, &n.to_string(), 1));
     assert_eq!(bench.commit().len(), 2);
     assert_eq!(bench.engine.status().pending, 100);
 }

@@ -1,6 +1,8 @@
 //! One pending operation.
 
+use crate::clock::Millis;
 use crate::protocol::{Operation, Outcome, Rejection, Seq, StreamPosition};
+use crate::wire::record;
 
 /// An operation with what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,9 +13,20 @@ pub struct Entry {
     pub bytes: usize,
     /// How far it has come.
     pub state: State,
+    /// Operations of this client that have to succeed before it is sent.
+    pub after: Vec<Seq>,
+    /// How often it is known to have been sent.
+    pub attempts: u32,
+    /// It comes from storage: an earlier life may have sent it.
+    pub(super) restored: bool,
 }
 
 impl Entry {
+    /// An operation that is to be saved.
+    pub(super) fn new(operation: Operation, bytes: usize, after: Vec<Seq>) -> Self {
+        Self { operation, bytes, state: State::Saving, after, attempts: 0, restored: false }
+    }
+
     /// Its place.
     pub fn seq(&self) -> Seq {
         self.operation.seq
@@ -23,12 +36,17 @@ impl Entry {
     pub fn is_visible(&self) -> bool {
         !matches!(self.state, State::Rejected(_))
     }
+
+    /// Whether no server can know of it: it is not on its way, and never was.
+    pub fn is_unsent(&self) -> bool {
+        self.attempts == 0 && !self.restored && matches!(self.state, State::Saving | State::Queued)
+    }
 }
 
 /// How far an operation has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Its record is not durable yet; it must not be sent.
+    /// Its record is not durable as it stands; it must not be sent.
     Saving,
     /// Durable, and waiting to be sent.
     Queued,
@@ -41,6 +59,20 @@ pub enum State {
         /// Where the effect stands; none if any commit of the replica will do.
         position: Option<StreamPosition>,
     },
-    /// The server will never apply it; it waits for the application to see that.
-    Rejected(Rejection),
+    /// A dead letter: it will not be applied, and waits for the application to act on it.
+    Rejected(Dead),
 }
+
+/// Why and when an operation became a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dead {
+    /// Why.
+    pub reason: Rejection,
+    /// Unix time.
+    pub at: Millis,
+}
+
+record!(Dead {
+    reason: "reason";
+    at: "at";
+});

@@ -1,31 +1,37 @@
 //! Pending operations, from the moment they are submitted until they are settled and removed from storage.
 //!
 //! An operation is *saving* until its record is durable, then *queued*, *in flight*, and *judged*. A judged one
-//! stays, and stays visible, until the replica holds its effect; a rejected one stays until the application
-//! has seen it. All operations of a document form a lane and go out in order.
+//! stays, and stays visible, until the replica holds its effect; a rejected one stays as a *dead letter* until the
+//! application has acted on it. All operations of a document form a lane and go out in order.
 //!
 //! The outbox does no I/O. What has changed is collected by [`Outbox::flush`] into records, written in one commit,
 //! and then either confirmed or taken back.
 
+mod change;
 mod entry;
+mod fold;
+mod judge;
 mod pack;
+mod send;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{Entry, State};
+pub use entry::{Dead, Entry, State};
+pub use fold::fold;
 pub use pack::{RecordError, Records};
 
+use crate::protocol::{DocKey, Seq};
 use crate::sorted::{SortedMap, SortedSet};
-use crate::{
-    clock::Dot,
-    protocol::{ActorId, DocKey, Judgement, Limits, Operation, Outcome, Seq, StreamPosition},
-};
+use change::Before;
 use pack::Packs;
+
+/// Operations that one operation may wait for.
+pub const MAX_PARENTS: usize = 16;
 
 /// How much an outbox holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutboxLimits {
-    /// Operations, rejected ones included.
+    /// Operations, dead letters included.
     pub operations: usize,
     /// Bytes of their JSON text.
     pub bytes: usize,
@@ -47,7 +53,13 @@ pub struct Outbox {
     limits: OutboxLimits,
     entries: SortedMap<Seq, Entry>,
     lanes: SortedMap<DocKey, SortedSet<Seq>>,
+    /// Who waits for an operation.
+    children: SortedMap<Seq, SortedSet<Seq>>,
     packs: Packs,
+    /// What was changed since the last flush, with what to put back if it cannot be saved.
+    changes: SortedMap<Seq, Before>,
+    /// The same of the commit under way.
+    flushing: SortedMap<Seq, Before>,
     bytes: usize,
     in_flight: usize,
     rejected: usize,
@@ -73,135 +85,25 @@ impl Outbox {
         Ok(outbox)
     }
 
-    /// Adds an operation that is to be saved.
-    ///
-    /// # Errors
-    /// [`Full`]
-    pub fn add(&mut self, operation: Operation, bytes: usize) -> Result<(), Full> {
-        if self.entries.len() >= self.limits.operations || self.bytes + bytes > self.limits.bytes {
-            return Err(Full);
-        }
-        self.packs.add(operation.seq);
-        self.insert(Entry { operation, bytes, state: State::Saving });
-        Ok(())
-    }
-
-    /// Collects what has changed since the last flush. Answer with [`Self::confirm`] or [`Self::take_back`] before
-    /// the next.
-    pub fn flush(&mut self) -> Option<Records> {
-        self.packs.flush(&self.entries)
-    }
-
-    /// The flushed records are durable. Returns the operations that are now queued.
-    pub fn confirm(&mut self) -> Vec<Seq> {
-        let saved = self.packs.confirm();
-        for seq in &saved {
-            self.set_state(*seq, State::Queued);
-        }
-        saved
-    }
-
-    /// The flushed records were not written. Returns the new operations among them, which are gone: they will
-    /// never be sent. Removals are flushed again.
-    pub fn take_back(&mut self) -> Vec<Entry> {
-        self.packs.take_back().into_iter().filter_map(|seq| self.drop_entry(seq)).collect()
-    }
-
-    /// Takes the next operations to send, those of a lane in order, within the server's limits, and marks them in
-    /// flight.
-    pub fn take_batch(&mut self, limits: &Limits, most: usize) -> Vec<Operation> {
-        let room = limits.in_flight_operations.saturating_sub(self.in_flight);
-        let most = most.min(limits.batch_operations).min(room);
-        // Half a frame is left for the envelope and for bases that grow.
-        let (mut bytes, mut batch) = (limits.frame_bytes / 2, Vec::new());
-        for seq in &self.queued {
-            let entry = &self.entries[seq];
-            if batch.len() >= most || (entry.bytes > bytes && !batch.is_empty()) {
-                break;
-            }
-            bytes = bytes.saturating_sub(entry.bytes);
-            batch.push(entry.operation.clone());
-        }
-        for operation in &batch {
-            self.set_state(operation.seq, State::InFlight);
-        }
-        batch
-    }
-
-    /// The oldest queued operation, and its size.
-    pub fn oldest_queued(&self) -> Option<&Entry> {
-        self.queued.first().map(|seq| &self.entries[seq])
-    }
-
-    /// The link is gone: whatever was in flight is sent again.
-    pub fn requeue(&mut self) {
-        let in_flight = |entry: &&Entry| matches!(entry.state, State::InFlight);
-        let seqs: Vec<Seq> =
-            self.entries.values().filter(in_flight).map(|entry| entry.operation.seq).collect();
-        for seq in seqs {
-            self.set_state(seq, State::Queued);
-        }
-    }
-
-    /// Records a judgement. Returns false if the operation was not waiting for one. After an operation that was not
-    /// rejected the rest of its lane moves onto the new base.
-    pub fn judge(&mut self, judgement: Judgement, actor: Option<ActorId>) -> bool {
-        let seq = judgement.seq;
-        let Some(entry) = self.entries.get(&seq) else { return false };
-        if !matches!(entry.state, State::InFlight | State::Queued) {
-            return false;
-        }
-        let lane = entry.operation.doc.clone();
-        match judgement.outcome {
-            Outcome::Rejected(reason) => {
-                self.set_state(seq, State::Rejected(reason));
-                self.packs.rewrite(seq);
-            }
-            // Nothing was judged: it is sent again on the next link.
-            Outcome::Conflicted(_) => return false,
-            outcome => {
-                self.set_state(seq, State::Judged { outcome, position: judgement.position });
-                if let Some(actor) = actor {
-                    self.rebase(&lane, Dot { actor, seq });
-                }
-            }
-        }
-        true
-    }
-
-    /// Whoever made the later operations of a lane had seen the earlier ones.
-    fn rebase(&mut self, lane: &DocKey, dot: Dot) {
-        let later: Vec<Seq> =
-            self.lane(lane).filter(|entry| entry.operation.seq > dot.seq).map(Entry::seq).collect();
-        for seq in later {
-            if let Some(entry) = self.entries.get_mut(&seq) {
-                // A full clock loses nothing: the server knows the order of a lane by itself.
-                let _ = entry.operation.base.clock.record(dot);
-            }
-        }
-    }
-
     /// The judged operations, oldest first.
     pub fn judged(&self) -> impl Iterator<Item = &Entry> {
         self.judged.iter().map(|seq| &self.entries[seq])
     }
 
-    /// Gives a judged operation another position to wait for; none for the next commit of the replica.
-    pub fn wait_for(&mut self, seq: Seq, other: Option<StreamPosition>) {
-        if let Some(State::Judged { position, .. }) = self.entries.get_mut(&seq).map(|entry| &mut entry.state)
-        {
-            *position = other;
-        }
-    }
-
     /// Removes an operation that is settled, or was rejected and seen.
     pub fn remove(&mut self, seq: Seq) -> Option<Entry> {
+        let lane = &self.entries.get(&seq)?.operation.doc;
+        let next = self.lane(lane).map(Entry::seq).find(|next| *next > seq);
+        if let Some(next) = next {
+            // What the next one knows of this one is stored with it, now that nothing else tells.
+            self.packs.rewrite(next);
+        }
         self.packs.remove(seq);
         self.drop_entry(seq)
     }
 
     /// The operations of a document, oldest first.
-    pub fn lane(&self, doc: &DocKey) -> impl Iterator<Item = &Entry> {
+    pub fn lane(&self, doc: &DocKey) -> impl DoubleEndedIterator<Item = &Entry> {
         self.lanes.get(doc).into_iter().flatten().map(|seq| &self.entries[seq])
     }
 
@@ -230,7 +132,7 @@ impl Outbox {
         self.entries.len() - self.rejected
     }
 
-    /// Operations that were rejected and not yet seen.
+    /// Dead letters.
     pub fn rejected(&self) -> usize {
         self.rejected
     }
@@ -238,11 +140,6 @@ impl Outbox {
     /// Operations sent and not judged.
     pub fn in_flight(&self) -> usize {
         self.in_flight
-    }
-
-    /// Whether anything is waiting to be sent.
-    pub fn has_queued(&self) -> bool {
-        !self.queued.is_empty()
     }
 
     /// Its limits.
@@ -254,6 +151,9 @@ impl Outbox {
         let seq = entry.seq();
         self.bytes += entry.bytes;
         self.lanes.get_or_insert_with(entry.operation.doc.clone(), Default::default).insert(seq);
+        for parent in &entry.after {
+            self.children.get_or_insert_with(*parent, Default::default).insert(seq);
+        }
         self.count(seq, &entry.state, true);
         self.entries.insert(seq, entry);
     }
@@ -262,11 +162,9 @@ impl Outbox {
         let entry = self.entries.remove(&seq)?;
         self.bytes -= entry.bytes;
         self.count(seq, &entry.state, false);
-        if let Some(lane) = self.lanes.get_mut(&entry.operation.doc) {
-            lane.remove(&seq);
-            if lane.is_empty() {
-                self.lanes.remove(&entry.operation.doc);
-            }
+        leave(&mut self.lanes, &entry.operation.doc, seq);
+        for parent in &entry.after {
+            leave(&mut self.children, parent, seq);
         }
         Some(entry)
     }
@@ -296,5 +194,15 @@ impl Outbox {
         } else {
             index.remove(&seq)
         };
+    }
+}
+
+/// Takes a member out of a group, and the group away when it is empty.
+fn leave<K: Ord>(groups: &mut SortedMap<K, SortedSet<Seq>>, group: &K, seq: Seq) {
+    if let Some(members) = groups.get_mut(group) {
+        members.remove(&seq);
+        if members.is_empty() {
+            groups.remove(group);
+        }
     }
 }

@@ -3,8 +3,8 @@
 //! A record's key is the smallest `Seq` it was made with. When some of its operations go, the record is written
 //! again with the rest; when all are gone, it is removed.
 
-use super::entry::{Entry, State};
-use crate::protocol::{Operation, Rejection, Seq};
+use super::entry::{Dead, Entry, State};
+use crate::protocol::{Operation, Seq};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::wire::{Bad, decode, encode, record};
 
@@ -38,7 +38,9 @@ struct Record {
 
 struct Packed {
     op: Operation,
-    rejected: Option<Rejection>,
+    after: Vec<Seq>,
+    attempts: u32,
+    rejected: Option<Dead>,
 }
 
 record!(Record {
@@ -47,6 +49,8 @@ record!(Record {
 
 record!(Packed {
     op: "op";
+    after: "after", or_empty;
+    attempts: "attempts" or 0;
     rejected: "rejected";
 });
 
@@ -72,10 +76,10 @@ struct Flush {
 impl Packs {
     pub(super) fn restore(&mut self, key: u64, text: &str) -> Result<Vec<Entry>, RecordError> {
         let record: Record = decode(text).map_err(|problem| RecordError { key, problem })?;
-        let entry = |packed: Packed| {
-            let state = packed.rejected.map_or(State::Queued, State::Rejected);
-            let bytes = encode(&packed.op).len();
-            Entry { operation: packed.op, bytes, state }
+        let entry = |Packed { op, after, attempts, rejected }: Packed| {
+            let state = rejected.map_or(State::Queued, State::Rejected);
+            let bytes = encode(&op).len();
+            Entry { operation: op, bytes, state, after, attempts, restored: true }
         };
         let entries: Vec<Entry> = record.operations.into_iter().map(entry).collect();
         for entry in &entries {
@@ -102,6 +106,18 @@ impl Packs {
         {
             members.remove(&seq);
         }
+    }
+
+    /// Which record an operation is in; none if it is in none yet.
+    pub(super) fn record_of(&self, seq: Seq) -> Option<u64> {
+        self.home.get(&seq).copied()
+    }
+
+    /// Puts it back there.
+    pub(super) fn put_back(&mut self, seq: Seq, key: u64) {
+        self.home.insert(seq, key);
+        self.members.get_or_insert_with(key, Default::default).insert(seq);
+        self.dirty.insert(key);
     }
 
     pub(super) fn flush(&mut self, entries: &SortedMap<Seq, Entry>) -> Option<Records> {
@@ -144,12 +160,13 @@ impl Packs {
         keys
     }
 
-    pub(super) fn confirm(&mut self) -> Vec<Seq> {
-        self.flushing.take().map_or_else(Vec::new, |flush| flush.fresh.into_iter().collect())
+    pub(super) fn confirm(&mut self) {
+        self.flushing = None;
     }
 
-    pub(super) fn take_back(&mut self) -> Vec<Seq> {
-        let Some(flush) = self.flushing.take() else { return Vec::new() };
+    /// Nothing was written. New operations are in no record again; what has become of them is the caller's concern.
+    pub(super) fn take_back(&mut self) {
+        let Some(flush) = self.flushing.take() else { return };
         for seq in &flush.fresh {
             self.home.remove(seq);
         }
@@ -160,14 +177,13 @@ impl Packs {
         // refused must not come back after a restart, so they are removed once more.
         self.dirty.extend(flush.dirty);
         self.dirty.extend(flush.new_keys);
-        flush.fresh.into_iter().collect()
     }
 }
 
 fn text(members: &SortedSet<Seq>, entries: &SortedMap<Seq, Entry>) -> String {
     let packed = |entry: &Entry| {
-        let rejected = if let State::Rejected(reason) = &entry.state { Some(reason.clone()) } else { None };
-        Packed { op: entry.operation.clone(), rejected }
+        let rejected = if let State::Rejected(dead) = &entry.state { Some(dead.clone()) } else { None };
+        Packed { op: entry.operation.clone(), after: entry.after.clone(), attempts: entry.attempts, rejected }
     };
     encode(&Record { operations: members.iter().filter_map(|seq| entries.get(seq)).map(packed).collect() })
 }

@@ -83,6 +83,10 @@ error_codes! {
     DocumentTooLarge = "document_too_large", 413, Never;
     /// The collection was set up with another strategy.
     StrategyMismatch = "strategy_mismatch", 409, Never;
+    /// The application withdrew the operation before it was sent. A client says so to itself.
+    Aborted = "aborted", 409, Never;
+    /// An operation that this one depends on was not applied. A client says so to itself.
+    DependencyFailed = "dependency_failed", 424, Never;
     /// Too fast.
     RateLimited = "rate_limited", 429, Later;
     /// The server is busy, or is stopping.

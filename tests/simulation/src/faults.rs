@@ -61,7 +61,16 @@ impl World {
         self.tally.submissions += 1;
         self.note(format_args!("client {index} submits {ticket} on {doc}"));
         let schema = u32::try_from(ticket).expect("few enough");
-        self.input(index, Input::Submit { ticket: sdk_core::engine::Ticket(ticket), doc, schema, intents });
+        self.input(
+            index,
+            Input::Submit {
+                ticket: sdk_core::engine::Ticket(ticket),
+                doc,
+                schema,
+                intents,
+                after: Vec::new(),
+            },
+        );
     }
 
     fn look_at_something(&mut self, index: usize) {

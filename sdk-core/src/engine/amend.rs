@@ -1,0 +1,70 @@
+//! What the application wants of operations that it has submitted: to change, to try again, to withdraw.
+
+use super::{Amendment, Engine, Event, Refusal, Ticket};
+use crate::{
+    outbox::State,
+    protocol::{Intent, Operation, Seq},
+};
+
+/// Changes that may wait for the commit under way.
+const MAX_POSTPONED: usize = 1_024;
+
+impl Engine {
+    /// Changes an operation. While an earlier change of it is being saved, this waits: otherwise nobody could say
+    /// what is left of it if that fails.
+    pub(super) fn amend(&mut self, ticket: Ticket, seq: Seq, amendment: Amendment) {
+        if !self.outbox.is_changing(seq) {
+            let result = self.amend_now(seq, amendment);
+            self.answer_when_durable(ticket, result);
+        } else if self.postponed.len() < MAX_POSTPONED {
+            self.postponed.push((ticket, seq, amendment));
+        } else {
+            self.emit(Event::Refused(ticket, Refusal::Busy));
+        }
+    }
+
+    /// The commit is over.
+    pub(super) fn amend_postponed(&mut self) {
+        for (ticket, seq, amendment) in std::mem::take(&mut self.postponed) {
+            self.amend(ticket, seq, amendment);
+        }
+    }
+
+    fn amend_now(&mut self, seq: Seq, amendment: Amendment) -> Result<Seq, Refusal> {
+        let entry = self.outbox.get(seq).ok_or(Refusal::TooLate)?;
+        let (is_dead, operation) = (matches!(entry.state, State::Rejected(_)), entry.operation.clone());
+        if !is_dead && !entry.is_unsent() {
+            return Err(Refusal::TooLate);
+        }
+        self.views.touch(&operation.doc);
+        match amendment {
+            Amendment::Edit(intents) if is_dead => self.revive(operation, intents),
+            Amendment::Edit(intents) => {
+                let Operation { seq, doc, schema, .. } = operation;
+                let (operation, bytes) = self.compose(seq, doc, schema, intents)?;
+                self.outbox.replace(operation, bytes).map_err(|full| self.full(full))?;
+                Ok(seq)
+            }
+            Amendment::Retry if is_dead => {
+                let intents = operation.intents.clone();
+                self.revive(operation, intents)
+            }
+            Amendment::Retry => Err(Refusal::NotRejected),
+            Amendment::Abort => {
+                self.outbox.withdraw(seq, self.server_now());
+                self.aborted.insert(seq, operation.doc);
+                Ok(seq)
+            }
+        }
+    }
+
+    /// Makes a new operation of a dead letter.
+    fn revive(&mut self, dead: Operation, intents: Vec<Intent>) -> Result<Seq, Refusal> {
+        let Operation { seq: old, doc, schema, .. } = dead;
+        let (operation, bytes) = self.compose(self.ids.upcoming(), doc, schema, intents)?;
+        let operation = Operation { seq: self.ids.next_seq(), ..operation };
+        let seq = operation.seq;
+        self.outbox.revive(old, operation, bytes).map_err(|full| self.full(full))?;
+        Ok(seq)
+    }
+}

@@ -1,0 +1,170 @@
+//! What the application adds, changes and withdraws. Each change is made at once and shows at once, and is taken
+//! back if it cannot be saved: what was durable before is then as it was.
+
+use super::{Dead, Entry, Full, Outbox, Records, State};
+use crate::clock::Millis;
+use crate::protocol::{DocKey, Operation, Seq};
+use crate::sorted::SortedMap;
+
+/// What a change replaced: an operation and its record; nothing if the operation is new.
+pub(super) type Before = Option<(Entry, Option<u64>)>;
+
+impl Outbox {
+    /// Adds an operation that is to be saved, and sent once those it comes `after` have succeeded.
+    ///
+    /// # Errors
+    /// [`Full`]
+    pub fn add(&mut self, operation: Operation, bytes: usize, after: Vec<Seq>) -> Result<(), Full> {
+        if self.entries.len() >= self.limits.operations || self.bytes + bytes > self.limits.bytes {
+            return Err(Full);
+        }
+        let seq = operation.seq;
+        self.packs.add(seq);
+        self.changes.get_or_insert_with(seq, || None);
+        self.insert(Entry::new(operation, bytes, after));
+        Ok(())
+    }
+
+    /// Puts another operation in the place of the one with the same `Seq`, to be saved before it is sent.
+    ///
+    /// # Errors
+    /// [`Full`]: the other one is too long; nothing was changed.
+    pub fn replace(&mut self, operation: Operation, bytes: usize) -> Result<(), Full> {
+        let seq = operation.seq;
+        let Some(old) = self.entries.get(&seq) else { return Ok(()) };
+        if (self.bytes - old.bytes) + bytes > self.limits.bytes {
+            return Err(Full);
+        }
+        let mut new = old.clone();
+        (new.operation, new.bytes) = (operation, bytes);
+        self.remember(seq);
+        self.packs.rewrite(seq);
+        self.drop_entry(seq);
+        self.insert(new);
+        self.set_state(seq, State::Saving);
+        Ok(())
+    }
+
+    /// Withdraws an operation that was never sent, or a dead letter. Those that wait for it become dead letters.
+    pub fn withdraw(&mut self, seq: Seq, at: Millis) {
+        for child in self.dependents(seq) {
+            self.remember(child);
+            self.bury(child, Dead::of_dependency(at));
+        }
+        self.remember(seq);
+        self.packs.remove(seq);
+        self.drop_entry(seq);
+    }
+
+    /// Makes a dead letter an operation like any other again, in one commit: at the end of its lane and under another
+    /// `Seq`, as the old one may be bound to a judgement. Dead letters that waited for it wait for the new one.
+    ///
+    /// # Errors
+    /// [`Full`]; nothing was changed.
+    pub fn revive(&mut self, dead: Seq, operation: Operation, bytes: usize) -> Result<(), Full> {
+        let Some(entry) = self.entries.get(&dead) else { return Ok(()) };
+        let freed = entry.bytes;
+        if (self.bytes - freed) + bytes > self.limits.bytes {
+            return Err(Full);
+        }
+        let alive = |parent: &Seq| self.entries.get(parent).is_some_and(Entry::is_visible);
+        let after = entry.after.iter().copied().filter(alive).collect();
+        let seq = operation.seq;
+        for child in self.children.get(&dead).cloned().into_iter().flatten() {
+            self.remember(child);
+            self.packs.rewrite(child);
+            let Some(mut waiting) = self.drop_entry(child) else { continue };
+            waiting.after.iter_mut().filter(|parent| **parent == dead).for_each(|parent| *parent = seq);
+            self.insert(waiting);
+        }
+        self.remember(dead);
+        self.packs.remove(dead);
+        self.drop_entry(dead);
+        self.packs.add(seq);
+        self.changes.get_or_insert_with(seq, || None);
+        self.insert(Entry::new(operation, bytes, after));
+        Ok(())
+    }
+
+    /// The newest operation of a lane, if another edit may be folded into it: it was never sent, is not being saved
+    /// at this moment, waits for nothing, and nothing waits for it.
+    pub fn foldable(&self, doc: &DocKey) -> Option<&Entry> {
+        let newest = self.lane(doc).rfind(|entry| entry.is_visible())?;
+        let seq = newest.seq();
+        let apart = newest.after.is_empty() && !self.children.contains_key(&seq);
+        (newest.is_unsent() && apart && !self.flushing.contains_key(&seq)).then_some(newest)
+    }
+
+    /// Whether an operation is new and its first commit not yet durable.
+    pub fn is_unsaved(&self, seq: Seq) -> bool {
+        let new = |changes: &SortedMap<Seq, Before>| matches!(changes.get(&seq), Some(None));
+        new(&self.changes) || new(&self.flushing)
+    }
+
+    /// Whether an operation, or one that waits for it, is changed and that is not saved yet.
+    pub fn is_changing(&self, seq: Seq) -> bool {
+        let changing = |seq: &Seq| self.changes.contains_key(seq) || self.flushing.contains_key(seq);
+        changing(&seq) || self.dependents(seq).iter().any(changing)
+    }
+
+    /// Collects what has changed since the last flush. Answer with [`Self::confirm`] or [`Self::take_back`] before
+    /// the next.
+    pub fn flush(&mut self) -> Option<Records> {
+        let records = self.packs.flush(&self.entries)?;
+        self.flushing = std::mem::take(&mut self.changes);
+        Some(records)
+    }
+
+    /// The flushed records are durable. Returns the operations that are new, changed or withdrawn; those that are to
+    /// be sent are now queued.
+    pub fn confirm(&mut self) -> Vec<Seq> {
+        self.packs.confirm();
+        let saved: Vec<Seq> = std::mem::take(&mut self.flushing).into_iter().map(|(seq, _)| seq).collect();
+        for seq in &saved {
+            if self.entries.get(seq).is_some_and(|entry| entry.state == State::Saving) {
+                self.set_state(*seq, State::Queued);
+            }
+        }
+        saved
+    }
+
+    /// The flushed records were not written. Returns the operations whose change was taken back, with their
+    /// documents: new ones are gone and will never be sent, others are as they were. Removals are flushed again.
+    pub fn take_back(&mut self) -> Vec<(Seq, DocKey)> {
+        self.packs.take_back();
+        let mut undone = Vec::new();
+        for (seq, before) in std::mem::take(&mut self.flushing) {
+            let now = self.drop_entry(seq).map(|entry| entry.operation.doc);
+            let doc = before.as_ref().map(|(entry, _)| entry.operation.doc.clone()).or(now);
+            if let Some((mut entry, record)) = before {
+                if let Some(at) = self.dead_parent(&entry) {
+                    entry.state = State::Rejected(Dead::of_dependency(at));
+                } else if entry.state == State::Saving {
+                    entry.state = State::Queued;
+                }
+                if let Some(record) = record {
+                    self.packs.put_back(seq, record);
+                }
+                self.insert(entry);
+            }
+            undone.extend(doc.map(|doc| (seq, doc)));
+        }
+        undone
+    }
+
+    /// When something that an operation waits for failed, meanwhile.
+    fn dead_parent(&self, entry: &Entry) -> Option<Millis> {
+        let dead = |parent: &Seq| match &self.entries.get(parent)?.state {
+            State::Rejected(dead) => Some(dead.at),
+            _ => None,
+        };
+        entry.after.iter().find_map(dead).filter(|_| entry.is_visible())
+    }
+
+    /// Keeps an operation as it is durable now, for the case that its change cannot be saved.
+    fn remember(&mut self, seq: Seq) {
+        let Some(entry) = self.entries.get(&seq) else { return };
+        let record = self.packs.record_of(seq);
+        self.changes.get_or_insert_with(seq, || Some((entry.clone(), record)));
+    }
+}

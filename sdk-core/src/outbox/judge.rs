@@ -1,0 +1,97 @@
+//! What becomes of operations: judgements of the server, and failures that follow from others.
+
+use super::{Dead, Outbox, State};
+use crate::{
+    clock::{Dot, Millis},
+    protocol::{ActorId, ErrorCode, Judgement, Outcome, Rejection, Seq, StreamPosition},
+    sorted::SortedSet,
+};
+
+impl Dead {
+    /// Something that an operation was to wait for did not succeed.
+    pub fn of_dependency(at: Millis) -> Self {
+        let message = "an operation that it depends on was not applied".to_owned();
+        Self { reason: Rejection { code: ErrorCode::DependencyFailed, message }, at }
+    }
+}
+
+impl Outbox {
+    /// Records a judgement. None if the operation was not waiting for one; else the operations that became dead
+    /// letters by it, which are those that waited for a rejected one, too. After an operation that was not rejected the
+    /// rest of its lane moves onto the new base.
+    pub fn judge(&mut self, judgement: Judgement, actor: Option<ActorId>, at: Millis) -> Option<Vec<Seq>> {
+        let Judgement { seq, outcome, position } = judgement;
+        let entry = self.entries.get(&seq)?;
+        if !matches!(entry.state, State::InFlight | State::Queued) {
+            return None;
+        }
+        let known = actor.map(|actor| Dot { actor, seq });
+        match outcome {
+            Outcome::Rejected(reason) => {
+                // What its maker had seen, the maker of the next had seen as well.
+                let clock = &entry.operation.base.clock;
+                let earlier = clock.dots().find(|dot| Some(dot.actor) == actor);
+                self.pass_on(seq, earlier);
+                Some(self.fail(seq, Dead { reason, at }))
+            }
+            // Nothing was judged: it is sent again on the next link.
+            Outcome::Conflicted(_) => None,
+            outcome => {
+                self.pass_on(seq, known);
+                self.set_state(seq, State::Judged { outcome, position });
+                Some(Vec::new())
+            }
+        }
+    }
+
+    /// Gives a judged operation another position to wait for; none for the next commit of the replica.
+    pub fn wait_for(&mut self, seq: Seq, other: Option<StreamPosition>) {
+        if let Some(State::Judged { position, .. }) = self.entries.get_mut(&seq).map(|entry| &mut entry.state)
+        {
+            *position = other;
+        }
+    }
+
+    /// Makes dead letters of an operation and of those that wait for it; returns them all.
+    pub(super) fn fail(&mut self, seq: Seq, why: Dead) -> Vec<Seq> {
+        let mut failed = vec![seq];
+        let follows = Dead::of_dependency(why.at);
+        self.bury(seq, why);
+        for child in self.dependents(seq) {
+            self.bury(child, follows.clone());
+            failed.push(child);
+        }
+        failed
+    }
+
+    /// Whoever waits for an operation, and whoever waits for those.
+    pub(super) fn dependents(&self, seq: Seq) -> SortedSet<Seq> {
+        let (mut found, mut next) = (SortedSet::default(), vec![seq]);
+        while let Some(parent) = next.pop() {
+            for child in self.children.get(&parent).into_iter().flatten() {
+                if self.entries[child].is_visible() && found.insert(*child) {
+                    next.push(*child);
+                }
+            }
+        }
+        found
+    }
+
+    pub(super) fn bury(&mut self, seq: Seq, why: Dead) {
+        self.set_state(seq, State::Rejected(why));
+        self.packs.rewrite(seq);
+    }
+
+    /// Whoever made the next operation of a lane had seen this one. The others hear of it when they are sent.
+    fn pass_on(&mut self, seq: Seq, dot: Option<Dot>) {
+        let Some((dot, lane)) = dot.zip(self.entries.get(&seq).map(|entry| &entry.operation.doc)) else {
+            return;
+        };
+        let next =
+            self.lane(lane).find(|entry| entry.seq() > seq && entry.is_visible()).map(super::Entry::seq);
+        if let Some(entry) = next.and_then(|next| self.entries.get_mut(&next)) {
+            // A full clock loses nothing: the server knows the order of a lane by itself.
+            let _ = entry.operation.base.clock.record(dot);
+        }
+    }
+}

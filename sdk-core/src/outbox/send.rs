@@ -1,0 +1,97 @@
+//! Which operations go out next.
+
+use super::{Entry, Outbox, State};
+use crate::{
+    clock::Dot,
+    protocol::{ActorId, DocKey, Limits, Operation, Seq},
+    sorted::SortedMap,
+};
+
+impl Outbox {
+    /// Takes the next operations to send, those of a lane in order, within the server's limits, and marks them in
+    /// flight. Each names the newest of its lane before it as seen, so that the server knows that its maker knew the
+    /// document, also if the judgement of that one was lost on the way.
+    pub fn take_batch(&mut self, limits: &Limits, most: usize, actor: Option<ActorId>) -> Vec<Operation> {
+        let room = limits.in_flight_operations.saturating_sub(self.in_flight);
+        // Half a frame is left for the envelope and for bases that grow.
+        let bytes = limits.frame_bytes / 2;
+        let ready = self.ready(most.min(limits.batch_operations).min(room), bytes);
+        ready.into_iter().filter_map(|seq| self.send(seq, actor)).collect()
+    }
+
+    /// The oldest queued operation.
+    pub fn oldest_queued(&self) -> Option<&Entry> {
+        self.queued.first().map(|seq| &self.entries[seq])
+    }
+
+    /// Whether anything can be sent now.
+    pub fn has_ready(&self) -> bool {
+        !self.ready(1, 0).is_empty()
+    }
+
+    /// The link is gone: whatever was in flight is sent again.
+    pub fn requeue(&mut self) {
+        let in_flight = |entry: &&Entry| matches!(entry.state, State::InFlight);
+        let seqs: Vec<Seq> = self.entries.values().filter(in_flight).map(Entry::seq).collect();
+        for seq in seqs {
+            self.set_state(seq, State::Queued);
+        }
+    }
+
+    /// The next operations that may go, at least one if there is any.
+    fn ready(&self, most: usize, mut bytes: usize) -> Vec<Seq> {
+        let (mut held, mut ready) = (self.held(), Vec::new());
+        for seq in &self.queued {
+            let entry = &self.entries[seq];
+            let doc = &entry.operation.doc;
+            if ready.len() >= most || (entry.bytes > bytes && !ready.is_empty()) {
+                break;
+            }
+            if held.get(doc).is_some_and(|first| first < seq) {
+                continue;
+            }
+            if !self.parents_succeeded(entry) {
+                held.get_or_insert_with(doc.clone(), || *seq);
+                continue;
+            }
+            bytes = bytes.saturating_sub(entry.bytes);
+            ready.push(*seq);
+        }
+        ready
+    }
+
+    /// Lanes with a durable operation that is being changed, and which one that is: those behind it wait.
+    fn held(&self) -> SortedMap<DocKey, Seq> {
+        let mut held = SortedMap::new();
+        for seq in self.changes.keys().chain(self.flushing.keys()) {
+            if let Some(entry) = self.entries.get(seq).filter(|entry| entry.state == State::Saving) {
+                let first = held.get_or_insert_with(entry.operation.doc.clone(), || *seq);
+                *first = (*seq).min(*first);
+            }
+        }
+        held
+    }
+
+    /// What is not here any more has succeeded: a failure leaves a dead letter, and takes its dependents with it.
+    fn parents_succeeded(&self, entry: &Entry) -> bool {
+        entry.after.iter().all(|parent| match self.entries.get(parent) {
+            Some(parent) => matches!(parent.state, State::Judged { .. }),
+            None => true,
+        })
+    }
+
+    fn send(&mut self, seq: Seq, actor: Option<ActorId>) -> Option<Operation> {
+        let lane = &self.entries.get(&seq)?.operation.doc;
+        let before = self.lane(lane).take_while(|entry| entry.seq() < seq).filter(|entry| entry.is_visible());
+        let before = before.last().map(Entry::seq);
+        let entry = self.entries.get_mut(&seq)?;
+        if let Some((actor, seq)) = actor.zip(before) {
+            // A full clock loses nothing: the server knows the order of a lane by itself.
+            let _ = entry.operation.base.clock.record(Dot { actor, seq });
+        }
+        entry.attempts = entry.attempts.saturating_add(1);
+        let operation = entry.operation.clone();
+        self.set_state(seq, State::InFlight);
+        Some(operation)
+    }
+}
