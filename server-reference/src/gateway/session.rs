@@ -15,8 +15,8 @@ use std::collections::VecDeque;
 use sdk_core::{
     clock::Millis,
     protocol::{
-        ActorId, Changes, ClientFrame, ClientId, ErrorCode, GoAway, Hello, Limits, MAX_FIRST_FRAME, Outcomes,
-        ProtocolError, Push, Resume, ServerFrame, Welcome, encode,
+        ActorId, Changes, ClientFrame, ClientId, ErrorCode, GoAway, Hello, Judgement, Limits,
+        MAX_FIRST_FRAME, Outcomes, ProtocolError, Push, Resume, ServerFrame, Welcome, encode,
     },
 };
 
@@ -41,7 +41,7 @@ pub const SILENCE: u64 = 3 * HEARTBEAT;
 /// Milliseconds that a client stays away, at least, after the server has said that it stops.
 const RETRY_AFTER_SHUTDOWN: u64 = 1_000;
 
-/// A push that waits for the one before it.
+/// A push that waits for the commit before it.
 struct Waiting {
     push: Push,
     bytes: usize,
@@ -51,9 +51,9 @@ struct Open {
     scope: TenantScope,
     client: ClientId,
     following: Following,
-    /// Operations of the commit in flight; none while there is none.
-    committing: Option<usize>,
-    waiting: VecDeque<Waiting>,
+    /// How many operations each push of the commit in flight has; empty while there is none.
+    committing: Vec<usize>,
+    waiting: Vec<Waiting>,
     next_ping: Millis,
     last_heard: Millis,
     token_ends: Millis,
@@ -159,7 +159,7 @@ impl Session {
                 self.refuse(frame::too_many_operations(push.operations.len(), &self.limits));
             }
             ClientFrame::Push(push) => {
-                open.waiting.push_back(Waiting { push, bytes });
+                open.waiting.push(Waiting { push, bytes });
                 self.commit_next(now);
             }
             ClientFrame::Pull(pull) => {
@@ -200,14 +200,15 @@ impl Session {
         match &mut self.state {
             State::Opening { .. } => self.open(now, committed.actor),
             State::Open(open) => {
-                open.committing = None;
+                let pushes = std::mem::take(&mut open.committing);
                 // While a commit was under way no frame was read, so silence says nothing about the peer.
                 open.last_heard = now.monotonic;
-                self.send(&ServerFrame::Outcomes(Outcomes { judgements: committed.judgements }));
+                self.answer(pushes, committed.judgements);
                 self.commit_next(now);
             }
-            State::Draining(_) => {
-                self.send(&ServerFrame::Outcomes(Outcomes { judgements: committed.judgements }));
+            State::Draining(open) => {
+                let pushes = std::mem::take(&mut open.committing);
+                self.answer(pushes, committed.judgements);
                 self.close(Closing::GoingAway);
             }
             State::Greeting { .. } | State::Verifying { .. } | State::Closed => {}
@@ -229,21 +230,34 @@ impl Session {
             scope,
             client,
             following,
-            committing: None,
-            waiting: VecDeque::new(),
+            committing: Vec::new(),
+            waiting: Vec::new(),
             next_ping: now.monotonic.plus(HEARTBEAT),
             last_heard: now.monotonic,
         }));
         self.read_next();
     }
 
+    /// Each push has its own answer.
+    fn answer(&mut self, pushes: Vec<usize>, judgements: Vec<Judgement>) {
+        let mut judgements = judgements.into_iter();
+        for operations in pushes {
+            let judgements = judgements.by_ref().take(operations).collect();
+            self.send(&ServerFrame::Outcomes(Outcomes { judgements }));
+        }
+    }
+
+    /// Commits all that waits: a client that comes back with a full outbox is bound by the disk, and pays it once.
     fn commit_next(&mut self, now: Now) {
         let State::Open(open) = &mut self.state else { return };
-        if open.committing.is_some() {
+        if !open.committing.is_empty() || open.waiting.is_empty() {
             return;
         }
-        let Some(Waiting { push: Push { operations }, .. }) = open.waiting.pop_front() else { return };
-        open.committing = Some(operations.len());
+        let mut operations = Vec::new();
+        for Waiting { push, .. } in open.waiting.drain(..) {
+            open.committing.push(push.operations.len());
+            operations.extend(push.operations);
+        }
         let mut collections: Vec<Resume> = Vec::new();
         for operation in &operations {
             let name = &operation.doc.collection;
@@ -306,7 +320,7 @@ impl Session {
         let go_away = ServerFrame::GoAway(GoAway { reason, retry_after: RETRY_AFTER_SHUTDOWN });
         match std::mem::replace(&mut self.state, State::Closed) {
             // What is being committed is still answered for; what waits behind it was never begun.
-            State::Open(open) if open.committing.is_some() => {
+            State::Open(open) if !open.committing.is_empty() => {
                 self.send(&go_away);
                 self.state = State::Draining(open);
             }
@@ -360,16 +374,13 @@ impl Open {
     fn has_room(&self, limits: &Limits) -> bool {
         let bytes: usize = self.waiting.iter().map(|waiting| waiting.bytes).sum();
         let operations: usize = self.waiting.iter().map(|waiting| waiting.push.operations.len()).sum();
-        let in_flight = operations + self.committing.unwrap_or(0);
+        let in_flight = operations + self.committing.iter().sum::<usize>();
         bytes < limits.frame_bytes && in_flight + limits.batch_operations <= limits.in_flight_operations
     }
 
     /// Nothing is heard while nothing is read, so a peer cannot be silent while its commit is under way.
     fn silence_ends(&self) -> Millis {
-        match self.committing {
-            Some(_) => Millis(u64::MAX),
-            None => self.last_heard.plus(SILENCE),
-        }
+        if self.committing.is_empty() { self.last_heard.plus(SILENCE) } else { Millis(u64::MAX) }
     }
 }
 

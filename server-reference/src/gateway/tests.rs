@@ -184,7 +184,7 @@ fn operations_are_judged_in_order_and_each_answered_once() {
 }
 
 #[test]
-fn pushes_are_committed_one_after_the_other_and_reading_stops_when_enough_wait() {
+fn what_waits_behind_a_commit_goes_together_in_the_next_and_reading_stops_when_enough_waits() {
     let mut server = Server::new();
     let mut ada = server.open(1);
     server.hold_commits = true;
@@ -198,18 +198,22 @@ fn pushes_are_committed_one_after_the_other_and_reading_stops_when_enough_wait()
     assert_eq!(next - 1, Limits::default().in_flight_operations as u64);
     assert_eq!(ada.held.len(), 1, "one commit at a time");
 
-    server.hold_commits = false;
-    let held = ada.held.remove(0);
-    let result = server.commit(held);
-    server.give(&mut ada, Input::Committed(result));
-    let judged: Vec<u64> = ada
+    for pushes in [1, 3] {
+        let held = ada.held.remove(0);
+        assert_eq!(held.operations.len() as u64, pushes * most);
+        let result = server.commit(held);
+        server.give(&mut ada, Input::Committed(result));
+    }
+    let answers: Vec<_> = ada
         .received
         .iter()
-        .flat_map(|frame| match frame {
-            ServerFrame::Outcomes(outcomes) => outcomes.judgements.iter().map(|j| j.seq.0).collect(),
-            _ => Vec::new(),
+        .filter_map(|frame| match frame {
+            ServerFrame::Outcomes(outcomes) => Some(&outcomes.judgements),
+            _ => None,
         })
         .collect();
+    assert!(answers.iter().all(|judgements| judgements.len() as u64 == most), "an answer for each push");
+    let judged: Vec<u64> = answers.into_iter().flatten().map(|judgement| judgement.seq.0).collect();
     assert!(judged.iter().copied().eq(1..next));
     assert!(ada.session.wants_frame());
 }
