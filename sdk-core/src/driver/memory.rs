@@ -5,7 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::Store;
 use crate::{
     engine::storage::{
-        Batch, Clear, OutboxBatch, OutboxRecord, Query, ReplicaBatch, StoreError, Stored, StoredDocument,
+        Batch, Clear, Generation, OutboxBatch, OutboxRecord, Query, ReplicaBatch, Rows, Scan, Segment,
+        StoreError, Stored, StoredDocument,
     },
     protocol::{CollectionName, DocKey, DocumentId, MAX_SAFE_INTEGER, StreamPosition},
     sorted::SortedMap,
@@ -25,7 +26,9 @@ struct Held {
     records: SortedMap<u64, String>,
     meta: Option<String>,
     documents: SortedMap<CollectionName, SortedMap<DocumentId, String>>,
+    segments: SortedMap<(CollectionName, Generation, DocumentId), String>,
     cursors: SortedMap<CollectionName, StreamPosition>,
+    notes: SortedMap<CollectionName, String>,
 }
 
 impl MemoryStore {
@@ -48,16 +51,20 @@ impl Store for MemoryStore {
             outbox: held.records.iter().map(record).collect(),
             meta: held.meta.clone(),
             cursors: Some(held.cursors.clone().into_iter().collect()),
+            notes: held.notes.clone().into_iter().collect(),
         })
     }
 
-    async fn read(&self, query: Query) -> Result<Vec<StoredDocument>, StoreError> {
-        Ok(match query {
-            Query::One(key) => self.held().document(&key).into_iter().collect(),
+    async fn read(&self, query: Query, scan: Scan) -> Result<Rows, StoreError> {
+        let held = self.held();
+        let segments = held.segments(&query, scan);
+        let documents = match query {
+            Query::One(key) => held.document(&key).into_iter().collect(),
             Query::Range { collection, from, to, limit } => {
-                self.held().range(&collection, from, to).take(limit).collect()
+                held.range(&collection, from, to).take(limit).collect()
             }
-        })
+        };
+        Ok(Rows { documents, segments })
     }
 
     async fn apply(&self, batch: Batch) -> Result<(), StoreError> {
@@ -99,6 +106,24 @@ impl Held {
             })
     }
 
+    /// The segments that reach into the query's range: all whose largest id is in it, and the one that goes beyond.
+    fn segments(&self, query: &Query, scan: Scan) -> Vec<String> {
+        let (from, to, _) = query.bounds();
+        let name = query.collection();
+        let first = (name.clone(), scan.generation, from.cloned().unwrap_or_else(DocumentId::smallest));
+        let mut beyond = to.is_some_and(|to| *to <= first.2);
+        self.segments
+            .range(first..)
+            .take_while(|((collection, generation, last), _)| {
+                let here = !beyond && collection == name && *generation == scan.generation;
+                beyond |= to.is_some_and(|to| last >= to);
+                here
+            })
+            .take(scan.segments)
+            .map(|(_, text)| text.clone())
+            .collect()
+    }
+
     fn apply_outbox(&mut self, batch: OutboxBatch) -> Result<(), StoreError> {
         if let Some(record) = batch.put.iter().find(|record| record.key > MAX_SAFE_INTEGER) {
             return Err(StoreError::Failed(format!("key {} is beyond 2^53 - 1", record.key)));
@@ -116,13 +141,23 @@ impl Held {
             Clear::Nothing => {}
             Clear::Collections(names) => {
                 self.documents.retain(|name, _| !names.contains(name));
+                self.segments.retain(|(name, ..), _| !names.contains(name));
                 self.cursors.retain(|name, _| !names.contains(name));
+                self.notes.retain(|name, _| !names.contains(name));
             }
             Clear::All => {
                 self.documents.clear();
+                self.segments.clear();
                 self.cursors.clear();
+                self.notes.clear();
             }
         }
+        for name in batch.flip {
+            self.documents.remove(&name);
+        }
+        self.segments.retain(|(name, generation, _), _| {
+            !batch.drop.iter().any(|(dropped, gone)| dropped == name && gone == generation)
+        });
         for DocKey { collection, id } in batch.remove {
             if let Some(documents) = self.documents.get_mut(&collection) {
                 documents.remove(&id);
@@ -131,6 +166,10 @@ impl Held {
         for StoredDocument { key: DocKey { collection, id }, text } in batch.put {
             self.documents.get_or_insert_with(collection, Default::default).insert(id, text);
         }
+        for Segment { collection, generation, last, text } in batch.stage {
+            self.segments.insert((collection, generation, last), text);
+        }
         self.cursors.extend(batch.cursors);
+        self.notes.extend(batch.notes);
     }
 }

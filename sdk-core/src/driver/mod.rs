@@ -207,8 +207,8 @@ impl<P: Platform> Driver<P> {
                     Err(error) => Input::StoreFailed(id, error),
                 });
             }),
-            Effect::Read(id, query) => runtime.spawn(async move {
-                let result = driver.0.parts.store.read(query).await;
+            Effect::Read(id, query, scan) => runtime.spawn(async move {
+                let result = driver.0.parts.store.read(query, scan).await;
                 driver.dispatch(Input::Loaded(id, result));
             }),
             Effect::FetchToken => runtime.spawn(async move {

@@ -3,12 +3,12 @@
 use super::{
     BatchId, Effect, Engine, Event, ReadId, Refusal, Ticket,
     replica::Staged,
-    storage::{Batch, OutboxBatch, OutboxRecord, StoreError, StoredDocument},
+    storage::{Batch, OutboxBatch, OutboxRecord, Rows, StoreError},
 };
 use crate::{
     clock::Millis,
     connection::Backoff,
-    protocol::{DocKey, ErrorCode, ProtocolError, Seq},
+    protocol::{ErrorCode, ProtocolError, Seq},
     sorted::SortedMap,
 };
 
@@ -110,15 +110,13 @@ impl Engine {
         }
     }
 
-    pub(super) fn loaded(
-        &mut self,
-        now: Millis,
-        id: ReadId,
-        result: Result<Vec<StoredDocument>, StoreError>,
-    ) {
-        if let Err(error) = result.and_then(|documents| self.views.loaded(id, documents)) {
-            self.views.not_loaded();
-            self.replica_failed(now, &error);
+    pub(super) fn loaded(&mut self, now: Millis, id: ReadId, result: Result<Rows, StoreError>) {
+        match result.and_then(|rows| self.views.loaded(id, &rows)) {
+            Ok(()) => self.refill(),
+            Err(error) => {
+                self.views.not_loaded();
+                self.replica_failed(now, &error);
+            }
         }
     }
 
@@ -133,16 +131,16 @@ impl Engine {
 
     /// Puts stored changes into view.
     fn show(&mut self, stored: Staged) {
-        let mut removed: Vec<DocKey> = Vec::new();
+        let mut removed = false;
         for (key, document) in stored.documents {
-            if !document.is_alive() {
-                removed.push(key.clone());
-            }
+            removed |= !document.is_alive();
             self.views.update(&key, document, self.outbox.has_lane(&key));
         }
         for name in &stored.complete {
             self.views.drop_stale(|key| key.collection == *name);
         }
-        self.refill(&removed);
+        if removed {
+            self.refill();
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Event,
-    storage::{Batch, Query, StoreError, StoredDocument},
+    storage::{Batch, Query, Rows, Scan, StoreError},
 };
 use crate::{
     clock::Millis,
@@ -79,7 +79,7 @@ pub enum Input {
     /// A commit failed; nothing of it was written.
     StoreFailed(BatchId, StoreError),
     /// A read's result.
-    Loaded(ReadId, Result<Vec<StoredDocument>, StoreError>),
+    Loaded(ReadId, Result<Rows, StoreError>),
     /// The application's answer to [`Effect::FetchToken`].
     Token(Result<String, TokenError>),
     /// The WebSocket is open.
@@ -112,8 +112,8 @@ pub enum Amendment {
 pub enum Effect {
     /// Write a batch; answer with `Committed` or `StoreFailed`.
     Commit(BatchId, Batch),
-    /// Read documents; answer with `Loaded`.
-    Read(ReadId, Query),
+    /// Read documents and segments; answer with `Loaded`.
+    Read(ReadId, Query, Scan),
     /// Ask the application for a token; answer with `Token`.
     FetchToken,
     /// Open a WebSocket; answer with `LinkUp` or `LinkDown`. Any earlier one is closed.

@@ -18,7 +18,9 @@ mod fallback;
 mod input;
 mod link;
 mod meta;
+mod note;
 mod replica;
+mod rows;
 mod settle;
 mod status;
 pub mod storage;
@@ -119,7 +121,7 @@ impl Engine {
             postponed: Vec::new(),
             aborted: SortedMap::new(),
             saving: Saving::default(),
-            replica: Replica::restore(&config.collections, stored.cursors),
+            replica: Replica::restore(&config.collections, stored.cursors, &stored.notes),
             views: Views::default(),
             socket: Socket::new(),
             link: LinkId(0),

@@ -1,11 +1,16 @@
 //! The copy of the server's documents: how far each collection is known, and what waits to be stored.
 
-use super::storage::{Clear, ReplicaBatch, StoredDocument};
+use super::{
+    note::Note,
+    storage::{Clear, Generation, Query, ReplicaBatch, Scan, StoredDocument},
+};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::{
     clock::Millis,
     connection::Backoff,
-    protocol::{Changes, CollectionName, DocKey, Document, Epoch, Resume, Strategy, StreamPosition, encode},
+    protocol::{
+        Changes, CollectionName, DocKey, Document, Epoch, Resume, Strategy, StreamPosition, decode, encode,
+    },
 };
 
 /// Documents that may wait for the store; beyond that, changes are pulled again later.
@@ -27,6 +32,8 @@ pub(super) struct Collection {
     /// The server has more, or something was missed.
     wants_pull: bool,
     pulling: bool,
+    /// What is stored of its snapshots.
+    pub(super) note: Note,
 }
 
 /// What the changes of a frame came to.
@@ -46,6 +53,8 @@ pub(super) struct Staged {
     pub(super) cursors: SortedMap<CollectionName, StreamPosition>,
     /// Collections whose reset is complete with this commit.
     pub(super) complete: SortedSet<CollectionName>,
+    /// Collections whose snapshot takes the place of what was there.
+    pub(super) flips: SortedSet<CollectionName>,
 }
 
 /// Every followed collection, and the commits of their changes.
@@ -63,6 +72,7 @@ impl Replica {
     pub(super) fn restore(
         followed: &[(CollectionName, Strategy)],
         cursors: Option<Vec<(CollectionName, StreamPosition)>>,
+        notes: &[(CollectionName, String)],
     ) -> Self {
         let collection = |strategy| Collection {
             strategy,
@@ -72,6 +82,7 @@ impl Replica {
             resetting: false,
             wants_pull: false,
             pulling: false,
+            note: Note::default(),
         };
         let collections =
             followed.iter().map(|(name, strategy)| (name.clone(), collection(*strategy))).collect();
@@ -92,9 +103,31 @@ impl Replica {
                         collection.applied = Some(position);
                     }
                 }
+                replica.read_notes(notes);
             }
         }
         replica
+    }
+
+    /// With a note that cannot be read nobody knows where the documents are.
+    fn read_notes(&mut self, notes: &[(CollectionName, String)]) {
+        for (name, text) in notes {
+            let Some(collection) = self.collections.get_mut(name) else { continue };
+            match decode(text) {
+                Ok(note) => collection.note = note,
+                Err(_) => return self.discard(),
+            }
+        }
+    }
+
+    /// Whether what is stored of a collection is just being replaced.
+    pub(super) fn is_flipping(&self, name: &CollectionName) -> bool {
+        self.in_flight.as_ref().is_some_and(|staged| staged.flips.contains(name))
+    }
+
+    /// How many segments a read of a query takes.
+    pub(super) fn scan(&self, query: &Query) -> Scan {
+        self.collections.get(query.collection()).map_or(Scan::NONE, |collection| collection.note.scan(query))
     }
 
     /// What is known of each collection, to be told to the server.
@@ -155,7 +188,9 @@ impl Replica {
         let staged = std::mem::take(&mut self.staged);
         let mut batch = ReplicaBatch { clear: staged.clear.clone(), ..ReplicaBatch::default() };
         for (key, document) in &staged.documents {
-            if document.is_alive() {
+            // Where there are segments a deletion is stored: a segment may hold the document.
+            let segmented = self.collections.get(&key.collection).is_some_and(Collection::has_segments);
+            if document.is_alive() || segmented {
                 batch.put.push(StoredDocument { key: key.clone(), text: encode(document) });
             } else {
                 batch.remove.push(key.clone());
@@ -257,7 +292,12 @@ impl Collection {
         Resume { collection: name.clone(), strategy: self.strategy, after: self.received.clone() }
     }
 
+    fn has_segments(&self) -> bool {
+        self.note.generation != Generation::NONE
+    }
+
     fn begin_anew(&mut self) {
+        self.note = Note::default();
         self.received = None;
         self.applied = None;
         self.resetting = true;

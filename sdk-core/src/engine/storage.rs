@@ -3,7 +3,10 @@
 //! Two failure domains. The *outbox* is small, strictly durable and irreplaceable. The *replica* is a copy of
 //! what the server has: large, relaxed, thrown away and fetched again when broken. A batch touches one of them.
 
-use crate::protocol::{CollectionName, DocKey, DocumentId, StreamPosition};
+use crate::{
+    protocol::{CollectionName, DocKey, DocumentId, StreamPosition},
+    transparent,
+};
 
 /// One record of the outbox: some operations, packed by the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,62 @@ pub struct StoredDocument {
     pub key: DocKey,
     /// JSON text.
     pub text: String,
+}
+
+/// Which of a collection's snapshots a segment belongs to. One is in view; another may be under way beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Generation(pub u64);
+
+impl Generation {
+    /// No snapshot: the collection has no segments, and a store need not look for any.
+    pub const NONE: Self = Self(0);
+
+    /// The one after it.
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+transparent!(Generation);
+
+/// Many documents of a collection in one record: a chunk of a snapshot as it came. Of one generation, every segment
+/// holds ids larger than those of the segment before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// Whose documents.
+    pub collection: CollectionName,
+    /// Which snapshot.
+    pub generation: Generation,
+    /// The largest id in it: its key.
+    pub last: DocumentId,
+    /// JSON text.
+    pub text: String,
+}
+
+/// How much a read takes of a collection's segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scan {
+    /// The generation in view.
+    pub generation: Generation,
+    /// Segments at most, 1 to [`MAX_SEGMENTS`].
+    pub segments: usize,
+}
+
+impl Scan {
+    /// Of a collection that has no segments.
+    pub const NONE: Self = Self { generation: Generation::NONE, segments: 1 };
+}
+
+/// Segments that one read takes at most.
+pub const MAX_SEGMENTS: usize = 64;
+
+/// What a read found. A document that stands alone is newer than one of its id in a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rows {
+    /// The documents that stand alone, by id in byte order of its UTF-8: the first `limit` in the query's range.
+    pub documents: Vec<StoredDocument>,
+    /// The texts of the first segments that reach into the query's range, in order. They may hold more than that.
+    pub segments: Vec<String>,
 }
 
 /// What is written in one atomic commit, to one of the two failure domains.
@@ -46,14 +105,22 @@ pub struct OutboxBatch {
 /// Changes of the replica, in the order of the fields.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReplicaBatch {
-    /// What is emptied first, documents and cursors.
+    /// What is emptied first: documents, segments, cursors and notes.
     pub clear: Clear,
+    /// Collections whose documents go; segments stay. With it a snapshot takes the place of what was there.
+    pub flip: Vec<CollectionName>,
+    /// Generations whose segments go.
+    pub drop: Vec<(CollectionName, Generation)>,
     /// Documents that go; one that is not there is no error.
     pub remove: Vec<DocKey>,
     /// Documents that are added or replaced.
     pub put: Vec<StoredDocument>,
+    /// Segments that are added or replaced.
+    pub stage: Vec<Segment>,
     /// Cursors that are added or replaced.
     pub cursors: Vec<(CollectionName, StreamPosition)>,
+    /// Notes on the snapshots of collections, added or replaced: which one is in view, and how far another has come.
+    pub notes: Vec<(CollectionName, String)>,
 }
 
 /// Which part of the replica is emptied.
@@ -62,13 +129,13 @@ pub enum Clear {
     /// Nothing.
     #[default]
     Nothing,
-    /// The documents and cursors of these collections.
+    /// All that is stored of these collections.
     Collections(Vec<CollectionName>),
     /// All of it. Must succeed also on a replica that cannot be read.
     All,
 }
 
-/// What a store holds at the start: all of the outbox, but of the replica the cursors only.
+/// What a store holds at the start: all of the outbox, but of the replica the cursors and notes only.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stored {
     /// Every record of the outbox, by key.
@@ -77,6 +144,8 @@ pub struct Stored {
     pub meta: Option<String>,
     /// The cursors; `None` says that the replica could not be read and is to be thrown away.
     pub cursors: Option<Vec<(CollectionName, StreamPosition)>>,
+    /// The notes on snapshots; empty where the replica could not be read.
+    pub notes: Vec<(CollectionName, String)>,
 }
 
 /// What to read from the replica, and what a live query shows.
@@ -104,6 +173,22 @@ impl Query {
     /// Every document of a collection, up to [`MAX_QUERY`].
     pub fn all(collection: CollectionName) -> Self {
         Self::Range { collection, from: None, to: None, limit: MAX_QUERY }
+    }
+
+    /// The collection it reads.
+    pub fn collection(&self) -> &CollectionName {
+        match self {
+            Self::One(key) => &key.collection,
+            Self::Range { collection, .. } => collection,
+        }
+    }
+
+    /// Its bounds and its limit: ids from the first on, and below the second.
+    pub fn bounds(&self) -> (Option<&DocumentId>, Option<&DocumentId>, usize) {
+        match self {
+            Self::One(key) => (Some(&key.id), None, 1),
+            Self::Range { from, to, limit, .. } => (from.as_ref(), to.as_ref(), *limit),
+        }
     }
 
     /// Whether a document lies in the query's range.

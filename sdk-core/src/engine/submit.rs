@@ -1,7 +1,7 @@
 //! What the application asks for.
 
 use super::{
-    Effect, Engine, Event, QueryId, ReadId, Refusal, Ticket,
+    Engine, Event, QueryId, Refusal, Ticket,
     storage::{MAX_QUERY, Query},
 };
 use crate::{
@@ -135,9 +135,8 @@ impl Engine {
             }
             one => one,
         };
-        let read = ReadId(self.next_id());
-        self.views.open(id, query.clone(), read);
-        self.effects.push_back(Effect::Read(read, query));
+        self.views.open(id, query.clone());
+        self.read(id, query);
     }
 
     pub(super) fn allow_network(&mut self, now: Millis, allowed: bool) {

@@ -1,7 +1,7 @@
 //! The engine alone, its effects answered by hand. The simulator runs it against the real server.
 
 use super::{
-    storage::{Batch, OutboxBatch, Query, Stored, StoredDocument},
+    storage::{Batch, OutboxBatch, Query, Rows, Stored, StoredDocument},
     *,
 };
 use crate::{
@@ -278,9 +278,9 @@ fn an_edit_stays_in_view_while_the_replica_is_fetched_again() {
     let fields = [(FieldName::new("n").unwrap(), register)].into();
     let document = Document { rev: Offset(5), fields, written: Some(stamp), ..Document::default() };
     bench.input(Input::Open(QueryId(1), Query::One(key("a"))));
-    let reads = bench.take(|effect| if let Effect::Read(id, _) = effect { Some(*id) } else { None });
+    let reads = bench.take(|effect| if let Effect::Read(id, ..) = effect { Some(*id) } else { None });
     let stored = StoredDocument { key: key("a"), text: encode(&document) };
-    bench.input(Input::Loaded(reads[0], Ok(vec![stored])));
+    bench.input(Input::Loaded(reads[0], Ok(Rows { documents: vec![stored], segments: vec![] })));
     let shown = |bench: &Bench| {
         let view = bench.engine.view(QueryId(1)).unwrap();
         view.documents[0].fields.values().map(|value| value.as_str().to_owned()).collect::<Vec<_>>()
@@ -491,12 +491,12 @@ fn over_http_nothing_is_pushed_before_the_token_is_known_to_be_the_owners() {
 fn stored_and_unsettled_documents_show_in_one_order_each_once() {
     let mut bench = Bench::fresh();
     bench.input(Input::Open(QueryId(1), Query::all(cards())));
-    let reads = bench.take(|effect| if let Effect::Read(id, _) = effect { Some(*id) } else { None });
+    let reads = bench.take(|effect| if let Effect::Read(id, ..) = effect { Some(*id) } else { None });
     let by = Dot { actor: ActorId(9), seq: Seq(1) };
     let stamp = Stamp { at: Hlc { wall: Millis(1), counter: 0 }, by, rev: Offset(1) };
     let text = encode(&Document { rev: Offset(1), written: Some(stamp), ..Document::default() });
     let stored = ["b", "d", "f"].map(|id| StoredDocument { key: key(id), text: text.clone() });
-    bench.input(Input::Loaded(reads[0], Ok(stored.into())));
+    bench.input(Input::Loaded(reads[0], Ok(Rows { documents: stored.into(), segments: vec![] })));
     for (ticket, id) in ["g", "b", "a", "e"].into_iter().enumerate() {
         bench.submit(ticket as u64, id, 1);
     }

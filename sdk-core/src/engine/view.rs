@@ -2,15 +2,16 @@
 
 use super::{
     Effect, Engine, QueryId, ReadId,
-    storage::{Query, StoreError, StoredDocument},
+    rows::{self, Found},
+    storage::{Query, Rows, Scan, StoreError},
 };
 use crate::sorted::SortedMap;
 use crate::{
     clock::{Dot, Millis},
     outbox::State,
-    protocol::{ActorId, DocKey, Document, DocumentId, FieldName, Json, Offset},
+    protocol::{ActorId, CollectionName, DocKey, Document, DocumentId, FieldName, Json, Offset},
     reconcile::{self, Write},
-    wire::{self, record},
+    wire::record,
 };
 
 /// Live queries at one time.
@@ -53,18 +54,37 @@ pub(super) struct Views {
 #[derive(Debug)]
 struct Cached {
     document: Document,
+    age: Age,
+}
+
+/// How a document at hand stands to what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// It is as new.
+    Current,
     /// From a history that is void; shown until the new one has been fetched.
-    stale: bool,
+    Void,
+    /// What is stored was replaced as a whole; shown until that has been read.
+    Replaced,
 }
 
 #[derive(Debug)]
 struct LiveQuery {
     query: Query,
-    reading: Option<ReadId>,
+    reading: Option<Reading>,
     loaded: bool,
     dirty: bool,
-    /// Where the store had more than the limit: the last document read. Beyond it nothing is known.
+    /// Where the store has more: the last id up to which it was read. Beyond it nothing is known.
     horizon: Option<DocumentId>,
+}
+
+/// A read in flight.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) id: ReadId,
+    /// The query, or what is left of it.
+    pub(super) query: Query,
+    pub(super) scan: Scan,
 }
 
 impl LiveQuery {
@@ -79,9 +99,17 @@ impl Views {
         self.queries.len() < MAX_QUERIES
     }
 
-    pub(super) fn open(&mut self, id: QueryId, query: Query, read: ReadId) {
-        let live = LiveQuery { query, reading: Some(read), loaded: false, dirty: true, horizon: None };
+    /// A query that has not been read yet.
+    pub(super) fn open(&mut self, id: QueryId, query: Query) {
+        let live = LiveQuery { query, reading: None, loaded: false, dirty: true, horizon: None };
         self.queries.insert(id, live);
+    }
+
+    /// The query is being read; what an earlier read brings does not count any more.
+    fn reads(&mut self, id: QueryId, reading: Reading) {
+        if let Some(live) = self.queries.get_mut(&id) {
+            live.reading = Some(reading);
+        }
     }
 
     pub(super) fn close(&mut self, id: QueryId, has_lane: impl Fn(&DocKey) -> bool) {
@@ -90,22 +118,25 @@ impl Views {
         cache.retain(|key, _| has_lane(key) || queries.values().any(|live| live.shows(key)));
     }
 
-    /// Documents come from the store. Those at hand are newer.
-    pub(super) fn loaded(&mut self, read: ReadId, documents: Vec<StoredDocument>) -> Result<(), StoreError> {
-        let Some(live) = self.queries.values_mut().find(|live| live.reading == Some(read)) else {
-            return Ok(());
-        };
-        live.reading = None;
+    /// Rows come from the store. Documents at hand are newer.
+    pub(super) fn loaded(&mut self, read: ReadId, rows: &Rows) -> Result<(), StoreError> {
+        let mine = |reading: &mut Reading| reading.id == read;
+        let found = self.queries.values_mut().find_map(|live| {
+            let reading = live.reading.take_if(mine)?;
+            Some((live, reading))
+        });
+        let Some((live, Reading { query, scan, .. })) = found else { return Ok(()) };
         live.loaded = true;
         live.dirty = true;
-        let limit = if let Query::Range { limit, .. } = &live.query { *limit } else { usize::MAX };
-        let last = documents.last().map(|stored| stored.key.id.clone());
-        live.horizon = last.filter(|_| documents.len() >= limit);
-        for StoredDocument { key, text } in documents {
-            let document =
-                wire::decode(&text).map_err(|error| StoreError::Corrupt(format!("{key}: {error}")))?;
-            self.cache.get_or_insert_with(key, || Cached { document, stale: false });
+        let Found { documents, horizon } = rows::merge(&query, scan, rows)?;
+        live.horizon.clone_from(&horizon);
+        for (key, document) in documents {
+            if self.cache.get(&key).is_none_or(|known| known.age == Age::Replaced) {
+                self.cache.insert(key, Cached { document, age: Age::Current });
+            }
         }
+        let known = |key: &DocKey| horizon.as_ref().is_none_or(|end| key.id <= *end);
+        self.drop_aged(Age::Replaced, |key| query.selects(key) && known(key));
         Ok(())
     }
 
@@ -118,6 +149,44 @@ impl Views {
         }
     }
 
+    /// The stored state of a collection is about to be replaced: what is read of it meanwhile may be of either.
+    pub(super) fn stop_reading(&mut self, collection: &CollectionName) {
+        for live in self.queries.values_mut().filter(|live| live.query.collection() == collection) {
+            live.reading = None;
+        }
+    }
+
+    /// The stored state of a collection was replaced. Returns the queries that have to be read again; what they show
+    /// stays in view until then.
+    pub(super) fn replaced(&mut self, collection: &CollectionName) -> Vec<(QueryId, Query)> {
+        let Self { cache, queries } = self;
+        cache.retain(|key, cached| {
+            if key.collection == *collection {
+                cached.age = Age::Replaced;
+            }
+            key.collection != *collection || queries.values().any(|live| live.shows(key))
+        });
+        let theirs = queries.iter().filter(|(_, live)| live.query.collection() == collection);
+        theirs.map(|(id, live)| (*id, live.query.clone())).collect()
+    }
+
+    /// The queries that show less than they may while the store has more, with what is left of each.
+    fn short(&self) -> Vec<(QueryId, Query)> {
+        let short = |(id, live): (&QueryId, &LiveQuery)| {
+            let horizon = live.horizon.as_ref().filter(|_| live.reading.is_none())?;
+            let Query::Range { collection, from, to, limit } = &live.query else { return None };
+            let first = from.clone().unwrap_or_else(DocumentId::smallest);
+            let first = DocKey { collection: collection.clone(), id: first };
+            let known = self.cache.range(first..).take_while(|(key, _)| live.shows(key));
+            let shown = known.filter(|(_, cached)| cached.document.is_alive()).count();
+            // The last one that is known comes again, because a range begins with its first id.
+            let limit = limit.checked_sub(shown).filter(|missing| *missing > 0)? + 1;
+            let (from, to) = (Some(horizon.clone()), to.clone());
+            Some((*id, Query::Range { collection: collection.clone(), from, to, limit }))
+        };
+        self.queries.iter().filter_map(short).collect()
+    }
+
     /// A document's new authoritative state, kept at hand if somebody looks at it.
     pub(super) fn update(&mut self, key: &DocKey, document: Document, has_lane: bool) {
         if !has_lane && !self.queries.values().any(|live| live.shows(key)) {
@@ -125,23 +194,27 @@ impl Views {
             return;
         }
         match self.cache.get_mut(key) {
-            Some(known) if !known.stale && known.document.rev >= document.rev => return,
-            _ => self.cache.insert(key.clone(), Cached { document, stale: false }),
+            Some(known) if known.age == Age::Current && known.document.rev >= document.rev => return,
+            _ => self.cache.insert(key.clone(), Cached { document, age: Age::Current }),
         };
         self.touch(key);
     }
 
     /// Marks what is at hand as void; all of it, or of one collection.
     pub(super) fn mark_stale(&mut self, void: impl Fn(&DocKey) -> bool) {
-        self.cache.iter_mut().filter(|(key, _)| void(key)).for_each(|(_, cached)| cached.stale = true);
+        self.cache.iter_mut().filter(|(key, _)| void(key)).for_each(|(_, cached)| cached.age = Age::Void);
     }
 
     /// What is still void has no successor.
     pub(super) fn drop_stale(&mut self, void: impl Fn(&DocKey) -> bool) {
+        self.drop_aged(Age::Void, void);
+    }
+
+    fn drop_aged(&mut self, age: Age, gone: impl Fn(&DocKey) -> bool) {
         let gone: Vec<DocKey> = self
             .cache
             .iter()
-            .filter(|(key, cached)| cached.stale && void(key))
+            .filter(|(key, cached)| cached.age == age && gone(key))
             .map(|(key, _)| key.clone())
             .collect();
         for key in gone {
@@ -225,20 +298,20 @@ impl Engine {
         document.is_alive().then(|| show(key, &document, pending))
     }
 
-    /// Queries that lost a document while the store has more read again.
-    pub(super) fn refill(&mut self, removed: &[DocKey]) {
-        let short = |live: &LiveQuery| {
-            live.horizon.is_some() && live.reading.is_none() && removed.iter().any(|key| live.shows(key))
-        };
-        let ids: Vec<QueryId> =
-            self.views.queries.iter().filter(|(_, live)| short(live)).map(|(id, _)| *id).collect();
-        for id in ids {
-            let read = ReadId(self.next_id());
-            if let Some(live) = self.views.queries.get_mut(&id) {
-                live.reading = Some(read);
-                let query = live.query.clone();
-                self.effects.push_back(Effect::Read(read, query));
-            }
+    /// Reads a query, or what is left of it, unless its collection is just being replaced: it is read then.
+    pub(super) fn read(&mut self, id: QueryId, query: Query) {
+        if self.replica.is_flipping(query.collection()) {
+            return;
+        }
+        let (read, scan) = (ReadId(self.next_id()), self.replica.scan(&query));
+        self.effects.push_back(Effect::Read(read, query.clone(), scan));
+        self.views.reads(id, Reading { id: read, query, scan });
+    }
+
+    /// Queries that lost a document, or were filled with deleted ones, while the store has more, read on.
+    pub(super) fn refill(&mut self) {
+        for (id, rest) in self.views.short() {
+            self.read(id, rest);
         }
     }
 }

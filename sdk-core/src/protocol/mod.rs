@@ -14,6 +14,7 @@ mod operation;
 mod outcome;
 mod position;
 mod shown;
+mod snapshot;
 mod strategy;
 
 pub use document::{Burial, Changed, Contribution, Document, Register, Stamp};
@@ -32,6 +33,7 @@ pub use limits::{Limits, MAX_COLLECTIONS, MAX_FIELDS, MAX_FIRST_FRAME, MAX_INTEN
 pub use operation::{Base, Choice, Operation, ResolvedBy, Resolves};
 pub use outcome::{Author, Collision, Judgement, Outcome, Rejection};
 pub use position::{Offset, StreamPosition};
+pub use snapshot::{ChunkRef, ContentHash, InvalidHash, Manifest, read_chunk, read_manifest};
 pub use strategy::Strategy;
 
 pub use crate::wire::encode;

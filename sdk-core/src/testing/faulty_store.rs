@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
     driver::Store,
-    engine::storage::{Batch, Clear, Query, StoreError, Stored, StoredDocument},
+    engine::storage::{Batch, Clear, Query, Rows, Scan, StoreError, Stored},
 };
 
 /// How a write fails.
@@ -119,12 +119,14 @@ impl<S: Store> Store for FaultyStore<S> {
         };
         match error {
             Some(error) => Err(error),
-            None if replica_broken => Ok(Stored { cursors: None, ..self.inner.load().await? }),
+            None if replica_broken => {
+                Ok(Stored { cursors: None, notes: Vec::new(), ..self.inner.load().await? })
+            }
             None => self.inner.load().await,
         }
     }
 
-    async fn read(&self, query: Query) -> Result<Vec<StoredDocument>, StoreError> {
+    async fn read(&self, query: Query, scan: Scan) -> Result<Rows, StoreError> {
         let error = {
             let plan = self.faults.plan();
             let broken = plan.replica_broken.then(|| StoreError::Corrupt("injected".into()));
@@ -132,7 +134,7 @@ impl<S: Store> Store for FaultyStore<S> {
         };
         match error {
             Some(error) => Err(error),
-            None => self.inner.read(query).await,
+            None => self.inner.read(query, scan).await,
         }
     }
 

@@ -4,7 +4,7 @@ use std::{cell::RefCell, rc::Rc};
 
 use sdk_core::{
     driver::{MemoryStore, Store},
-    engine::storage::{Batch, Query, StoreError, Stored, StoredDocument},
+    engine::storage::{Batch, Query, Rows, Scan, StoreError, Stored},
 };
 
 use super::{Cipher, IndexedDbStore};
@@ -61,10 +61,10 @@ impl Store for BrowserStore {
         }
     }
 
-    async fn read(&self, query: Query) -> Result<Vec<StoredDocument>, StoreError> {
+    async fn read(&self, query: Query, scan: Scan) -> Result<Rows, StoreError> {
         match &*self.backing()? {
-            Backing::IndexedDb(store) => store.read(query).await,
-            Backing::Memory(store) => store.read(query).await,
+            Backing::IndexedDb(store) => store.read(query, scan).await,
+            Backing::Memory(store) => store.read(query, scan).await,
         }
     }
 

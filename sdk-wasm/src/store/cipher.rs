@@ -1,12 +1,15 @@
 //! Encryption at rest. JavaScript does the cryptography, and only where the application asks for it; here is decided
 //! what of a store is encrypted.
 //!
-//! All texts are: operations, identity, documents. Keys are not (ids of documents, names of collections), nor are
+//! All texts are: operations, identity, documents, segments. Keys are not (ids of documents, names of collections), nor are
 //! positions, as stores order and select by them. A batch is encrypted before its transaction begins, because
 //! nothing may be awaited within one.
 
 use js_sys::{Array, Promise};
-use sdk_core::engine::storage::{Batch, StoreError, Stored, StoredDocument};
+use sdk_core::{
+    engine::storage::{Batch, Rows, StoreError, Stored},
+    protocol::CollectionName,
+};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
@@ -63,6 +66,9 @@ impl Sealing {
                 for document in &mut batch.put {
                     self.add(&mut work, &document.key.to_string(), &mut document.text);
                 }
+                for segment in &mut batch.stage {
+                    self.add(&mut work, &segment_name(&segment.collection), &mut segment.text);
+                }
             }
         }
         let sealed = cipher.seal(&work.records);
@@ -87,14 +93,21 @@ impl Sealing {
         Ok(plain)
     }
 
-    /// Decrypts documents.
+    /// Decrypts documents and segments of a collection.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], upon which the replica is fetched anew.
-    pub(super) async fn open_documents(&self, documents: &mut [StoredDocument]) -> Result<(), StoreError> {
+    pub(super) async fn open_rows(
+        &self,
+        collection: &CollectionName,
+        rows: &mut Rows,
+    ) -> Result<(), StoreError> {
         let mut work = Work::default();
-        for document in documents {
+        for document in &mut rows.documents {
             self.add_sealed(&mut work, &document.key.to_string(), &mut document.text);
+        }
+        for text in &mut rows.segments {
+            self.add_sealed(&mut work, &segment_name(collection), text);
         }
         self.open(work).await.ok_or_else(|| StoreError::Corrupt("a document cannot be decrypted".into()))
     }
@@ -130,6 +143,11 @@ impl Sealing {
 
 /// The key of the client's own record, among those of operations.
 const META: &str = "meta";
+
+/// What a segment is sealed under. No key of a document has a space there.
+fn segment_name(collection: &CollectionName) -> String {
+    [collection.as_str(), " segment"].concat()
+}
 
 impl Work<'_> {
     /// Appends what the cipher gives to each text; none if it fails or gives something else.

@@ -9,7 +9,7 @@ mod replica;
 
 use sdk_core::{
     driver::Store,
-    engine::storage::{Batch, OutboxBatch, Query, StoreError, Stored, StoredDocument},
+    engine::storage::{Batch, OutboxBatch, Query, Rows, Scan, StoreError, Stored},
 };
 
 pub use browser::BrowserStore;
@@ -49,21 +49,21 @@ impl IndexedDbStore {
 impl Store for IndexedDbStore {
     async fn load(&self) -> Result<Stored, StoreError> {
         let (outbox, meta) = self.outbox.load().await?;
-        let mut stored = Stored { outbox, meta, cursors: None };
+        let mut stored = Stored { outbox, meta, ..Stored::default() };
         if self.sealing.open_stored(&mut stored).await? {
             // What is in the outbox is irreplaceable and encrypted now. The replica, thus unreadable, is fetched anew.
             let (put, meta) = (stored.outbox.clone(), stored.meta.clone());
             self.apply(Batch::Outbox(OutboxBatch { put, meta, ..OutboxBatch::default() })).await?;
-        } else {
-            stored.cursors = self.replica.cursors().await;
+        } else if let Some((cursors, notes)) = self.replica.load().await {
+            (stored.cursors, stored.notes) = (Some(cursors), notes);
         }
         Ok(stored)
     }
 
-    async fn read(&self, query: Query) -> Result<Vec<StoredDocument>, StoreError> {
-        let mut documents = self.replica.read(&query).await?;
-        self.sealing.open_documents(&mut documents).await?;
-        Ok(documents)
+    async fn read(&self, query: Query, scan: Scan) -> Result<Rows, StoreError> {
+        let mut rows = self.replica.read(&query, scan).await?;
+        self.sealing.open_rows(query.collection(), &mut rows).await?;
+        Ok(rows)
     }
 
     async fn apply(&self, mut batch: Batch) -> Result<(), StoreError> {

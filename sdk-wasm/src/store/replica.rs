@@ -2,7 +2,7 @@
 
 use js_sys::Array;
 use sdk_core::{
-    engine::storage::{Clear, Query, ReplicaBatch, StoreError, StoredDocument},
+    engine::storage::{Clear, Generation, Query, ReplicaBatch, Rows, Scan, StoreError, StoredDocument},
     protocol::{CollectionName, DocKey, StreamPosition, decode, encode},
 };
 use wasm_bindgen::{JsCast, JsValue};
@@ -11,11 +11,18 @@ use web_sys::IdbRequest;
 use super::keys;
 use crate::idb::{Connection, Durability, Failure, Schema, Transaction};
 
-const SCHEMA: Schema = Schema { version: 1, stores: &[DOCUMENTS, CURSORS] };
+const SCHEMA: Schema = Schema { version: 2, stores: &[DOCUMENTS, CURSORS, SEGMENTS, NOTES] };
 /// Document key (bytes) to its text.
 const DOCUMENTS: &str = "documents";
 /// Collection name to its position as JSON text.
 const CURSORS: &str = "cursors";
+/// Segment key (bytes) to its text.
+const SEGMENTS: &str = "segments";
+/// Collection name to the note on its snapshots.
+const NOTES: &str = "notes";
+
+/// Cursors and notes.
+type Loaded = (Vec<(CollectionName, StreamPosition)>, Vec<(CollectionName, String)>);
 
 pub(super) struct Replica {
     database: Connection,
@@ -26,79 +33,47 @@ impl Replica {
         Self { database: Connection::new(name, &SCHEMA) }
     }
 
-    /// The cursors; none if they cannot be read, whatever the reason.
-    pub(super) async fn cursors(&self) -> Option<Vec<(CollectionName, StreamPosition)>> {
-        let (names, positions) = self
+    /// Cursors and notes; none if they cannot be read, whatever the reason.
+    pub(super) async fn load(&self) -> Option<Loaded> {
+        let (cursors, notes) = self
             .database
             .read(|transaction| {
-                let cursors = transaction.store(CURSORS)?;
-                Ok((cursors.get_all_keys()?, cursors.get_all()?))
+                let (cursors, notes) = (transaction.store(CURSORS)?, transaction.store(NOTES)?);
+                Ok(((cursors.get_all_keys()?, cursors.get_all()?), (notes.get_all_keys()?, notes.get_all()?)))
             })
             .await
             .ok()?;
-        let (names, positions) = (results(&names)?, results(&positions)?);
-        let cursor = |(name, position): (JsValue, JsValue)| {
-            let name = CollectionName::new(&name.as_string()?).ok()?;
-            Some((name, decode(&position.as_string()?).ok()?))
-        };
-        names.iter().zip(positions.iter()).map(cursor).collect()
+        let cursor = |(name, position): (CollectionName, String)| Some((name, decode(&position).ok()?));
+        let cursors = named(&cursors.0, &cursors.1)?.into_iter().map(cursor).collect::<Option<_>>()?;
+        Some((cursors, named(&notes.0, &notes.1)?))
     }
 
-    /// What a query selects, by id in byte order.
-    pub(super) async fn read(&self, query: &Query) -> Result<Vec<StoredDocument>, StoreError> {
-        match query {
-            Query::One(key) => self.one(key).await,
-            Query::Range { collection, from, to, limit } => {
-                // No limit that a query may have comes near the end of u32.
-                let limit = u32::try_from(*limit).unwrap_or(u32::MAX);
-                let range = keys::range(collection, from.as_ref(), to.as_ref());
-                match range.map_err(|thrown| unreadable(thrown.into()))? {
-                    Some(range) => self.range(collection, &range, limit).await,
-                    None => Ok(Vec::new()),
-                }
+    /// What a query selects, in one transaction.
+    pub(super) async fn read(&self, query: &Query, scan: Scan) -> Result<Rows, StoreError> {
+        let (from, to, limit) = query.bounds();
+        let found = self.database.read(|transaction| {
+            let documents = transaction.store(DOCUMENTS)?;
+            let documents = match query {
+                Query::One(key) => Documents::One(documents.get(&keys::document(key))?),
+                Query::Range { collection, .. } => match keys::range(collection, from, to)? {
+                    Some(range) => Documents::Some {
+                        ids: documents.get_all_keys_with_key_and_limit(&range, count(limit))?,
+                        texts: documents.get_all_with_key_and_limit(&range, count(limit))?,
+                    },
+                    None => Documents::None,
+                },
+            };
+            Ok((documents, ask_segments(transaction, query, scan)?))
+        });
+        let (documents, segments) = found.await.map_err(unreadable)?;
+        let mut texts = Vec::new();
+        for request in segments {
+            for text in results(&request).ok_or_else(foreign)? {
+                texts.push(text.as_string().ok_or_else(foreign)?);
             }
         }
-    }
-
-    async fn one(&self, key: &DocKey) -> Result<Vec<StoredDocument>, StoreError> {
-        let found = self
-            .database
-            .read(|transaction| transaction.store(DOCUMENTS)?.get(&keys::document(key)))
-            .await
-            .map_err(unreadable)?;
-        match found.result().map_err(|thrown| unreadable(thrown.into()))? {
-            nothing if nothing.is_undefined() => Ok(Vec::new()),
-            text => {
-                let text = text.as_string().ok_or_else(foreign)?;
-                Ok(vec![StoredDocument { key: key.clone(), text }])
-            }
-        }
-    }
-
-    async fn range(
-        &self,
-        collection: &CollectionName,
-        range: &JsValue,
-        limit: u32,
-    ) -> Result<Vec<StoredDocument>, StoreError> {
-        let (ids, texts) = self
-            .database
-            .read(|transaction| {
-                let documents = transaction.store(DOCUMENTS)?;
-                Ok((
-                    documents.get_all_keys_with_key_and_limit(range, limit)?,
-                    documents.get_all_with_key_and_limit(range, limit)?,
-                ))
-            })
-            .await
-            .map_err(unreadable)?;
-        let ids = results(&ids).ok_or_else(foreign)?;
-        let texts = results(&texts).ok_or_else(foreign)?;
-        let document = |(id, text): (JsValue, JsValue)| {
-            let key = DocKey { collection: collection.clone(), id: keys::id(&id)? };
-            Some(StoredDocument { key, text: text.as_string()? })
-        };
-        ids.iter().zip(texts.iter()).map(document).collect::<Option<_>>().ok_or_else(foreign)
+        texts.truncate(scan.segments);
+        Ok(Rows { documents: documents.take(query).ok_or_else(foreign)?, segments: texts })
     }
 
     /// Resolves when the batch would survive the end of the browser.
@@ -118,23 +93,81 @@ impl Replica {
     }
 }
 
+/// Requests for documents, until the transaction has ended.
+enum Documents {
+    None,
+    One(IdbRequest),
+    Some { ids: IdbRequest, texts: IdbRequest },
+}
+
+impl Documents {
+    fn take(&self, query: &Query) -> Option<Vec<StoredDocument>> {
+        match (self, query) {
+            (Self::One(found), Query::One(key)) => match found.result().ok()? {
+                nothing if nothing.is_undefined() => Some(Vec::new()),
+                text => Some(vec![StoredDocument { key: key.clone(), text: text.as_string()? }]),
+            },
+            (Self::Some { ids, texts }, _) => {
+                let collection = query.collection();
+                let document = |(id, text): (JsValue, JsValue)| {
+                    let key = DocKey { collection: collection.clone(), id: keys::id(&id)? };
+                    Some(StoredDocument { key, text: text.as_string()? })
+                };
+                results(ids)?.iter().zip(results(texts)?.iter()).map(document).collect()
+            }
+            _ => Some(Vec::new()),
+        }
+    }
+}
+
+fn ask_segments(transaction: &Transaction, query: &Query, scan: Scan) -> Result<Vec<IdbRequest>, JsValue> {
+    if scan.generation == Generation::NONE {
+        return Ok(Vec::new());
+    }
+    let (from, to, _) = query.bounds();
+    let segments = transaction.store(SEGMENTS)?;
+    match keys::segments(query.collection(), scan.generation, from, to)? {
+        Some((within, None)) => Ok(vec![segments.get_all_with_key_and_limit(&within, count(scan.segments))?]),
+        Some((within, Some(beyond))) => Ok(vec![
+            segments.get_all_with_key_and_limit(&within, count(scan.segments))?,
+            segments.get_all_with_key_and_limit(&beyond, 1)?,
+        ]),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// No limit that a read may have comes near the end of u32.
+fn count(limit: usize) -> u32 {
+    u32::try_from(limit).unwrap_or(u32::MAX)
+}
+
 fn ask(transaction: &Transaction, batch: &ReplicaBatch, cursors: &[(&str, String)]) -> Result<(), JsValue> {
     let documents = transaction.store(DOCUMENTS)?;
+    let segments = transaction.store(SEGMENTS)?;
     let positions = transaction.store(CURSORS)?;
+    let notes = transaction.store(NOTES)?;
     match &batch.clear {
         Clear::Nothing => {}
         Clear::Collections(names) => {
             for name in names {
-                if let Some(range) = keys::range(name, None, None)? {
-                    documents.delete(&range)?;
-                }
+                documents.delete(&keys::collection(name)?.into())?;
+                segments.delete(&keys::collection(name)?.into())?;
                 positions.delete(&name.as_str().into())?;
+                notes.delete(&name.as_str().into())?;
             }
         }
         Clear::All => {
             documents.clear()?;
+            segments.clear()?;
             positions.clear()?;
+            notes.clear()?;
         }
+    }
+    for name in &batch.flip {
+        documents.delete(&keys::collection(name)?.into())?;
+    }
+    for (name, generation) in &batch.drop {
+        segments.delete(&keys::generation(name, *generation)?.into())?;
     }
     for key in &batch.remove {
         documents.delete(&keys::document(key))?;
@@ -142,10 +175,24 @@ fn ask(transaction: &Transaction, batch: &ReplicaBatch, cursors: &[(&str, String
     for document in &batch.put {
         documents.put_with_key(&document.text.as_str().into(), &keys::document(&document.key))?;
     }
+    for segment in &batch.stage {
+        segments.put_with_key(&segment.text.as_str().into(), &keys::segment(segment))?;
+    }
+    for (name, text) in &batch.notes {
+        notes.put_with_key(&text.into(), &name.as_str().into())?;
+    }
     for (name, text) in cursors {
         positions.put_with_key(&text.into(), &(*name).into())?;
     }
     Ok(())
+}
+
+/// One text for each collection.
+fn named(names: &IdbRequest, texts: &IdbRequest) -> Option<Vec<(CollectionName, String)>> {
+    let entry = |(name, text): (JsValue, JsValue)| {
+        Some((CollectionName::new(&name.as_string()?).ok()?, text.as_string()?))
+    };
+    results(names)?.iter().zip(results(texts)?.iter()).map(entry).collect()
 }
 
 fn results(request: &IdbRequest) -> Option<Array> {

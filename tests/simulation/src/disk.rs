@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use sdk_core::{
-    engine::storage::{Batch, Clear, OutboxBatch, OutboxRecord, Query, ReplicaBatch, Stored, StoredDocument},
-    protocol::{ClientId, CollectionName, DocKey, StreamPosition},
+    engine::storage::{
+        Batch, Clear, Generation, OutboxBatch, OutboxRecord, Query, ReplicaBatch, Rows, Scan, Stored,
+        StoredDocument,
+    },
+    protocol::{ClientId, CollectionName, DocKey, DocumentId, StreamPosition},
 };
 use serde::Deserialize;
 
@@ -24,6 +27,10 @@ pub(crate) struct Copy {
     pub(crate) documents: BTreeMap<DocKey, String>,
     /// How far each collection is known.
     pub(crate) cursors: BTreeMap<CollectionName, StreamPosition>,
+    /// Segments as text, by their largest id.
+    pub(crate) segments: BTreeMap<(CollectionName, Generation, DocumentId), String>,
+    /// What is noted of each collection's snapshots.
+    pub(crate) notes: BTreeMap<CollectionName, String>,
 }
 
 /// One client's storage.
@@ -55,17 +62,29 @@ impl Disk {
             outbox: self.outbox.iter().map(record).collect(),
             meta: self.meta.clone(),
             cursors: Some(cursors.collect()),
+            notes: self.copy.notes.clone().into_iter().collect(),
         }
     }
 
-    /// Reads documents as a store does.
-    pub(crate) fn read(&self, query: &Query) -> Vec<StoredDocument> {
-        let limit = if let Query::Range { limit, .. } = query { *limit } else { 1 };
+    /// Reads documents and segments as a store does.
+    pub(crate) fn read(&self, query: &Query, scan: Scan) -> Rows {
+        let (from, to, limit) = query.bounds();
         let selected = self.copy.documents.iter().filter(|(key, _)| query.selects(key));
-        selected
-            .take(limit)
-            .map(|(key, text)| StoredDocument { key: key.clone(), text: text.clone() })
-            .collect()
+        let documents =
+            selected.take(limit).map(|(key, text)| StoredDocument { key: key.clone(), text: text.clone() });
+        let in_generation = self.copy.segments.iter().filter(|((name, generation, _), _)| {
+            name == query.collection() && *generation == scan.generation
+        });
+        let mut segments = Vec::new();
+        for ((.., last), text) in in_generation.filter(|((.., last), _)| from.is_none_or(|from| last >= from))
+        {
+            segments.push(text.clone());
+            // The first that goes beyond the range is the last that reaches into it.
+            if segments.len() == scan.segments || to.is_some_and(|to| last >= to) {
+                break;
+            }
+        }
+        Rows { documents: documents.collect(), segments }
     }
 
     /// Writes a batch.
@@ -161,16 +180,25 @@ impl Copy {
             Clear::Collections(names) => {
                 self.documents.retain(|key, _| !names.contains(&key.collection));
                 self.cursors.retain(|name, _| !names.contains(name));
+                self.segments.retain(|(name, ..), _| !names.contains(name));
+                self.notes.retain(|name, _| !names.contains(name));
             }
             Clear::All => *self = Self::default(),
         }
+        self.documents.retain(|key, _| !batch.flip.contains(&key.collection));
+        self.segments.retain(|(name, generation, _), _| !batch.drop.contains(&(name.clone(), *generation)));
         for key in &batch.remove {
             self.documents.remove(key);
         }
         for document in &batch.put {
             self.documents.insert(document.key.clone(), document.text.clone());
         }
+        for segment in &batch.stage {
+            let key = (segment.collection.clone(), segment.generation, segment.last.clone());
+            self.segments.insert(key, segment.text.clone());
+        }
         self.cursors.extend(batch.cursors.iter().cloned());
+        self.notes.extend(batch.notes.iter().cloned());
     }
 }
 

@@ -82,9 +82,9 @@ impl World {
         let life = self.clients[index].life;
         match effect {
             Effect::Commit(id, batch) => self.commit(index, id, batch),
-            Effect::Read(id, query) => {
+            Effect::Read(id, query, scan) => {
                 let delay = self.up_to(self.plan.disk_latency);
-                self.agenda.after(delay, Event::Read(index, life, id, query));
+                self.agenda.after(delay, Event::Read(index, life, id, query, scan));
             }
             Effect::FetchToken => {
                 let result = self.issue(index);

@@ -35,6 +35,7 @@ impl World {
         let mut stored = client.disk.load();
         if unreadable {
             stored.cursors = None;
+            stored.notes.clear();
             client.reads.forget_seen();
         }
         client.reads.start(stored.cursors.as_deref().unwrap_or_default());

@@ -2,7 +2,7 @@
 
 use sdk_core::engine::{
     BatchId, Input, ReadId,
-    storage::{Batch, Query, StoreError},
+    storage::{Batch, Query, Scan, StoreError},
 };
 
 use crate::world::{Event, World};
@@ -92,7 +92,7 @@ impl World {
     }
 
     /// A read is carried out, or fails.
-    pub(crate) fn read(&mut self, index: usize, life: u32, id: ReadId, query: &Query) {
+    pub(crate) fn read(&mut self, index: usize, life: u32, id: ReadId, query: &Query, scan: Scan) {
         if self.clients[index].life != life {
             return;
         }
@@ -102,7 +102,7 @@ impl World {
             self.clients[index].reads.lost_replica();
             Err(StoreError::Failed("the disk is ill".into()))
         } else {
-            Ok(self.clients[index].disk.read(query))
+            Ok(self.clients[index].disk.read(query, scan))
         };
         self.note(format_args!("client {index} reads {}: {result:?}", id.0));
         self.input(index, Input::Loaded(id, result));

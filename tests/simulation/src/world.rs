@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use fastrand::Rng;
 use sdk_core::{
-    engine::{Call, HttpFailure, HttpId, LinkId, QueryId, ReadId, Reply, TokenError, storage::Query},
+    engine::{
+        Call, HttpFailure, HttpId, LinkId, QueryId, ReadId, Reply, TokenError,
+        storage::{Query, Scan},
+    },
     protocol::Seq,
 };
 
@@ -39,7 +42,7 @@ pub(crate) enum Event {
     /// A client's commit is carried out.
     Write(usize, u32, u64),
     /// A client's read is carried out.
-    Read(usize, u32, ReadId, Query),
+    Read(usize, u32, ReadId, Query, Scan),
     /// The application answers with a token.
     Token(usize, u32, Result<String, TokenError>),
     /// An attempt to open a WebSocket reaches the server.
@@ -200,7 +203,7 @@ impl World {
             Event::Start(client) => self.start(client),
             Event::Timer(client, timer) => self.timer(client, timer),
             Event::Write(client, life, number) => self.write(client, life, number),
-            Event::Read(client, life, id, query) => self.read(client, life, id, &query),
+            Event::Read(client, life, id, query, scan) => self.read(client, life, id, &query, scan),
             Event::Token(client, life, token) => self.token(client, life, token),
             Event::Open(client, life, link) => self.open(client, life, link),
             Event::Opened(client, life, link, connection) => self.opened(client, life, link, connection),

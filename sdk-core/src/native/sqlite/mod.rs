@@ -17,7 +17,7 @@ use rusqlite::ffi;
 use self::{outbox::Outbox, replica::Replica, worker::Worker};
 use crate::{
     driver::Store,
-    engine::storage::{Batch, Query, StoreError, Stored, StoredDocument},
+    engine::storage::{Batch, Query, Rows, Scan, StoreError, Stored},
 };
 
 /// The oldest SQLite that cannot lose commits in WAL mode (3.7.0 to 3.51.2 can, when a checkpoint meets a reset
@@ -97,12 +97,12 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn load(&self) -> Result<Stored, StoreError> {
         let (outbox, meta) = self.0.outbox.run(|outbox| outbox.load()).await?;
-        let cursors = self.0.replica.run(|replica| replica.cursors()).await.ok();
-        Ok(Stored { outbox, meta, cursors })
+        let (cursors, notes) = self.0.replica.run(|replica| replica.load()).await.ok().unzip();
+        Ok(Stored { outbox, meta, cursors, notes: notes.unwrap_or_default() })
     }
 
-    async fn read(&self, query: Query) -> Result<Vec<StoredDocument>, StoreError> {
-        self.0.replica.run(move |replica| replica.read(&query)).await
+    async fn read(&self, query: Query, scan: Scan) -> Result<Rows, StoreError> {
+        self.0.replica.run(move |replica| replica.read(&query, scan)).await
     }
 
     async fn apply(&self, batch: Batch) -> Result<(), StoreError> {

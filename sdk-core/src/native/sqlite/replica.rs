@@ -9,17 +9,31 @@ use super::{
     store_error,
 };
 use crate::{
-    engine::storage::{Clear, Query, ReplicaBatch, StoreError, StoredDocument},
+    engine::storage::{
+        Clear, Generation, Query, ReplicaBatch, Rows, Scan, Segment, StoreError, StoredDocument,
+    },
     protocol::{CollectionName, DocKey, DocumentId, StreamPosition, decode},
 };
 
 // SQLite compares text by the bytes of its UTF-8, which is the order the store owes.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE document (
         collection TEXT NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (collection, id)
     ) STRICT;
     CREATE TABLE cursor (collection TEXT PRIMARY KEY, position TEXT NOT NULL) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    CREATE TABLE segment (
+        collection TEXT NOT NULL, generation INTEGER NOT NULL, last TEXT NOT NULL, text TEXT NOT NULL,
+        PRIMARY KEY (collection, generation, last)
+    ) STRICT;
+    CREATE TABLE note (collection TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT, WITHOUT ROWID;
+",
+];
+
+/// Cursors and notes.
+type Loaded = (Vec<(CollectionName, StreamPosition)>, Vec<(CollectionName, String)>);
 
 /// Either an open file, or the reason why there is none; clearing all of it mends that.
 pub(super) struct Replica {
@@ -43,47 +57,72 @@ impl Replica {
         self.connection.as_ref().map_err(Clone::clone)
     }
 
-    pub(super) fn cursors(&self) -> Result<Vec<(CollectionName, StreamPosition)>, StoreError> {
-        let mut select =
-            self.connection()?.prepare("SELECT collection, position FROM cursor").map_err(store_error)?;
+    pub(super) fn load(&self) -> Result<Loaded, StoreError> {
+        let cursors = self.named("SELECT collection, position FROM cursor")?;
+        let cursor = |(name, text): (CollectionName, String)| Ok((name, decode(&text).map_err(corrupt)?));
+        let cursors = cursors.into_iter().map(cursor).collect::<Result<_, StoreError>>()?;
+        Ok((cursors, self.named("SELECT collection, text FROM note")?))
+    }
+
+    /// One text for each collection.
+    fn named(&self, sql: &str) -> Result<Vec<(CollectionName, String)>, StoreError> {
+        let mut select = self.connection()?.prepare(sql).map_err(store_error)?;
         let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(store_error)?;
         rows.map(|row| {
-            let (collection, position): (String, String) = row.map_err(store_error)?;
-            let position = decode(&position).map_err(corrupt)?;
-            Ok((CollectionName::new(&collection).map_err(corrupt)?, position))
+            let (name, text): (String, String) = row.map_err(store_error)?;
+            Ok((CollectionName::new(&name).map_err(corrupt)?, text))
         })
         .collect()
     }
 
-    pub(super) fn read(&self, query: &Query) -> Result<Vec<StoredDocument>, StoreError> {
-        let (sql, collection, from, to, limit) = match query {
-            Query::One(DocKey { collection, id }) => (
-                "SELECT id, text FROM document WHERE collection = ?1 AND id = ?2 LIMIT ?4",
-                collection,
-                Some(id),
-                None,
-                1,
-            ),
-            Query::Range { collection, from, to, limit } => (
+    /// Nobody else writes to the file, so that several statements read one point in time.
+    pub(super) fn read(&self, query: &Query, scan: Scan) -> Result<Rows, StoreError> {
+        let segments =
+            if scan.generation == Generation::NONE { Vec::new() } else { self.segments(query, scan)? };
+        Ok(Rows { documents: self.documents(query)?, segments })
+    }
+
+    fn documents(&self, query: &Query) -> Result<Vec<StoredDocument>, StoreError> {
+        let sql = match query {
+            Query::One(_) => "SELECT id, text FROM document WHERE collection = ?1 AND id = ?2 LIMIT ?4",
+            Query::Range { .. } => {
                 "SELECT id, text FROM document WHERE collection = ?1 AND id >= ?2 AND (?3 IS NULL OR id < ?3)
-                 ORDER BY id LIMIT ?4",
-                collection,
-                from.as_ref(),
-                to.as_ref(),
-                *limit,
-            ),
+                 ORDER BY id LIMIT ?4"
+            }
         };
-        // No id is empty, so the empty text is a bound below all of them.
-        let from = from.map_or("", DocumentId::as_str);
-        let values = params![collection.as_str(), from, to.map(DocumentId::as_str), limit];
+        let (from, to, limit) = bounds(query);
+        let values = params![query.collection().as_str(), from, to, limit];
         let mut select = self.connection()?.prepare_cached(sql).map_err(store_error)?;
         let rows = select.query_map(values, |row| Ok((row.get(0)?, row.get(1)?))).map_err(store_error)?;
         rows.map(|row| {
             let (id, text): (String, String) = row.map_err(store_error)?;
             let id = DocumentId::new(&id).map_err(corrupt)?;
-            Ok(StoredDocument { key: DocKey { collection: collection.clone(), id }, text })
+            Ok(StoredDocument { key: DocKey { collection: query.collection().clone(), id }, text })
         })
         .collect()
+    }
+
+    /// All whose largest id is in the range, and the one that goes beyond it.
+    fn segments(&self, query: &Query, scan: Scan) -> Result<Vec<String>, StoreError> {
+        let (from, to, _) = bounds(query);
+        if to.is_some_and(|to| to <= from) {
+            return Ok(Vec::new());
+        }
+        let sql = "
+            SELECT text FROM (
+                SELECT last, text FROM segment
+                WHERE collection = ?1 AND generation = ?2 AND last >= ?3 AND (?4 IS NULL OR last < ?4)
+                ORDER BY last LIMIT ?5)
+            UNION ALL
+            SELECT text FROM (
+                SELECT last, text FROM segment
+                WHERE collection = ?1 AND generation = ?2 AND last >= ?4
+                ORDER BY last LIMIT 1)
+            LIMIT ?5";
+        let values = params![query.collection().as_str(), scan.generation.0, from, to, scan.segments];
+        let mut select = self.connection()?.prepare_cached(sql).map_err(store_error)?;
+        let rows = select.query_map(values, |row| row.get(0)).map_err(store_error)?;
+        rows.collect::<Result<_, _>>().map_err(store_error)
     }
 
     pub(super) fn apply(&mut self, batch: &ReplicaBatch) -> Result<(), StoreError> {
@@ -130,10 +169,21 @@ fn write(transaction: &Transaction<'_>, batch: &ReplicaBatch) -> rusqlite::Resul
         Clear::Collections(names) => {
             for name in names {
                 transaction.execute("DELETE FROM document WHERE collection = ?1", [name.as_str()])?;
+                transaction.execute("DELETE FROM segment WHERE collection = ?1", [name.as_str()])?;
                 transaction.execute("DELETE FROM cursor WHERE collection = ?1", [name.as_str()])?;
+                transaction.execute("DELETE FROM note WHERE collection = ?1", [name.as_str()])?;
             }
         }
-        Clear::All => transaction.execute_batch("DELETE FROM document; DELETE FROM cursor;")?,
+        Clear::All => transaction.execute_batch(
+            "DELETE FROM document; DELETE FROM segment; DELETE FROM cursor; DELETE FROM note;",
+        )?,
+    }
+    for name in &batch.flip {
+        transaction.execute("DELETE FROM document WHERE collection = ?1", [name.as_str()])?;
+    }
+    for (name, generation) in &batch.drop {
+        let sql = "DELETE FROM segment WHERE collection = ?1 AND generation = ?2";
+        transaction.execute(sql, (name.as_str(), generation.0))?;
     }
     let mut delete = transaction.prepare_cached("DELETE FROM document WHERE collection = ?1 AND id = ?2")?;
     for key in &batch.remove {
@@ -146,12 +196,28 @@ fn write(transaction: &Transaction<'_>, batch: &ReplicaBatch) -> rusqlite::Resul
     for document in &batch.put {
         insert.execute((document.key.collection.as_str(), document.key.id.as_str(), &document.text))?;
     }
+    let mut stage = transaction.prepare_cached(
+        "REPLACE INTO segment (collection, generation, last, text) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for Segment { collection, generation, last, text } in &batch.stage {
+        stage.execute((collection.as_str(), generation.0, last.as_str(), text))?;
+    }
+    let mut note = transaction.prepare_cached("REPLACE INTO note (collection, text) VALUES (?1, ?2)")?;
+    for (collection, text) in &batch.notes {
+        note.execute((collection.as_str(), text))?;
+    }
     let mut advance =
         transaction.prepare_cached("REPLACE INTO cursor (collection, position) VALUES (?1, ?2)")?;
     for (collection, position) in &batch.cursors {
         advance.execute((collection.as_str(), crate::protocol::encode(position)))?;
     }
     Ok(())
+}
+
+/// A query's bounds as SQL takes them: no id is empty, so the empty text is below all of them.
+fn bounds(query: &Query) -> (&str, Option<&str>, usize) {
+    let (from, to, limit) = query.bounds();
+    (from.map_or("", DocumentId::as_str), to.map(DocumentId::as_str), limit)
 }
 
 fn corrupt(error: impl std::fmt::Display) -> StoreError {

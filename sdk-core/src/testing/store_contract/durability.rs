@@ -1,9 +1,12 @@
 //! What stays, and who may have it open.
 
-use super::{Stores, cursor, document, open, record, write_outbox, write_replica};
+use super::{Stores, cursor, document, key, open, record, write_outbox, write_replica};
 use crate::{
     driver::Store,
-    engine::storage::{OutboxBatch, Query, ReplicaBatch, StoreError, Stored},
+    engine::storage::{
+        Generation, OutboxBatch, Query, ReplicaBatch, Rows, Scan, Segment, StoreError, Stored,
+    },
+    protocol::DocKey,
 };
 
 /// What was applied is there when the store is opened again. A store that is not durable says so, and starts
@@ -14,9 +17,17 @@ pub async fn a_durable_store_keeps_everything_across_a_restart(stores: &impl Sto
     let put = vec![record(1, "one"), record(1 << 40, "far")];
     write_outbox(&store, OutboxBatch { put, meta: Some("meta".into()), remove: vec![] }).await;
     let put = vec![document("cards", "a", "doc")];
+    let DocKey { collection, id: last } = key("cards", "z");
+    let segment = Segment { collection, generation: Generation(1), last, text: "segment".into() };
     write_replica(
         &store,
-        ReplicaBatch { put: put.clone(), cursors: vec![cursor("cards", 3)], ..ReplicaBatch::default() },
+        ReplicaBatch {
+            put: put.clone(),
+            stage: vec![segment.clone()],
+            cursors: vec![cursor("cards", 3)],
+            notes: vec![(segment.collection.clone(), "note".into())],
+            ..ReplicaBatch::default()
+        },
     )
     .await;
     drop(store);
@@ -27,13 +38,18 @@ pub async fn a_durable_store_keeps_everything_across_a_restart(stores: &impl Sto
         outbox: vec![record(1, "one"), record(1 << 40, "far")],
         meta: Some("meta".into()),
         cursors: Some(vec![cursor("cards", 3)]),
+        notes: vec![(segment.collection.clone(), "note".into())],
     };
     let nothing = Stored { cursors: Some(Vec::new()), ..Stored::default() };
-    let documents = store.read(Query::all(put[0].key.collection.clone())).await;
+    let scan = Scan { generation: segment.generation, segments: 9 };
+    let rows = store.read(Query::all(segment.collection), scan).await;
     if durable {
-        assert_eq!((store.load().await, documents), (Ok(kept), Ok(put)));
+        assert_eq!(
+            (store.load().await, rows),
+            (Ok(kept), Ok(Rows { documents: put, segments: vec![segment.text] }))
+        );
     } else {
-        assert_eq!((store.load().await, documents), (Ok(nothing), Ok(vec![])));
+        assert_eq!((store.load().await, rows), (Ok(nothing), Ok(Rows::default())));
     }
 }
 

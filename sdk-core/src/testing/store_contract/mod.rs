@@ -13,11 +13,13 @@ mod durability;
 mod outbox;
 mod ranges;
 mod replica;
+mod segments;
 
 pub use durability::*;
 pub use outbox::*;
 pub use ranges::*;
 pub use replica::*;
+pub use segments::*;
 
 use std::future::Future;
 
@@ -76,6 +78,11 @@ macro_rules! store_contract {
             ids_of_any_text_are_kept_apart
             large_texts_are_kept_whole
             two_thousand_documents_in_one_batch
+            a_range_reads_the_segments_that_reach_into_it
+            one_document_reads_its_segment
+            staged_segments_stand_beside_what_is_there
+            a_flip_replaces_a_collection_in_one_batch
+            clearing_takes_segments_and_notes
             a_durable_store_keeps_everything_across_a_restart
             a_store_is_open_once
         }

@@ -14,7 +14,7 @@ async fn records(store: &impl Store) -> Vec<OutboxRecord> {
 /// A store that was never written to loads as empty, which is not the same as broken.
 pub async fn an_empty_store_holds_nothing(stores: &impl Stores) {
     let store = open(stores).await;
-    let nothing = Stored { outbox: Vec::new(), meta: None, cursors: Some(Vec::new()) };
+    let nothing = Stored { outbox: Vec::new(), meta: None, cursors: Some(Vec::new()), notes: Vec::new() };
     assert_eq!(store.load().await, Ok(nothing));
 }
 
@@ -95,8 +95,12 @@ pub async fn outbox_and_replica_are_independent(stores: &impl Stores) {
     let replica = ReplicaBatch { put, cursors: vec![cursor("cards", 1)], ..ReplicaBatch::default() };
     write_replica(&store, replica.clone()).await;
     write_replica(&store, ReplicaBatch { clear: Clear::All, ..ReplicaBatch::default() }).await;
-    let only_outbox =
-        Stored { outbox: vec![record(1, "op")], meta: Some("meta".into()), cursors: Some(Vec::new()) };
+    let only_outbox = Stored {
+        outbox: vec![record(1, "op")],
+        meta: Some("meta".into()),
+        cursors: Some(Vec::new()),
+        notes: Vec::new(),
+    };
     assert_eq!(store.load().await, Ok(only_outbox.clone()));
     write_replica(&store, replica).await;
     write_outbox(&store, OutboxBatch { remove: vec![1], ..OutboxBatch::default() }).await;

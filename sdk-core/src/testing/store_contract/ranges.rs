@@ -3,7 +3,7 @@
 use super::{Stores, document, key, open, write_replica};
 use crate::{
     driver::Store,
-    engine::storage::{MAX_QUERY, Query, ReplicaBatch},
+    engine::storage::{MAX_QUERY, Query, ReplicaBatch, Scan},
 };
 
 async fn ids(
@@ -16,7 +16,7 @@ async fn ids(
     let bound = |id: Option<&str>| id.map(|id| key(collection, id).id);
     let collection = key(collection, "any").collection;
     let query = Query::Range { collection: collection.clone(), from: bound(from), to: bound(to), limit };
-    let documents = store.read(query).await.expect("the replica can be read");
+    let documents = store.read(query, Scan::NONE).await.expect("the replica can be read").documents;
     assert!(documents.iter().all(|document| document.key.collection == collection));
     documents.into_iter().map(|document| document.key.id.to_string()).collect()
 }
@@ -131,7 +131,7 @@ pub async fn ids_of_any_text_are_kept_apart(stores: &impl Stores) {
     sorted.sort_unstable();
     assert_eq!(ids(&store, "cards", None, None, MAX_QUERY).await, sorted);
     for id in ids_here {
-        let found = store.read(Query::One(key("cards", id))).await;
+        let found = store.read(Query::One(key("cards", id)), Scan::NONE).await.map(|rows| rows.documents);
         assert_eq!(found, Ok(vec![document("cards", id, id)]), "{id:?}");
     }
 }

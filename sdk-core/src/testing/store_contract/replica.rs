@@ -3,17 +3,17 @@
 use super::{Stores, cursor, document, key, open, write_replica};
 use crate::{
     driver::Store,
-    engine::storage::{Clear, Query, ReplicaBatch, StoredDocument},
+    engine::storage::{Clear, Query, ReplicaBatch, Scan, StoredDocument},
     protocol::{CollectionName, DocKey, StreamPosition},
 };
 
 async fn one(store: &impl Store, key: DocKey) -> Vec<StoredDocument> {
-    store.read(Query::One(key)).await.expect("the replica can be read")
+    store.read(Query::One(key), Scan::NONE).await.expect("the replica can be read").documents
 }
 
 async fn all(store: &impl Store, collection: &str) -> Vec<StoredDocument> {
     let query = Query::all(key(collection, "any").collection);
-    store.read(query).await.expect("the replica can be read")
+    store.read(query, Scan::NONE).await.expect("the replica can be read").documents
 }
 
 /// Cursors are loaded in no order that counts.
@@ -49,6 +49,7 @@ pub async fn a_replica_batch_clears_then_removes_then_puts(stores: &impl Stores)
         remove: vec![key("cards", "same")],
         put: vec![document("cards", "same", "2"), document("cards", "young", "2")],
         cursors: vec![cursor("cards", 2)],
+        ..ReplicaBatch::default()
     };
     write_replica(&store, anew).await;
     assert_eq!(all(&store, "cards").await, [document("cards", "same", "2"), document("cards", "young", "2")]);

@@ -22,8 +22,9 @@ struct Found {
 /// Reads what the client `name` has stored. Both databases must exist: opening one that does not would create it.
 #[wasm_bindgen(js_name = readStored)]
 pub async fn read_stored(name: String) -> Result<JsValue, JsValue> {
-    let outbox = open(&format!("webwaka:{name}:outbox"), ["records", "meta"]).await?;
-    let replica = open(&format!("webwaka:{name}:replica"), ["documents", "cursors"]).await?;
+    let outbox = open(&format!("webwaka:{name}:outbox"), 1, &["records", "meta"]).await?;
+    let stores = ["documents", "cursors", "segments", "notes"];
+    let replica = open(&format!("webwaka:{name}:replica"), 2, &stores).await?;
     let found = Found {
         outbox: entries(&outbox, "records")
             .await?
@@ -50,10 +51,10 @@ pub async fn read_stored(name: String) -> Result<JsValue, JsValue> {
     Ok(serde_wasm_bindgen::to_value(&found)?)
 }
 
-async fn open(name: &str, stores: [&str; 2]) -> Result<Rexie, JsValue> {
+async fn open(name: &str, version: u32, stores: &[&str]) -> Result<Rexie, JsValue> {
     // Version and object stores are those that are there, so that nothing is upgraded: rexie deletes whatever it is
     // not told of.
-    let builder = Rexie::builder(name).version(1);
+    let builder = Rexie::builder(name).version(version);
     let builder =
         stores.iter().fold(builder, |builder, store| builder.add_object_store(ObjectStore::new(store)));
     builder.build().await.map_err(thrown)

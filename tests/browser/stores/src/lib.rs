@@ -6,7 +6,7 @@ use std::sync::Once;
 use sdk_core::{
     driver::Store,
     engine::storage::{
-        Batch, Clear, OutboxBatch, OutboxRecord, Query, ReplicaBatch, StoreError, StoredDocument,
+        Batch, Clear, OutboxBatch, OutboxRecord, Query, ReplicaBatch, Scan, StoreError, StoredDocument,
     },
     protocol::{CollectionName, DocKey, Epoch, Offset, StreamPosition},
     testing::store_contract::Stores,
@@ -85,9 +85,9 @@ impl HeldStore {
         let position = StreamPosition { epoch: Epoch::new("epoch").map_err(thrown)?, offset: Offset(1) };
         let batch = ReplicaBatch {
             clear: if clear { Clear::All } else { Clear::Nothing },
-            remove: vec![],
             put: ids.iter().filter_map(document).collect(),
             cursors: vec![(cards()?, position)],
+            ..ReplicaBatch::default()
         };
         self.0.apply(Batch::Replica(batch)).await.map_err(thrown)
     }
@@ -111,7 +111,7 @@ impl HeldStore {
 
     /// The ids of the documents of `cards`.
     pub async fn documents(&self) -> Result<Vec<String>, JsValue> {
-        let documents = self.0.read(Query::all(cards()?)).await.map_err(thrown)?;
+        let documents = self.0.read(Query::all(cards()?), Scan::NONE).await.map_err(thrown)?.documents;
         Ok(documents.into_iter().map(|document| document.key.id.to_string()).collect())
     }
 }
