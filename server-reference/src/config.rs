@@ -8,6 +8,7 @@ use crate::{
     auth::{KeyError, KeyFile, Verifier},
     dev::DevIssuer,
     origin::Origins,
+    resolvers::Resolvers,
     storage::StorageError,
 };
 
@@ -31,6 +32,8 @@ pub struct ServerConfig {
     pub origins: Origins,
     /// What it accepts.
     pub limits: Limits,
+    /// What decides conflicts on the server.
+    pub resolvers: Resolvers,
     /// How long a peer may take to accept one frame before it is dropped.
     pub write_deadline: Duration,
     /// How long it is remembered that a document was deleted. A reader that comes back later starts anew.
@@ -126,7 +129,8 @@ impl ServerConfig {
     fn new(listen: SocketAddr, data: PathBuf, identity: Identity, origins: Origins) -> Self {
         let (limits, write_deadline, tombstone_age) =
             (Limits::default(), WRITE_DEADLINE, days(TOMBSTONE_DAYS));
-        Self { listen, data, web: None, identity, origins, limits, write_deadline, tombstone_age }
+        let resolvers = Resolvers::default();
+        Self { listen, data, web: None, identity, origins, limits, resolvers, write_deadline, tombstone_age }
     }
 }
 

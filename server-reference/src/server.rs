@@ -71,6 +71,7 @@ impl Server {
             &data.database(),
             config.limits,
             random_epochs(),
+            config.resolvers.clone(),
             Box::new(move |advance| told.publish(advance)),
         )?;
         let (stop, stopping) = watch::channel(false);

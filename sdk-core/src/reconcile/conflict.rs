@@ -6,7 +6,7 @@ use crate::{
         Author, Base, Choice, DocKey, Document, FieldName, Fields, Intent, Operation, Register, ResolvedBy,
         Resolves, Stamp, Strategy, StreamPosition,
     },
-    wire::record,
+    wire::{record, tagged},
 };
 
 /// What one operation and the writes that its maker had not seen disagree about.
@@ -198,6 +198,8 @@ impl Resolution {
         Some(Operation { intents, base, resolves: Some(resolves), ..operation.clone() })
     }
 }
+
+tagged!(Resolution { "merged" => Merged } { "mine" => TakeMine, "theirs" => TakeTheirs, "defer" => Defer });
 
 record!(Conflict {
     doc: "doc";

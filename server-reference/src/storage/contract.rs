@@ -2,6 +2,7 @@
 //! function that gives an empty store and a guard of whatever must outlive it.
 
 mod access;
+mod conflicts;
 
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ use crate::{
     fixtures::{START, batch, client, collection, resume, scope, set},
     tenant::TenantScope,
 };
+
+pub(crate) use conflicts::*;
 
 type Store = Arc<dyn Documents>;
 
@@ -48,6 +51,15 @@ macro_rules! documents_contract {
             a_collection_outside_the_claim_looks_the_same_whether_it_exists_or_not,
             a_small_portion_of_much_is_read_to_its_end_in_bounded_pages,
             judgements_and_bases_speak_of_the_history_that_their_client_knows,
+            a_collision_is_told_with_its_author_and_writes_nothing,
+            a_lane_does_not_overtake_its_conflict_and_others_go_on,
+            a_resolution_ends_the_conflict_once_and_for_all,
+            whoever_takes_theirs_leaves_the_document_as_it_is,
+            a_resolution_that_the_document_outran_conflicts_again,
+            deletions_and_unseen_edits_are_conflicts,
+            counts_and_members_of_all_writers_add_up,
+            a_counter_stays_within_the_numbers_of_javascript,
+            only_conflicts_can_be_resolved,
         );
     };
     (@tests $open:path: $($name:ident,)*) => {$(

@@ -8,6 +8,7 @@
 #[cfg(test)]
 pub(crate) mod contract;
 pub(crate) mod history;
+mod resolution;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -21,10 +22,14 @@ use sdk_core::{
     },
 };
 
+pub use resolution::ResolutionRecord;
+
 use crate::tenant::TenantScope;
 
 /// Collections that one tenant can have.
 pub const MAX_TENANT_COLLECTIONS: u64 = 1_024;
+/// Records of resolutions that are kept of one document; the oldest go first.
+pub const KEPT_RESOLUTIONS: usize = 32;
 /// Documents in one page of changes.
 pub const PAGE_DOCUMENTS: usize = 512;
 

@@ -2,10 +2,11 @@
 //!
 //! The row in `judgements` goes into the same transaction as the effect it speaks of, so there is never one without
 //! the other. Whatever is judged and not rejected takes the next offset of its collection, also where other writes
-//! were later and it changed nothing: its document's clock has grown.
+//! were later and it changed nothing: its document's clock has grown. Of a conflict that nobody here decides nothing
+//! is written at all.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -14,18 +15,23 @@ use rusqlite::{Connection, OptionalExtension};
 use sdk_core::{
     clock::Dot,
     protocol::{
-        ActorId, Changed, Changes, CollectionName, DocKey, Document, Epoch, ErrorCode, Judgement, Limits,
-        MAX_SAFE_INTEGER, Operation, Outcome, Rejection, Resume, ServerFrame, Strategy, StreamPosition,
-        decode, encode,
+        ActorId, Changed, Changes, CollectionName, Collision, DocKey, Document, Epoch, ErrorCode, Judgement,
+        Limits, MAX_SAFE_INTEGER, Operation, Outcome, Rejection, Resume, ServerFrame, Strategy,
+        StreamPosition, decode, encode,
     },
-    reconcile::{Applied, Write, apply, oversize, validate},
+    reconcile::{Write, collisions, validate},
 };
 
-use super::{NewEpoch, corrupt, read};
+use super::{
+    NewEpoch,
+    conflict::{self, Case, Decided, misfit, shown},
+    corrupt, read,
+};
 use crate::{
     access::Portion,
+    resolvers::Resolvers,
     storage::{
-        Advance, Batch, Committed, MAX_TENANT_COLLECTIONS, News, StorageError,
+        Advance, Batch, Committed, MAX_TENANT_COLLECTIONS, News, ResolutionRecord, StorageError,
         history::{History, nowhere},
     },
 };
@@ -38,11 +44,20 @@ pub(super) fn batch(
     connection: &Connection,
     batch: &Batch,
     limits: &Limits,
+    resolvers: &Resolvers,
     new_epoch: &mut NewEpoch,
 ) -> Result<Committed, StorageError> {
     let actor = actor(connection, batch)?;
-    let mut judge =
-        Judge { connection, batch, limits, actor, collections: BTreeMap::new(), documents: BTreeMap::new() };
+    let mut judge = Judge {
+        connection,
+        batch,
+        limits,
+        resolvers,
+        actor,
+        collections: BTreeMap::new(),
+        documents: BTreeMap::new(),
+        conflicted: BTreeSet::new(),
+    };
     for Resume { collection: name, strategy, after } in &batch.collections {
         let portion = batch.scope.access().portion(name);
         if portion == Portion::Nothing {
@@ -70,7 +85,10 @@ fn actor(connection: &Connection, batch: &Batch) -> Result<ActorId, StorageError
         Some(_) => Err(StorageError::ClientIdTaken),
         None => {
             let next = connection
-                .prepare_cached("SELECT coalesce(max(actor), 0) + 1 FROM clients WHERE tenant = ?1")?
+                .prepare_cached(
+                    "SELECT max(coalesce((SELECT max(actor) FROM clients WHERE tenant = ?1), 0),
+                            coalesce((SELECT max(actor) FROM retired), 0)) + 1",
+                )?
                 .query_row([tenant], |row| row.get(0))?;
             connection
                 .prepare_cached(
@@ -147,9 +165,12 @@ struct Judge<'a> {
     connection: &'a Connection,
     batch: &'a Batch,
     limits: &'a Limits,
+    resolvers: &'a Resolvers,
     actor: ActorId,
     collections: BTreeMap<CollectionName, Open>,
     documents: BTreeMap<DocKey, Document>,
+    /// Documents with an operation that waits for somebody to decide, and which no later one may overtake.
+    conflicted: BTreeSet<DocKey>,
 }
 
 impl Judge<'_> {
@@ -181,6 +202,11 @@ impl Judge<'_> {
             return self.told(operation, decode(&judgement).map_err(corrupt("a judgement"))?);
         }
         let judgement = self.judge(operation, payload.len())?;
+        if matches!(judgement.outcome, Outcome::Conflicted(_)) {
+            // Nothing was written, and the id stays free for the operation that ends the conflict.
+            self.conflicted.insert(operation.doc.clone());
+            return self.told(operation, judgement);
+        }
         self.connection
             .prepare_cached(
                 "INSERT INTO judgements (tenant, client, seq, payload_hash, judgement) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -225,6 +251,11 @@ impl Judge<'_> {
             let words = format!("operation has {bytes} bytes, {} are allowed", self.limits.operation_bytes);
             return Ok(rejected(operation, ErrorCode::InvalidOperation, words));
         }
+        let head = open.collection.position();
+        if self.conflicted.contains(&operation.doc) {
+            let behind = Collision { fields: Vec::new(), theirs: None };
+            return Ok(conflicted(operation, behind, head));
+        }
         let document = match self.documents.entry(operation.doc.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
@@ -232,18 +263,46 @@ impl Judge<'_> {
                 entry.insert(document)
             }
         };
-        let rev = open.collection.head.next();
+        let (rev, strategy) = (open.collection.head.next(), open.collection.strategy);
         let by = Dot { actor: self.actor, seq: operation.seq };
-        let epoch = open.name_in(operation);
-        let horizon = open.collection.pruned;
-        let write = Write { operation, by, epoch: &epoch, rev, now: self.batch.now, horizon };
-        let applied: Applied = apply(open.collection.strategy, document, &write);
-        if let Some(rejection) = oversize(&applied.document, self.limits.document_bytes) {
+        let (epoch, now) = (open.name_in(operation), self.batch.now);
+        let write = Write { operation, by, epoch: &epoch, rev, now, horizon: open.collection.pruned };
+        let case = Case { strategy, document, write, limits: self.limits };
+        let (applied, decided) = match collisions(strategy, document, &write) {
+            None => {
+                let applied = case.apply();
+                let decided = case.decided_before(&applied);
+                (applied, decided)
+            }
+            Some(clash) => {
+                let conflict = case.conflict(self.connection, self.batch.scope.tenant(), clash)?;
+                let collision =
+                    Collision { fields: conflict.fields.clone(), theirs: conflict.author.clone() };
+                match case.decide(self.resolvers, conflict) {
+                    Some((applied, decided)) => (applied, Some(decided)),
+                    None => return Ok(conflicted(operation, collision, head)),
+                }
+            }
+        };
+        if let Some(rejection) = misfit(&applied.document, self.limits) {
             return Ok(Judgement {
                 seq: operation.seq,
                 outcome: Outcome::Rejected(rejection),
                 position: None,
             });
+        }
+        if let Some(Decided { conflict, resolution, by, on_server }) = decided {
+            let record = ResolutionRecord {
+                client: self.batch.client,
+                seq: operation.seq,
+                conflict,
+                resolution,
+                by,
+                on_server,
+                at: now,
+                result: shown(&applied.document),
+            };
+            conflict::keep(self.connection, open.collection.key, &record)?;
         }
         *document = applied.document;
         open.collection.head = rev;
@@ -320,4 +379,8 @@ fn document(
 fn rejected(operation: &Operation, code: ErrorCode, message: impl Into<String>) -> Judgement {
     let outcome = Outcome::Rejected(Rejection { code, message: message.into() });
     Judgement { seq: operation.seq, outcome, position: None }
+}
+
+fn conflicted(operation: &Operation, collision: Collision, head: StreamPosition) -> Judgement {
+    Judgement { seq: operation.seq, outcome: Outcome::Conflicted(collision), position: Some(head) }
 }

@@ -4,6 +4,7 @@
 //! [`SqliteStore`] runs one of it on a thread of its own as the only writer, and others for reading.
 
 mod commit;
+mod conflict;
 mod read;
 mod schema;
 mod store;
@@ -16,13 +17,13 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior};
 use sdk_core::{
     clock::Millis,
-    protocol::{Changes, Epoch, Limits},
+    protocol::{Changes, DocKey, Epoch, Limits},
 };
 
 pub use store::{OnAdvance, SqliteStore};
 
-use super::{Batch, Committed, Page, StorageError};
-use crate::tenant::TenantScope;
+use super::{Batch, Committed, Page, ResolutionRecord, StorageError};
+use crate::{resolvers::Resolvers, tenant::TenantScope};
 
 /// Documents that one transaction of upkeep looks at, so that writers do not wait long for it.
 pub const UPKEEP_SLICE: usize = 256;
@@ -30,10 +31,14 @@ pub const UPKEEP_SLICE: usize = 256;
 /// Makes the name of a new epoch, unlike any before: at most 32 bytes, without `~`.
 pub type NewEpoch = Box<dyn FnMut() -> Epoch + Send>;
 
+/// Actors that are taken to have been given out between a backup and its restoration.
+const RETIRED_ACTORS: u32 = 1 << 20;
+
 /// The documents of every tenant, over one connection.
 pub struct SqliteDocuments {
     connection: Connection,
     limits: Limits,
+    resolvers: Resolvers,
     new_epoch: NewEpoch,
 }
 
@@ -56,7 +61,12 @@ impl SqliteDocuments {
 
     fn over(mut connection: Connection, limits: Limits, new_epoch: NewEpoch) -> Result<Self, StorageError> {
         schema::prepare_writer(&mut connection)?;
-        Ok(Self { connection, limits, new_epoch })
+        Ok(Self { connection, limits, resolvers: Resolvers::default(), new_epoch })
+    }
+
+    /// The same, with resolvers for the conflicts of some collections.
+    pub fn with_resolvers(self, resolvers: Resolvers) -> Self {
+        Self { resolvers, ..self }
     }
 
     /// Judges several batches in one transaction, each in a savepoint of its own: one that fails takes nothing from
@@ -82,7 +92,7 @@ impl SqliteDocuments {
         let mut results = Vec::with_capacity(group.len());
         for batch in &group {
             let savepoint = transaction.savepoint()?;
-            let result = commit::batch(&savepoint, batch, &self.limits, &mut self.new_epoch);
+            let result = commit::batch(&savepoint, batch, &self.limits, &self.resolvers, &mut self.new_epoch);
             match &result {
                 Ok(_) => savepoint.commit()?,
                 // Rolls back to the savepoint. If SQLite has given up the whole transaction (as it may when the disk
@@ -104,8 +114,24 @@ impl SqliteDocuments {
         read::changes(&snapshot, scope, page)
     }
 
+    /// How conflicts about a document were decided, oldest first; the newest
+    /// [`KEPT_RESOLUTIONS`](super::KEPT_RESOLUTIONS) are kept.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`] or [`StorageError::Corrupt`].
+    pub fn resolutions(
+        &self,
+        scope: &TenantScope,
+        doc: &DocKey,
+    ) -> Result<Vec<ResolutionRecord>, StorageError> {
+        conflict::records(&self.connection, scope.tenant(), doc.collection.as_str(), doc.id.as_str())
+    }
+
     /// Begins a new epoch in every collection and returns how many there are. For a database that was restored from
     /// a backup: its readers may know more than it does, and must be told.
+    ///
+    /// Since the backup, actors may have been given to clients that it does not know of. Their numbers live on in the
+    /// clocks of other clients, so they are retired: no new client gets one.
     ///
     /// # Errors
     /// [`StorageError::Unavailable`]; nothing was changed.
@@ -115,6 +141,11 @@ impl SqliteDocuments {
             .prepare("SELECT key FROM collections ORDER BY key")?
             .query_map([], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
+        transaction.execute(
+            "INSERT INTO retired (actor) SELECT ?1 + max(coalesce((SELECT max(actor) FROM clients), 0),
+                                                         coalesce((SELECT max(actor) FROM retired), 0))",
+            [RETIRED_ACTORS],
+        )?;
         for key in &keys {
             let epoch = (self.new_epoch)();
             transaction.execute("UPDATE collections SET epoch = ?1 WHERE key = ?2", (epoch.as_str(), key))?;

@@ -9,8 +9,10 @@ const MIN_SQLITE: i32 = 3_051_003;
 /// `PRAGMA user_version` of the tables below.
 const VERSION: i64 = 2;
 
-/// `buried` is the server's time when a document that is deleted last changed; it is missing while one lives. `judgements` is what makes a retry harmless, however late it comes: nothing is ever removed from it. Names are
-/// columns of their own, so none can reach into another tenant.
+/// `buried` is the server's time when a document that is deleted last changed; it is missing while one lives.
+/// `judgements` is what makes a retry harmless, however late it comes: nothing is ever removed from it. Names are
+/// columns of their own, so none can reach into another tenant. `retired` holds the actors up to which none may be
+/// given out any more, in any tenant.
 const TABLES: &str = "
     CREATE TABLE clients (
         tenant TEXT NOT NULL,
@@ -20,6 +22,10 @@ const TABLES: &str = "
         PRIMARY KEY (tenant, client),
         UNIQUE (tenant, actor)
     ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE retired (
+        actor INTEGER NOT NULL
+    ) STRICT;
 
     CREATE TABLE collections (
         key INTEGER PRIMARY KEY,
@@ -42,6 +48,14 @@ const TABLES: &str = "
     ) STRICT;
     CREATE INDEX documents_by_rev ON documents (collection, rev);
     CREATE INDEX documents_by_burial ON documents (buried) WHERE buried IS NOT NULL;
+
+    CREATE TABLE resolutions (
+        key INTEGER PRIMARY KEY,
+        collection INTEGER NOT NULL REFERENCES collections (key),
+        document TEXT NOT NULL,
+        record TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX resolutions_by_document ON resolutions (collection, document, key);
 
     CREATE TABLE judgements (
         tenant TEXT NOT NULL,

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{NewEpoch, SqliteDocuments, UPKEEP_SLICE, read, schema};
 use crate::{
+    resolvers::Resolvers,
     storage::{Advance, Batch, Committed, Documents, Page, StorageError},
     tenant::TenantScope,
 };
@@ -54,9 +55,10 @@ impl SqliteStore {
         path: &Path,
         limits: Limits,
         new_epoch: NewEpoch,
+        resolvers: Resolvers,
         on_advance: OnAdvance,
     ) -> Result<Self, StorageError> {
-        let documents = SqliteDocuments::open(path, limits, new_epoch)?;
+        let documents = SqliteDocuments::open(path, limits, new_epoch)?.with_resolvers(resolvers);
         let readers = (0..READERS).map(|_| open_reader(path)).collect::<Result<_, _>>()?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         thread::Builder::new()

@@ -1,5 +1,6 @@
 //! What the embedded store promises beyond the contract.
 
+mod conflicts;
 mod upkeep;
 
 use std::{path::Path, sync::Arc};
@@ -16,7 +17,9 @@ use crate::{
 async fn store() -> (Arc<dyn Documents>, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
-    let store = SqliteStore::open(&path, Limits::default(), counted_epochs(), Box::new(|_| {})).unwrap();
+    let store =
+        SqliteStore::open(&path, Limits::default(), counted_epochs(), Resolvers::default(), Box::new(|_| {}))
+            .unwrap();
     (Arc::new(store), folder)
 }
 
@@ -122,6 +125,26 @@ fn after_renewed_epochs_no_old_position_is_recovered() {
 }
 
 #[test]
+fn an_actor_given_out_after_the_backup_is_nobody_elses_after_its_restoration() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, backup) = (folder.path().join("db"), folder.path().join("backup"));
+    let actor = |documents: &mut SqliteDocuments, tenant: &str, number: u8| {
+        let batch = batch(&scope(tenant, "ada"), client(number), vec![set(1, "a", &[("x", "1")])]);
+        only(documents.commit_group(vec![batch])).unwrap().actor
+    };
+    let mut documents = open(&path);
+    actor(&mut documents, "acme", 1);
+    documents.connection.execute("VACUUM INTO ?1", [backup.to_str().unwrap()]).unwrap();
+    let lost = [actor(&mut documents, "acme", 2), actor(&mut documents, "later", 1)];
+
+    let mut restored = open(&backup);
+    restored.renew_epochs().unwrap();
+    let new = [actor(&mut restored, "acme", 3), actor(&mut restored, "later", 4)];
+    assert!(new.iter().all(|actor| !lost.contains(actor)), "{new:?} and {lost:?}");
+    assert_ne!(actor(&mut restored, "acme", 5), new[0]);
+}
+
+#[test]
 fn a_database_of_another_version_is_not_touched() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
@@ -135,8 +158,14 @@ async fn advances_are_told_in_the_order_of_commits_before_the_acknowledgement() 
     let told = Arc::new(std::sync::Mutex::new(Vec::new()));
     let log = told.clone();
     let on_advance: OnAdvance = Box::new(move |advance| log.lock().unwrap().push(advance.clone()));
-    let store = SqliteStore::open(&folder.path().join("db"), Limits::default(), counted_epochs(), on_advance)
-        .unwrap();
+    let store = SqliteStore::open(
+        &folder.path().join("db"),
+        Limits::default(),
+        counted_epochs(),
+        Resolvers::default(),
+        on_advance,
+    )
+    .unwrap();
     let ada = scope("acme", "ada");
     let commits = (1..=20).map(|n| store.commit(batch(&ada, client(n), vec![set(1, "a", &[("x", "1")])])));
     let results = futures::future::join_all(commits).await;

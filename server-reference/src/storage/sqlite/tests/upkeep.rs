@@ -129,7 +129,9 @@ fn a_document_that_lives_again_is_not_pruned() {
 async fn a_running_store_prunes_all_that_is_old() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
-    let store = SqliteStore::open(&path, Limits::default(), counted_epochs(), Box::new(|_| {})).unwrap();
+    let store =
+        SqliteStore::open(&path, Limits::default(), counted_epochs(), Resolvers::default(), Box::new(|_| {}))
+            .unwrap();
     let ada = scope("acme", "ada");
     let many = UPKEEP_SLICE as u64 * 2 + 5;
     let operations = (1..=many).map(|n| delete(n, &format!("d{n}"))).collect();
