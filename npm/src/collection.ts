@@ -1,10 +1,22 @@
 import type { Bridge } from "./bridge.js";
 import { RealtimeError } from "./errors.js";
-import { put, remove, update } from "./intents.js";
+import { add, bury, increment, put, remove, update } from "./intents.js";
 import { LiveQuery } from "./live.js";
 import type { WireQuery } from "./seam.js";
-import type { Collection, Doc, Live, Operation, Patch, Range, Strategy, Waiting } from "./types.js";
+import type {
+  Collection,
+  Doc,
+  Increments,
+  Live,
+  Members,
+  Operation,
+  Patch,
+  Range,
+  Strategy,
+  Waiting,
+} from "./types.js";
 import { orAborted } from "./waiting.js";
+import { counted, joined, parted } from "./whole.js";
 
 /** Documents that one live query shows at most, as the engine has it. */
 const MAX_QUERY = 10_000;
@@ -28,17 +40,23 @@ export class BoundCollection<T> implements Collection<T> {
   }
 
   async update(id: string, patch: Patch<T>, options?: Waiting): Promise<Operation> {
-    const intents = update(patch);
-    if (this.#strategy !== "lastWriteWins") {
-      return this.#submit(id, intents, options);
-    }
-    // Such documents are written whole: as this client sees it now, with the patch laid over it.
-    const seen = await this.get(id, options);
-    return this.#submit(id, put({ ...seen?.value, ...patch }), options);
+    return this.#change(id, update(patch), () => patch, options);
+  }
+
+  async increment(id: string, by: Increments<T>, options?: Waiting): Promise<Operation> {
+    return this.#change(id, increment(by), (seen) => counted(seen, by), options);
+  }
+
+  async add(id: string, members: Members<T>, options?: Waiting): Promise<Operation> {
+    return this.#change(id, add(members), (seen) => joined(seen, members), options);
+  }
+
+  async remove(id: string, members: Members<T>, options?: Waiting): Promise<Operation> {
+    return this.#change(id, remove(members), (seen) => parted(seen, members), options);
   }
 
   async delete(id: string, options?: Waiting): Promise<Operation> {
-    return this.#submit(id, remove(), options);
+    return this.#submit(id, bury(), options);
   }
 
   async get(id: string, options?: Waiting): Promise<Doc<T> | undefined> {
@@ -79,6 +97,20 @@ export class BoundCollection<T> implements Collection<T> {
       ...(limit !== undefined && { limit }),
     };
     return new LiveQuery<T>(this.#bridge, { range } satisfies WireQuery);
+  }
+
+  /** Changes a part of a document: by intents, or where such documents are written whole, by what they come to. */
+  async #change(
+    id: string,
+    intents: string,
+    patch: (seen: Readonly<Record<string, unknown>>) => object,
+    options: Waiting | undefined,
+  ): Promise<Operation> {
+    if (this.#strategy !== "lastWriteWins") {
+      return this.#submit(id, intents, options);
+    }
+    const seen: Readonly<Record<string, unknown>> = { ...(await this.get(id, options))?.value };
+    return this.#submit(id, put({ ...seen, ...patch(seen) }), options);
   }
 
   async #submit(id: string, intents: string, options: Waiting | undefined): Promise<Operation> {

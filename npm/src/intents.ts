@@ -20,8 +20,47 @@ export function update(patch: unknown): string {
 }
 
 /** The document shall be gone. */
-export function remove(): string {
+export function bury(): string {
   return '[{"delete":{}}]';
+}
+
+/** Numbers shall count up or down. */
+export function increment(by: unknown): string {
+  const named = some(fields(by), "an increment");
+  for (const [name, amount] of Object.entries(named)) {
+    if (!Number.isSafeInteger(amount)) {
+      throw invalid(`${name} must count by a whole number, not by ${String(amount)}`);
+    }
+  }
+  return encode([{ increment: named }]);
+}
+
+/** Sets shall have these members. */
+export function add(members: unknown): string {
+  return encode([{ add: sets(members) }]);
+}
+
+/** Sets shall not have these members. */
+export function remove(members: unknown): string {
+  return encode([{ remove: sets(members) }]);
+}
+
+function sets(members: unknown): Record<string, unknown> {
+  const named = some(fields(members), "a change of sets");
+  for (const [name, list] of Object.entries(named)) {
+    if (!Array.isArray(list)) {
+      throw invalid(`the members of ${name} must be a list`);
+    }
+  }
+  return named;
+}
+
+/** Refuses what names no field: it would be an edit of nothing. */
+function some(named: Record<string, unknown>, what: string): Record<string, unknown> {
+  if (Object.keys(named).length === 0) {
+    throw invalid(`${what} must name at least one field`);
+  }
+  return named;
 }
 
 function fields(value: unknown): Record<string, unknown> {

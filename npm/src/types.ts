@@ -185,6 +185,16 @@ export type JsonFields<T> = { [K in keyof T]: Json<T[K]> };
 /** Fields to change; `undefined` takes a field away. */
 export type Patch<T> = { readonly [K in keyof T]?: T[K] | undefined };
 
+/** Those fields of a document type that hold a value of some type; a type without any takes no field at all. */
+type FieldsOf<T, V> = { [K in keyof T as NonNullable<T[K]> extends V ? K : never]?: NonNullable<T[K]> };
+type Only<F> = [keyof F] extends [never] ? Readonly<Record<string, never>> : Readonly<F>;
+
+/** By how much to count the fields of a document that hold numbers. Whole numbers, also below 0. */
+export type Increments<T> = Only<{ [K in keyof FieldsOf<T, number>]?: number }>;
+
+/** Members of the sets of a document, which are the fields that hold arrays. */
+export type Members<T> = Only<FieldsOf<T, readonly unknown[]>>;
+
 /** Which documents of a collection, by id in the order of their UTF-8 bytes. */
 export interface Range {
   /** The smallest id; without it the first. */
@@ -198,7 +208,7 @@ export interface Range {
 /**
  * Documents of one kind.
  *
- * `put`, `update` and `delete` resolve once the operation is durable on this device, not once the server has
+ * Whatever changes a document resolves once the operation is durable on this device, not once the server has
  * it: await `outcome()` of the operation for that. When they reject with a `RealtimeError`, nothing was kept.
  * Three rejections leave it open whether the operation was kept, as it can no longer be taken back: a signal
  * that aborts after the call (one aborted before the call keeps it from being made), and the codes `closed` and
@@ -213,6 +223,22 @@ export interface Collection<T> {
   put(id: string, value: T, options?: Waiting): Promise<Operation>;
   /** These fields shall change, others stay. */
   update(id: string, patch: Patch<T>, options?: Waiting): Promise<Operation>;
+  /**
+   * These numbers shall count up, or down. Counting commutes: of two devices that count, both count, whatever they saw.
+   * A field that is missing counts from 0.
+   *
+   * Where documents are written whole (`lastWriteWins`) the document is put as it is seen now, with the sum.
+   */
+  increment(id: string, by: Increments<T>, options?: Waiting): Promise<Operation>;
+  /**
+   * These arrays, taken as sets, shall have these members. Equal members, by their JSON, are one. Adding commutes;
+   * against a `remove` made without knowing of it the member stays.
+   *
+   * Where documents are written whole (`lastWriteWins`) the document is put as it is seen now, with the members.
+   */
+  add(id: string, members: Members<T>, options?: Waiting): Promise<Operation>;
+  /** These arrays, taken as sets, shall not have these members, as far as this device knows of them; as with `add`. */
+  remove(id: string, members: Members<T>, options?: Waiting): Promise<Operation>;
   /** The document shall be gone, also against edits made without knowing of this. */
   delete(id: string, options?: Waiting): Promise<Operation>;
   /**

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { RealtimeError } from "../src/errors.js";
-import { put, remove, update } from "../src/intents.js";
+import { add, bury, increment, put, remove, update } from "../src/intents.js";
 
 test("a put carries exactly the fields given", () => {
   assert.equal(put({ a: 1, b: [true, null, { c: "x" }] }), '[{"put":{"a":1,"b":[true,null,{"c":"x"}]}}]');
@@ -16,7 +16,20 @@ test("a patch sets what has a value and unsets what is undefined", () => {
 });
 
 test("a delete names no field", () => {
-  assert.equal(remove(), '[{"delete":{}}]');
+  assert.equal(bury(), '[{"delete":{}}]');
+});
+
+test("counts and changes of sets name their fields, and only what they can hold", () => {
+  assert.equal(increment({ likes: 2, stock: -1 }), '[{"increment":{"likes":2,"stock":-1}}]');
+  assert.equal(add({ tags: ["x", { id: 1 }] }), '[{"add":{"tags":["x",{"id":1}]}}]');
+  assert.equal(remove({ tags: [] }), '[{"remove":{"tags":[]}}]');
+  for (const bad of [{}, { likes: 0.5 }, { likes: "1" }, { likes: undefined }, { likes: 2 ** 53 }]) {
+    assert.throws(() => increment(bad), { code: "invalid_value" });
+  }
+  for (const bad of [{}, { tags: "x" }, { tags: [1n] }, { tags: [undefined] }]) {
+    assert.throws(() => add(bad), { code: "invalid_value" });
+    assert.throws(() => remove(bad), { code: "invalid_value" });
+  }
 });
 
 test("plain objects of no prototype or of another realm are plain", async () => {
