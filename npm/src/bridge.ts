@@ -1,7 +1,15 @@
 import { RealtimeError, realtimeError } from "./errors.js";
 import { Listeners } from "./listeners.js";
-import { SavedOperation, outcome } from "./operation.js";
-import type { Engine, WireEvent, WireQuery, WireRejected, WireStatus, WireView } from "./seam.js";
+import { type Amender, SavedOperation, outcome } from "./operation.js";
+import type {
+  Engine,
+  WireEvent,
+  WireOutcome,
+  WireQuery,
+  WireRejected,
+  WireStatus,
+  WireView,
+} from "./seam.js";
 import type { Incident } from "./types.js";
 
 interface Submission {
@@ -29,7 +37,7 @@ export interface Follower {
  * Events come while the engine is at work and must not be called again, so they are taken in a microtask; and
  * listeners run in another one after that, once however many events there were.
  */
-export class Bridge {
+export class Bridge implements Amender {
   /** Told when the status, or the list of rejected operations, has changed; and at the end. */
   readonly status = new Listeners();
   #engine: Engine | undefined;
@@ -69,6 +77,42 @@ export class Bridge {
   ): Promise<SavedOperation> {
     const parents = after?.length ? JSON.stringify(after) : undefined;
     return this.ask((engine, ticket) => engine.submit(ticket, collection, id, schema, intents, parents));
+  }
+
+  edit(seq: number, intents: string): Promise<SavedOperation> {
+    return this.ask((engine, ticket) => engine.edit(ticket, seq, intents));
+  }
+
+  retry(seq: number): Promise<SavedOperation> {
+    return this.ask((engine, ticket) => engine.retry(ticket, seq));
+  }
+
+  abort(seq: number): Promise<SavedOperation> {
+    return this.ask((engine, ticket) => engine.abort(ticket, seq));
+  }
+
+  /** The handle of an operation that the engine holds; none if it holds none of this number. */
+  operation(seq: number): SavedOperation | undefined {
+    const known = this.#unsettled.get(seq);
+    if (known) {
+      return known;
+    }
+    const rejected = this.readRejected().find((each) => each.seq === seq);
+    const waiting = JSON.parse(this.call((engine) => engine.unsettled())) as { seq: number }[];
+    if (!rejected && !waiting.some((each) => each.seq === seq)) {
+      return undefined;
+    }
+    const operation = this.#handle(seq);
+    if (rejected) {
+      operation.settle(outcome({ rejected: rejected.reason } as WireOutcome));
+    } else {
+      this.#unsettled.set(seq, operation);
+    }
+    return operation;
+  }
+
+  #handle(seq: number): SavedOperation {
+    return new SavedOperation(this, this.#client, seq, this.readStatus().durable);
   }
 
   /** Asks for something that an event answers under its ticket, once it is durable. */
@@ -170,8 +214,7 @@ export class Bridge {
       const [ticket, seq] = event.submitted;
       const submission = this.#takeSubmission(ticket);
       if (submission) {
-        const operation =
-          this.#unsettled.get(seq) ?? new SavedOperation(this.#client, seq, this.readStatus().durable);
+        const operation = this.#unsettled.get(seq) ?? this.#handle(seq);
         this.#unsettled.set(seq, operation);
         submission.resolve(operation);
       }

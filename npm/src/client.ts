@@ -12,6 +12,7 @@ import type {
   Collection,
   Collections,
   JsonFields,
+  Operation,
   RejectedOperation,
   Status,
   Strategy,
@@ -107,15 +108,27 @@ class LocalClient<C extends Collections> implements Client<C> {
   }
 
   rejected(): readonly RejectedOperation[] {
-    const rejected = this.#bridge.readRejected().map(({ seq, doc: [collection, id], intents, reason }) => ({
-      seq,
-      collection,
-      id,
-      code: reason.code,
-      message: reason.message,
-      intents,
-    }));
+    const rejected = this.#bridge
+      .readRejected()
+      .map(({ seq, doc: [collection, id], intents, reason, at, attempts }) => ({
+        seq,
+        collection,
+        id,
+        code: reason.code,
+        message: reason.message,
+        intents,
+        at,
+        attempts,
+      }));
     return share(undefined, rejected);
+  }
+
+  operation(seq: number): Operation {
+    const operation = this.#bridge.operation(seq);
+    if (!operation) {
+      throw new RealtimeError("invalid_value", `no operation ${seq} waits here or was rejected`);
+    }
+    return operation;
   }
 
   discard(seq: number): void {

@@ -13,6 +13,7 @@ import type {
   Patch,
   Range,
   Strategy,
+  Submitting,
   Waiting,
 } from "./types.js";
 import { orAborted } from "./waiting.js";
@@ -35,27 +36,27 @@ export class BoundCollection<T> implements Collection<T> {
     this.#schema = schema;
   }
 
-  async put(id: string, value: T, options?: Waiting): Promise<Operation> {
+  async put(id: string, value: T, options?: Submitting): Promise<Operation> {
     return this.#submit(id, put(value), options);
   }
 
-  async update(id: string, patch: Patch<T>, options?: Waiting): Promise<Operation> {
+  async update(id: string, patch: Patch<T>, options?: Submitting): Promise<Operation> {
     return this.#change(id, update(patch), () => patch, options);
   }
 
-  async increment(id: string, by: Increments<T>, options?: Waiting): Promise<Operation> {
+  async increment(id: string, by: Increments<T>, options?: Submitting): Promise<Operation> {
     return this.#change(id, increment(by), (seen) => counted(seen, by), options);
   }
 
-  async add(id: string, members: Members<T>, options?: Waiting): Promise<Operation> {
+  async add(id: string, members: Members<T>, options?: Submitting): Promise<Operation> {
     return this.#change(id, add(members), (seen) => joined(seen, members), options);
   }
 
-  async remove(id: string, members: Members<T>, options?: Waiting): Promise<Operation> {
+  async remove(id: string, members: Members<T>, options?: Submitting): Promise<Operation> {
     return this.#change(id, remove(members), (seen) => parted(seen, members), options);
   }
 
-  async delete(id: string, options?: Waiting): Promise<Operation> {
+  async delete(id: string, options?: Submitting): Promise<Operation> {
     return this.#submit(id, bury(), options);
   }
 
@@ -104,7 +105,7 @@ export class BoundCollection<T> implements Collection<T> {
     id: string,
     intents: string,
     patch: (seen: Readonly<Record<string, unknown>>) => object,
-    options: Waiting | undefined,
+    options: Submitting | undefined,
   ): Promise<Operation> {
     if (this.#strategy !== "lastWriteWins") {
       return this.#submit(id, intents, options);
@@ -113,10 +114,11 @@ export class BoundCollection<T> implements Collection<T> {
     return this.#submit(id, put({ ...seen, ...patch(seen) }), options);
   }
 
-  async #submit(id: string, intents: string, options: Waiting | undefined): Promise<Operation> {
+  async #submit(id: string, intents: string, options: Submitting | undefined): Promise<Operation> {
     checkId(id);
     options?.signal?.throwIfAborted();
-    return orAborted(this.#bridge.submit(this.name, id, this.#schema, intents), options?.signal);
+    const after = [options?.after ?? []].flat().map(({ seq }) => seq);
+    return orAborted(this.#bridge.submit(this.name, id, this.#schema, intents, after), options?.signal);
   }
 }
 

@@ -1,4 +1,5 @@
 import { RealtimeError } from "./errors.js";
+import type { Edit } from "./types.js";
 
 const RESERVED: ReadonlySet<string> = new Set(["__proto__", "constructor", "prototype"]);
 
@@ -44,6 +45,17 @@ export function add(members: unknown): string {
 export function remove(members: unknown): string {
   return encode([{ remove: sets(members) }]);
 }
+
+/** What an operation shall do instead. */
+export function edited(change: Edit): string {
+  const [kind, ...more] = Object.keys(fields(change));
+  if (kind === undefined || !Object.hasOwn(WRITERS, kind) || more.length > 0) {
+    throw invalid("a change is one of put, update, increment, add, remove and delete");
+  }
+  return WRITERS[kind as keyof typeof WRITERS]((change as Record<string, unknown>)[kind]);
+}
+
+const WRITERS = { put, update, increment, add, remove, delete: bury } satisfies Record<string, unknown>;
 
 function sets(members: unknown): Record<string, unknown> {
   const named = some(fields(members), "a change of sets");

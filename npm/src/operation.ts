@@ -1,11 +1,19 @@
 import { RealtimeError } from "./errors.js";
+import { edited } from "./intents.js";
 import type { WireOutcome } from "./seam.js";
-import type { Operation, Outcome, Waiting } from "./types.js";
+import type { Edit, Operation, Outcome, Waiting } from "./types.js";
 import { orAborted } from "./waiting.js";
 
 interface Waiter {
   resolve(outcome: Outcome): void;
   reject(reason: unknown): void;
+}
+
+/** What the engine can be asked to do with an operation; each resolves once that is durable. */
+export interface Amender {
+  edit(seq: number, intents: string): Promise<Operation>;
+  retry(seq: number): Promise<Operation>;
+  abort(seq: number): Promise<Operation>;
 }
 
 /** The handle of an operation. Makes promises only when asked, so that one nobody awaits cannot go unhandled. */
@@ -16,8 +24,10 @@ export class SavedOperation implements Operation {
   #outcome: Outcome | undefined;
   #closed = false;
   readonly #waiters = new Set<Waiter>();
+  readonly #amender: Amender;
 
-  constructor(client: string, seq: number, durable: boolean) {
+  constructor(amender: Amender, client: string, seq: number, durable: boolean) {
+    this.#amender = amender;
     this.id = `${client}:${seq}`;
     this.seq = seq;
     this.durable = durable;
@@ -36,6 +46,18 @@ export class SavedOperation implements Operation {
       this.#waiters.add(waiter);
     });
     return orAborted(settled, options?.signal).finally(() => waiter && this.#waiters.delete(waiter));
+  }
+
+  async edit(change: Edit): Promise<Operation> {
+    return this.#amender.edit(this.seq, edited(change));
+  }
+
+  retry(): Promise<Operation> {
+    return this.#amender.retry(this.seq);
+  }
+
+  async abort(): Promise<void> {
+    await this.#amender.abort(this.seq);
   }
 
   /** The engine has told what became of it. */

@@ -145,6 +145,37 @@ export interface Operation {
    * operation: it stays saved, and is sent by the next client of that name.
    */
   outcome(options?: Waiting): Promise<Outcome>;
+  /**
+   * Replaces what it does; resolves once that is durable, with the operation that does it now. One that was rejected
+   * becomes a new operation, at the end of its document's line. Rejects with code `too_late` if it may have been sent.
+   */
+  edit(change: Edit): Promise<Operation>;
+  /** Tries it again after it was rejected, as a new operation. Rejects with code `not_rejected` if it was not. */
+  retry(): Promise<Operation>;
+  /**
+   * Withdraws it before it is sent: its outcome is then `rejected` with code `aborted`, and so, with
+   * `dependency_failed`, is that of whatever was to come `after` it. One that was rejected is forgotten. Rejects with
+   * code `too_late` if it may have been sent.
+   */
+  abort(): Promise<void>;
+}
+
+/** What an operation shall do, as the methods of a collection would. */
+export type Edit =
+  | { readonly put: object }
+  | { readonly update: object }
+  | { readonly increment: Readonly<Record<string, number>> }
+  | { readonly add: Readonly<Record<string, readonly unknown[]>> }
+  | { readonly remove: Readonly<Record<string, readonly unknown[]>> }
+  | { readonly delete: true };
+
+/** Options of whatever changes a document. */
+export interface Submitting extends Waiting {
+  /**
+   * At most 16 operations of this client, of any documents, that have to be applied first: it is sent after them, and
+   * rejected with code `dependency_failed` if one of them is.
+   */
+  after?: Operation | readonly Operation[] | undefined;
 }
 
 /** An operation that the server refused. */
@@ -157,6 +188,10 @@ export interface RejectedOperation {
   readonly message: string;
   /** What it would have done, in the words of the protocol. */
   readonly intents: readonly unknown[];
+  /** Since when, in milliseconds of Unix time. */
+  readonly at: number;
+  /** How often it is known to have been sent. */
+  readonly attempts: number;
 }
 
 /** A document as this device knows it: what the server has, with the operations still pending laid over it. */
@@ -220,27 +255,27 @@ export interface Range {
 export interface Collection<T> {
   readonly name: string;
   /** The document shall hold exactly these fields. */
-  put(id: string, value: T, options?: Waiting): Promise<Operation>;
+  put(id: string, value: T, options?: Submitting): Promise<Operation>;
   /** These fields shall change, others stay. */
-  update(id: string, patch: Patch<T>, options?: Waiting): Promise<Operation>;
+  update(id: string, patch: Patch<T>, options?: Submitting): Promise<Operation>;
   /**
    * These numbers shall count up, or down. Counting commutes: of two devices that count, both count, whatever they saw.
    * A field that is missing counts from 0.
    *
    * Where documents are written whole (`lastWriteWins`) the document is put as it is seen now, with the sum.
    */
-  increment(id: string, by: Increments<T>, options?: Waiting): Promise<Operation>;
+  increment(id: string, by: Increments<T>, options?: Submitting): Promise<Operation>;
   /**
    * These arrays, taken as sets, shall have these members. Equal members, by their JSON, are one. Adding commutes;
    * against a `remove` made without knowing of it the member stays.
    *
    * Where documents are written whole (`lastWriteWins`) the document is put as it is seen now, with the members.
    */
-  add(id: string, members: Members<T>, options?: Waiting): Promise<Operation>;
+  add(id: string, members: Members<T>, options?: Submitting): Promise<Operation>;
   /** These arrays, taken as sets, shall not have these members, as far as this device knows of them; as with `add`. */
-  remove(id: string, members: Members<T>, options?: Waiting): Promise<Operation>;
+  remove(id: string, members: Members<T>, options?: Submitting): Promise<Operation>;
   /** The document shall be gone, also against edits made without knowing of this. */
-  delete(id: string, options?: Waiting): Promise<Operation>;
+  delete(id: string, options?: Submitting): Promise<Operation>;
   /**
    * Reads one document from this device, as last known and with pending operations applied. While it waits it
    * counts among the documents that are followed.
@@ -287,6 +322,11 @@ export interface Client<C extends Collections = Collections> extends AsyncDispos
   wake(): void;
   /** The operations that the server refused. */
   rejected(): readonly RejectedOperation[];
+  /**
+   * The handle of an operation that waits or was rejected, also of one that was saved before this page was loaded. Throws
+   * with code `invalid_value` if there is none of this number.
+   */
+  operation(seq: number): Operation;
   /** Drops a rejected operation for good, once its loss has been dealt with. */
   discard(seq: number): void;
   /**

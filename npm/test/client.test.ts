@@ -134,9 +134,11 @@ test("statuses() gives the present one first, then each newest, and ends with th
 test("rejected operations are listed until discarded", async () => {
   const { client, engine } = await start();
   const reason = { code: "forbidden", message: "not allowed" };
-  engine.rejectedNow = [{ seq: 4, doc: ["cards", "a"], intents: [{ delete: {} }], reason }];
+  engine.rejectedNow = [
+    { seq: 4, doc: ["cards", "a"], intents: [{ delete: {} }], reason, at: 5, attempts: 1 },
+  ];
   assert.deepEqual(client.rejected(), [
-    { seq: 4, collection: "cards", id: "a", ...reason, intents: [{ delete: {} }] },
+    { seq: 4, collection: "cards", id: "a", ...reason, intents: [{ delete: {} }], at: 5, attempts: 1 },
   ]);
   client.discard(4);
   assert.deepEqual(engine.called("discard"), [[4]]);

@@ -12,6 +12,7 @@ export class ScriptedEngine implements Engine {
   readonly views = new Map<number, WireView>();
   statusNow: WireStatus = { link: "down", network: true, pending: 0, rejected: 0, durable: true };
   rejectedNow: unknown[] = [];
+  unsettledNow: unknown[] = [];
   /** What the next call throws. */
   failure: unknown;
   options: Record<string, unknown> = {};
@@ -77,7 +78,7 @@ export class ScriptedEngine implements Engine {
   }
   unsettled(): string {
     this.#record("unsettled", []);
-    return "[]";
+    return JSON.stringify(this.unsettledNow);
   }
   discard(seq: number): void {
     this.#record("discard", [seq]);
