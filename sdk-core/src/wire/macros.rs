@@ -3,7 +3,8 @@
 /// A struct as an object: `record!(Hello { versions: "versions"; resume: "resume" or Vec::new(); });`.
 ///
 /// A field after `or` may be missing and is always written; one after `or_empty` may be missing and is left out
-/// when empty (`fields: "fields", or_empty;`); any other is required, but for an `Option`. With `out` in front, the type is only written.
+/// when empty (`fields: "fields", or_empty;`); any other is required, but for an `Option`. With `out` in front, the type
+/// is only written; with `in`, only read.
 #[macro_export]
 macro_rules! record {
     (out $type:ident { $($field:ident: $key:literal $(or $default:expr)? $(, $empty:ident)?;)* }) => {
@@ -17,7 +18,9 @@ macro_rules! record {
     };
     ($type:ident { $($field:ident: $key:literal $(or $default:expr)? $(, $empty:ident)?;)* }) => {
         $crate::record!(out $type { $($field: $key $(or $default)? $(, $empty)?;)* });
-
+        $crate::record!(in $type { $($field: $key $(or $default)? $(, $empty)?;)* });
+    };
+    (in $type:ident { $($field:ident: $key:literal $(or $default:expr)? $(, $empty:ident)?;)* }) => {
         impl $crate::wire::Decode for $type {
             fn read(reader: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::wire::Bad> {
                 $(let mut $field = None;)*

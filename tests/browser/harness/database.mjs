@@ -29,7 +29,9 @@ class Database {
     return this.held.documents
       .filter(({ state }) => state.written)
       .map(({ id, rev, state }) => {
-        const present = Object.entries(state.fields ?? {}).filter(([, register]) => "v" in register);
+        const latest = Object.entries(state.latest ?? {}).map(([name, v]) => [name, { v, s: state.written }]);
+        const others = Object.entries(state.fields ?? {}).filter(([, register]) => "v" in register);
+        const present = [...latest, ...others];
         return {
           id,
           rev,
