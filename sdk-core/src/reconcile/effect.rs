@@ -1,6 +1,6 @@
 //! The intents of one operation, folded into one effect.
 
-use crate::protocol::{FieldName, Fields, Intent, Json, Operation, Strategy};
+use crate::protocol::{FieldName, Fields, Intent, Json, MAX_SAFE_INTEGER, Operation, Strategy};
 use crate::sorted::SortedMap;
 
 /// What an operation does all told.
@@ -12,7 +12,7 @@ pub(super) struct Effect<'a> {
     pub(super) replaces: bool,
     /// What happens to each named field.
     pub(super) fields: SortedMap<FieldName, Change>,
-    /// Whether it counts what is no number, or adds to what is no set, by its own account.
+    /// Whether it counts what is no number or beyond all numbers, or adds to what is no set, by its own account.
     pub(super) contradicts: bool,
     /// What its maker saw of the document, where that matters.
     was: Option<&'a Fields>,
@@ -115,7 +115,8 @@ impl Change {
             None if self.members.is_empty() => self.increment.or(Some(0)),
             None => None,
         };
-        let Some(sum) = before.and_then(|before| before.checked_add(amount)) else { return false };
+        let sum = before.and_then(|before| before.checked_add(amount));
+        let Some(sum) = sum.filter(|sum| sum.unsigned_abs() <= MAX_SAFE_INTEGER) else { return false };
         match &mut self.assigns {
             Some(value) => *value = Some(Json::integer(sum)),
             None => self.increment = Some(sum),

@@ -61,9 +61,14 @@ pub(super) fn change(
     if !adds || register.shows_members() { Fate::Shows } else { Fate::Lost }
 }
 
-/// Takes away what the writer of a whole document knew of and did not name. The stamp stays: this is no write of the
-/// field, so a concurrent write of it stands whenever it would have stood without this one.
-pub(super) fn leave_out(register: &mut Register, seen: &Seen<'_>) {
+/// Takes away what the writer of a whole document knew of and did not name. Where time decides the stamp stays: this
+/// is no write of the field, so a concurrent write of it stands whenever it would have stood without this one. Where
+/// somebody is asked it is one, so that the concurrent write is seen to collide.
+pub(super) fn leave_out(register: &mut Register, stamp: Stamp, seen: &Seen<'_>, tie: Tie) {
+    if tie == Tie::Mine && register.shown().is_some() {
+        assign(register, None, stamp, seen, tie);
+        return;
+    }
     cover(register, seen);
     if register.stamp.is_none_or(|stamp| seen.covers(&stamp)) {
         register.value = None;

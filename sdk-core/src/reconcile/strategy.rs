@@ -27,7 +27,7 @@ pub(super) fn write(
 fn by_field(document: &mut Document, effect: Effect<'_>, stamp: Stamp, seen: &Seen<'_>, tie: Tie) -> Outcome {
     for (name, register) in document.fields.iter_mut() {
         if effect.leaves_out(name) {
-            field::leave_out(register, seen);
+            field::leave_out(register, stamp, seen, tie);
         }
     }
     let named = effect.fields.len();

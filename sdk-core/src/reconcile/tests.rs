@@ -1,6 +1,9 @@
-//! Named claims, then generated histories in every causally possible order.
+//! Named claims; generated histories in every causally possible order are in `properties`.
 
-use proptest::prelude::{ProptestConfig, Strategy as _, any, prop, prop_assert_eq, proptest};
+mod conflicts;
+mod contributions;
+mod horizon;
+mod properties;
 
 use super::*;
 use crate::{
@@ -49,20 +52,33 @@ fn delete(actor: u32, seq: u64, wall: u64, base: &Document) -> Made {
     made(actor, seq, wall, base, vec![Intent::Delete {}])
 }
 
-fn judge(strategy: Strategy, document: &Document, made: &Made) -> Applied {
-    let write = Write {
+/// What is done with a write that is about to be judged.
+fn with_write<T>(document: &Document, made: &Made, then: impl FnOnce(&Write<'_>) -> T) -> T {
+    then(&Write {
         operation: &made.operation,
         by: Dot { actor: ActorId(made.actor), seq: made.operation.seq },
         epoch: &epoch(),
         rev: document.rev.next(),
         now: Millis(1_000_000),
         horizon: Offset(0),
-    };
-    apply(strategy, document, &write)
+    })
+}
+
+fn judge(strategy: Strategy, document: &Document, made: &Made) -> Applied {
+    with_write(document, made, |write| apply(strategy, document, write))
 }
 
 fn history(strategy: Strategy, operations: &[&Made]) -> Document {
     operations.iter().fold(Document::default(), |document, made| judge(strategy, &document, made).document)
+}
+
+fn json(text: &str) -> Json {
+    Json::parse(text).unwrap()
+}
+
+/// What a field shows.
+fn shown(document: &Document, name: &str) -> Option<String> {
+    Some(document.fields.get(&field(name))?.shown()?.as_str().to_owned())
 }
 
 fn value<'a>(document: &'a Document, name: &str) -> Option<&'a str> {
@@ -207,103 +223,4 @@ fn a_document_with_more_writers_than_its_clock_holds_goes_on() {
         document = applied.document;
     }
     assert!(document.clock.dots().count() <= crate::clock::MAX_ACTORS);
-}
-
-/// What a generated writer does next: sees everything so far or nothing new, then edits.
-#[derive(Debug, Clone)]
-struct Step {
-    actor: u32,
-    looks: bool,
-    wall: u64,
-    kind: u8,
-    field: usize,
-}
-
-fn steps() -> impl proptest::strategy::Strategy<Value = Vec<Step>> {
-    let step = (0..4u32, any::<bool>(), 0..50u64, 0..10u8, 0..3usize)
-        .prop_map(|(actor, looks, wall, kind, field)| Step { actor, looks, wall, kind, field });
-    prop::collection::vec(step, 1..8)
-}
-
-/// Makes operations as honest clients do: clocks that grow with what they see, lanes in order.
-fn generate(strategy: Strategy, steps: &[Step]) -> Vec<Made> {
-    let mut all: Vec<Made> = Vec::new();
-    let mut document = Document::default();
-    let mut views = vec![Document::default(); 4];
-    let mut newest = [0u64; 4];
-    let mut heard = 0u64;
-    for step in steps {
-        let who = step.actor as usize;
-        if step.looks {
-            views[who] = document.clone();
-            newest[who] = newest[who].max(heard);
-        }
-        newest[who] = (newest[who] + 1).max(step.wall);
-        heard = heard.max(newest[who]);
-        let seq = all.iter().filter(|made| made.actor == step.actor).count() as u64 + 1;
-        let name = ["a", "b", "c"][step.field];
-        let content = format!("\"{}-{seq}\"", step.actor);
-        let whole = strategy == Strategy::LastWriteWins;
-        let intent = match step.kind {
-            0 => Intent::Delete {},
-            1..=2 => Intent::Put(fields(&[(name, &content)])),
-            3 if !whole => Intent::Unset(vec![field(name)]),
-            _ if whole => Intent::Put(fields(&[(name, &content), ("z", &content)])),
-            _ => Intent::Set(fields(&[(name, &content)])),
-        };
-        let made = made(step.actor, seq, newest[who], &views[who], vec![intent]);
-        document = judge(strategy, &document, &made).document;
-        all.push(made);
-    }
-    all
-}
-
-/// Whether `later` knew of `earlier` when it was made, so that no replica can see them the other way round.
-fn descends(later: &Made, earlier: &Made) -> bool {
-    let dot = Dot { actor: ActorId(earlier.actor), seq: earlier.operation.seq };
-    (later.actor == earlier.actor && later.operation.seq > earlier.operation.seq)
-        || later.operation.base.clock.covers(dot)
-}
-
-/// A random order in which nothing comes before what it descends from.
-fn shuffle(operations: &[Made], mut seed: u64) -> Vec<Made> {
-    let mut left: Vec<Made> = operations.to_vec();
-    let mut order = Vec::new();
-    while !left.is_empty() {
-        let ready: Vec<usize> =
-            (0..left.len()).filter(|&i| !left.iter().any(|other| descends(&left[i], other))).collect();
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        order.push(left.remove(ready[(seed >> 33) as usize % ready.len()]));
-    }
-    order
-}
-
-/// The state without what only tells the order of arrival.
-fn settled(document: &Document) -> Document {
-    let mut document = document.clone();
-    document.rev = Offset(0);
-    for register in document.fields.values_mut() {
-        register.stamp.iter_mut().for_each(|stamp| stamp.rev = Offset(0));
-        register.increments.iter_mut().for_each(|increment| increment.rev = Offset(0));
-        register.members.iter_mut().for_each(|member| member.rev = Offset(0));
-    }
-    document.written.iter_mut().for_each(|stamp| stamp.rev = Offset(0));
-    document.burial.iter_mut().for_each(|burial| burial.stamp.rev = Offset(0));
-    document
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn equal_operations_give_equal_documents_in_every_causal_order(
-        steps in steps(), seed in any::<u64>(), whole in any::<bool>()
-    ) {
-        let strategy = if whole { Strategy::LastWriteWins } else { Strategy::FieldLevel };
-        let operations = generate(strategy, &steps);
-        let straight = history(strategy, &operations.iter().collect::<Vec<_>>());
-        let order = shuffle(&operations, seed);
-        let shuffled = history(strategy, &order.iter().collect::<Vec<_>>());
-        prop_assert_eq!(settled(&straight), settled(&shuffled), "order {:?}", order);
-    }
 }

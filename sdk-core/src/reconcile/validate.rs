@@ -33,7 +33,7 @@ pub fn validate(strategy: Strategy, operation: &Operation) -> Result<(), Rejecti
     } else if !intents.iter().all(fits) {
         "has an amount out of range or a member nested too deep"
     } else if Effect::of(intents).contradicts {
-        "counts what is no number, or adds to what is no set"
+        "counts what is no number or too far, or adds to what is no set"
     } else if operation.resolves.is_some() && !strategy.has_conflicts() {
         "resolves a conflict in a collection that has none"
     } else if strategy == Strategy::LastWriteWins && !whole {
