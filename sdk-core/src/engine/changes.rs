@@ -5,7 +5,7 @@ use crate::protocol::Changes;
 
 impl Engine {
     pub(super) fn changes(&mut self, now: super::Now, changes: Changes) {
-        let name = changes.collection.clone();
+        let (name, epoch) = (changes.collection.clone(), changes.to.epoch.clone());
         let whole = (!changes.more).then(|| changes.to.clone());
         for changed in &changes.documents {
             if let Some(stamp) = changed.doc.written {
@@ -16,7 +16,9 @@ impl Engine {
             self.replica.collections.get(&name).is_some_and(|collection| collection.received.is_some());
         if self.replica.receive(changes) == Arrival::Anew {
             self.views.mark_stale(|key| key.collection == name);
-            self.forget_positions(|collection| *collection == name);
+            // What was judged in the history that begins is contained where it says, and not before: this may be the
+            // answer to a question that was asked earlier.
+            self.forget_positions(|collection, position| *collection == name && position.epoch != epoch);
             if knew {
                 self.emit(Event::NotRecovered(name.clone()));
             }

@@ -126,7 +126,7 @@ impl Engine {
         self.saving.replica = None;
         self.views.mark_stale(|_| true);
         self.replica.fail(now, &mut self.random);
-        self.forget_positions(|_| true);
+        self.forget_positions(|_, _| true);
     }
 
     /// Puts stored changes into view.

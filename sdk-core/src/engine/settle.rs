@@ -98,14 +98,13 @@ impl Engine {
         }
     }
 
-    /// The positions of these collections mean nothing any more; whatever is fetched next contains the effects.
-    pub(super) fn forget_positions(&mut self, void: impl Fn(&CollectionName) -> bool) {
-        let seqs: Vec<Seq> = self
-            .outbox
-            .judged()
-            .filter(|entry| void(&entry.operation.doc.collection))
-            .map(Entry::seq)
-            .collect();
+    /// These positions mean nothing any more; whatever is fetched next contains the effects.
+    pub(super) fn forget_positions(&mut self, void: impl Fn(&CollectionName, &StreamPosition) -> bool) {
+        let is_void = |entry: &&Entry| match &entry.state {
+            State::Judged { position: Some(position), .. } => void(&entry.operation.doc.collection, position),
+            _ => false,
+        };
+        let seqs: Vec<Seq> = self.outbox.judged().filter(is_void).map(Entry::seq).collect();
         for seq in seqs {
             self.outbox.wait_for(seq, None);
         }

@@ -1,0 +1,98 @@
+//! Histories that end, and what is shown and settled meanwhile.
+
+use super::*;
+
+#[test]
+fn a_judgement_of_a_former_epoch_settles_with_the_present_one() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.receive(link, changes(None, 5, "a"));
+    bench.submit(1, "a", 1);
+    bench.commit();
+    bench.frames();
+    // Committed before the server began anew; the answer was lost then, and is repeated now.
+    let position = StreamPosition { epoch: Epoch::new("former").unwrap(), offset: Offset(3) };
+    let judgement = Judgement { seq: Seq(1), outcome: Outcome::Accepted {}, position: Some(position) };
+    bench.receive(link, ServerFrame::Outcomes(Outcomes { judgements: vec![judgement] }));
+    assert_eq!(bench.engine.status().pending, 1, "either epoch may be the later one");
+    assert!(matches!(&bench.frames()[..], [ClientFrame::Pull(resume)] if resume.after == Some(at(5))));
+    bench.receive(link, changes(Some(5), 5, "a"));
+    assert_eq!(bench.engine.status().pending, 0);
+}
+
+#[test]
+fn an_edit_stays_in_view_while_the_replica_is_fetched_again() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.receive(link, changes(None, 5, "a"));
+    bench.commit();
+    bench.submit(1, "a", 1);
+    bench.commit();
+    // Its maker had read past this write, whose stamp is later.
+    let stamp = Stamp {
+        at: Hlc { wall: Millis(9_000), counter: 0 },
+        by: Dot { actor: ActorId(9), seq: Seq(1) },
+        rev: Offset(5),
+    };
+    let register =
+        Register { value: Some(Json::parse("2").unwrap()), stamp: Some(stamp), ..Register::default() };
+    let fields = [(FieldName::new("n").unwrap(), register)].into();
+    let document = Document { rev: Offset(5), fields, written: Some(stamp), ..Document::default() };
+    bench.input(Input::Open(QueryId(1), Query::One(key("a"))));
+    let reads = bench.take(|effect| if let Effect::Read(id, ..) = effect { Some(*id) } else { None });
+    let stored = StoredDocument { key: key("a"), text: encode(&document) };
+    bench.input(Input::Loaded(reads[0], Ok(Rows { documents: vec![stored], segments: vec![] })));
+    let shown = |bench: &Bench| {
+        let view = bench.engine.view(QueryId(1)).unwrap();
+        view.documents[0].fields.values().map(|value| value.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&bench), ["1"]);
+    bench.receive(link, changes(Some(5), 6, "b"));
+    let ids = bench.take(|effect| if let Effect::Commit(id, _) = effect { Some(*id) } else { None });
+    bench.input(Input::StoreFailed(ids[0], StoreError::Full("quota".into())));
+    assert_eq!(shown(&bench), ["1"]);
+}
+
+#[test]
+fn a_history_that_does_not_go_on_is_reported_and_fetched_anew() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.receive(link, changes(None, 5, "a"));
+    bench.commit();
+    let anew = Changes {
+        collection: cards(),
+        from: None,
+        to: StreamPosition { epoch: Epoch::new("f").unwrap(), offset: Offset(2) },
+        documents: vec![],
+        recovered: false,
+        more: false,
+    };
+    bench.receive(link, ServerFrame::Changes(anew));
+    assert!(bench.events().contains(&Event::NotRecovered(cards())));
+    let cleared = |effect: &Effect| match effect {
+        Effect::Commit(_, Batch::Replica(batch)) => Some(batch.clear.clone()),
+        _ => None,
+    };
+    assert_eq!(bench.take(cleared), [storage::Clear::Collections(vec![cards()])]);
+}
+
+#[test]
+fn the_answer_to_an_older_question_settles_nothing_before_its_effect_is_there() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.receive(link, changes(None, 5, "a"));
+    bench.submit(1, "a", 1);
+    bench.commit();
+    bench.receive(link, accepted(1, 7));
+    // Asked for before the server had the operation, by a reader of a former history.
+    let mut late = changes(None, 6, "b");
+    if let ServerFrame::Changes(changes) = &mut late {
+        changes.recovered = false;
+    }
+    bench.receive(link, late);
+    bench.commit();
+    assert_eq!(bench.engine.status().pending, 1);
+    bench.receive(link, changes(Some(6), 7, "a"));
+    bench.commit();
+    assert_eq!(bench.engine.status().pending, 0);
+}
