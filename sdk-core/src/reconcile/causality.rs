@@ -52,7 +52,7 @@ impl<'a> Seen<'a> {
     pub(super) fn misses_deletion(&self, document: &Document) -> bool {
         let pruned = || {
             self.horizon > Offset(0)
-                && document.clock.is_empty()
+                && !document.is_alive()
                 && !self.base.clock.is_empty()
                 && !self.reaches(self.horizon)
         };

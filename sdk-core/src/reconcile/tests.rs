@@ -119,6 +119,28 @@ fn an_edit_that_saw_the_other_wins_even_with_a_slow_clock() {
 }
 
 #[test]
+fn whoever_comes_from_beyond_the_horizon_brings_nothing_back_however_often_he_tries() {
+    let had = history(Strategy::FieldLevel, &[&set(1, 1, 10, &Document::default(), &[("a", "1")])]);
+    let mut document = Document::default();
+    for seq in 1..=3 {
+        let made = set(2, seq, 20, &had, &[("a", "2")]);
+        let by = Dot { actor: ActorId(2), seq: Seq(seq) };
+        let (epoch, rev) = (epoch(), Offset(10 + seq));
+        let write = Write {
+            operation: &made.operation,
+            by,
+            epoch: &epoch,
+            rev,
+            now: Millis(1_000),
+            horizon: Offset(9),
+        };
+        let applied = apply(Strategy::FieldLevel, &document, &write);
+        assert_eq!((applied.outcome, applied.document.is_alive()), (Outcome::Superseded {}, false));
+        document = applied.document;
+    }
+}
+
+#[test]
 fn a_second_edit_by_the_same_writer_does_not_conflict_with_the_first() {
     let empty = Document::default();
     let first = judge(Strategy::FieldLevel, &empty, &set(1, 1, 50, &empty, &[("a", "1")]));
