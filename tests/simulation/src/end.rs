@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use sdk_core::{
     engine::{QueryId, storage::Query},
-    protocol::{CollectionName, Document, ErrorCode, Json, Outcome, decode},
+    protocol::{CollectionName, Document, ErrorCode, Outcome, decode},
 };
 
 use crate::{
     client::tenant,
-    ledger::{Committed, OpKey, Said},
-    model::{Expected, Judged},
+    ledger::{Committed, OpKey, Pruning, Said},
+    model::{Expected, Judged, bare},
     records::{Collection, Records},
     workload,
     world::World,
@@ -44,7 +44,8 @@ impl World {
             let Some(there) = records.collections.get(&(tenant(client.tenant), name.to_string())) else {
                 return Some(format!("collection {name} was never set up"));
             };
-            let same = stored.is_some_and(|at| at.epoch.as_str() == there.epoch && at.offset.0 == there.head);
+            let same =
+                stored.is_some_and(|at| bare(at.epoch.as_str()) == there.epoch && at.offset.0 == there.head);
             if !same {
                 return Some(format!(
                     "client {index} is at {stored:?} of {name}, the server at {}",
@@ -153,16 +154,33 @@ impl World {
     fn check_model(&mut self, records: &Records, tenant: &str, name: &str, collection: &Collection) {
         let mut expected: BTreeMap<String, Expected> = BTreeMap::new();
         let log = self.log(tenant, name);
-        let mut head = 0;
+        let (mut head, mut horizon) = (0, 0);
+        let prunings = self.ledger.prunings.clone();
+        let mut prunings = prunings
+            .iter()
+            .filter(|pruning| pruning.collection == (tenant.to_owned(), name.to_owned()))
+            .peekable();
         for (place, ((_, client, _), one)) in log.iter().enumerate() {
+            while let Some(pruning) = prunings.next_if(|pruning| pruning.order <= one.order) {
+                horizon = horizon.max(self.forget(&mut expected, pruning));
+            }
             let (operation, judgement) = (&one.operation, &one.judgement);
             let actor = records.actors.get(&(tenant.to_owned(), client.clone())).copied().unwrap_or_default();
             let id = operation.doc.id.to_string();
             let before = expected.get(&id).cloned().unwrap_or_default();
+            let mine = self.plan.takes_mine && workload::takes_mine(&id);
             let judge = |epoch: &str| {
-                let judged = Judged { operation, actor, rev: head + 1, epoch, now: one.now.0 };
+                let judged = Judged {
+                    operation,
+                    actor,
+                    rev: head + 1,
+                    epoch,
+                    now: one.now.0,
+                    horizon,
+                    decided: false,
+                };
                 let mut after = before.clone();
-                let outcome = after.apply(collection.strategy, judged);
+                let outcome = after.judge(collection.strategy, judged, mine);
                 let within = after.is_within(self.plan.limits.document_bytes);
                 (after, outcome, within)
             };
@@ -187,6 +205,9 @@ impl World {
             };
             self.claim(holds, "the server judges as the reference model does", || seen);
         }
+        for pruning in prunings {
+            self.forget(&mut expected, pruning);
+        }
         let same = expected.keys().eq(collection.documents.keys());
         self.claim(same, "the server holds the documents that were written", || format!("{tenant} {name}"));
         for (id, (rev, text)) in &collection.documents {
@@ -194,10 +215,8 @@ impl World {
             let Ok(document) = decode::<Document>(text) else {
                 return self.violate("a stored document can be read", text.clone());
             };
-            let values: BTreeMap<&str, Json> =
-                document.values().map(|(name, value)| (name.as_str(), value)).collect();
-            let values: BTreeMap<&str, &str> =
-                values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let values: BTreeMap<&str, String> =
+                document.values().map(|(name, value)| (name.as_str(), value.as_str().to_owned())).collect();
             let same = *rev == expected.rev
                 && document.rev.0 == expected.rev
                 && document.is_alive() == expected.written.is_some()
@@ -206,6 +225,19 @@ impl World {
                 format!("{tenant} {name}/{id}: {text} should be {expected:?}")
             });
         }
+    }
+
+    /// The server forgets documents; they must have been deleted. Returns the newest revision among them.
+    fn forget(&mut self, expected: &mut BTreeMap<String, Expected>, pruning: &Pruning) -> u64 {
+        let mut newest = 0;
+        for id in &pruning.documents {
+            let Some(gone) = expected.remove(id) else { continue };
+            newest = newest.max(gone.rev);
+            self.claim(gone.written.is_none(), "only what was deleted is forgotten", || {
+                format!("{:?} {id}: {gone:?}", pruning.collection)
+            });
+        }
+        newest
     }
 
     /// A client's replica has the server's documents byte for byte, and its views show them.

@@ -145,6 +145,7 @@ impl World {
             Fault::ServerDisk => self.server.disk_full = true,
             Fault::LostAnswers => self.server.forgetful = true,
             Fault::Hang => self.server.hangs_until = self.agenda.now() + until,
+            Fault::Prune => return self.prune(),
             Fault::NewEpoch => {
                 self.server.renew = true;
                 return self.crash_server();
@@ -190,6 +191,7 @@ impl World {
             | Fault::ServerCrash
             | Fault::Wipe
             | Fault::ClockStep
+            | Fault::Prune
             | Fault::NewEpoch => {}
         }
     }

@@ -7,7 +7,10 @@ use sdk_core::{
     protocol::{ClientId, CollectionName, DocKey, Intent, Judgement, Operation, StreamPosition},
 };
 
-use crate::{deleted, model::fold};
+use crate::{
+    deleted,
+    model::{Effect, fold},
+};
 
 /// One edit that an application asked for. Its ticket is unique in the run and travels as the operation's schema
 /// version, so that the edit can be told wherever it turns up.
@@ -79,8 +82,8 @@ pub(crate) struct Writes {
 
 impl Writes {
     fn of(intents: &[Intent]) -> Self {
-        let (deletes, replaces, edits) = fold(intents);
-        Self { names: edits.into_keys().collect(), others: deletes || replaces, deletes }
+        let Effect { deletes, replaces, changes } = fold(intents);
+        Self { names: changes.into_keys().collect(), others: deletes || replaces, deletes }
     }
 
     /// Whether it is a deletion.
@@ -97,6 +100,17 @@ impl Writes {
 /// An operation's id, anywhere: tenant, client, sequence number.
 pub(crate) type OpKey = (String, String, u64);
 
+/// What the server has forgotten of one collection, at one time.
+#[derive(Debug, Clone)]
+pub(crate) struct Pruning {
+    /// How many operations were committed before.
+    pub(crate) order: usize,
+    /// Tenant and collection.
+    pub(crate) collection: (String, String),
+    /// The documents that are not there any more.
+    pub(crate) documents: Vec<String>,
+}
+
 /// The run's own books.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -108,6 +122,10 @@ pub(crate) struct Ledger {
     pub(crate) touches: BTreeMap<(String, DocKey), Vec<Touch>>,
     /// The same, for what is said of deletions.
     pub(crate) histories: BTreeMap<(String, DocKey), Vec<deleted::Entry>>,
+    /// What the server has forgotten, in order.
+    pub(crate) prunings: Vec<Pruning>,
+    /// The newest revision of a document that was forgotten, by tenant and collection.
+    pub(crate) horizons: BTreeMap<(String, String), u64>,
     heads: BTreeMap<(String, CollectionName), u64>,
 }
 

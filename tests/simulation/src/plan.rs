@@ -49,6 +49,9 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     /// Milliseconds between two faults, at most.
     pub(crate) calm: u64,
+    /// Whether the server's resolver lets those who come later have their way in some documents. Not where that might meet
+    /// a document's limit: what cannot be applied is left to the client's side.
+    pub(crate) takes_mine: bool,
     /// Which faults there are.
     pub(crate) faults: Vec<Fault>,
     /// Per mille of HTTP requests and replies that are lost, doubled or late.
@@ -90,11 +93,13 @@ pub(crate) enum Fault {
     LostAnswers,
     /// The server's commits wait for a while.
     Hang,
+    /// The server forgets what was deleted until a short while ago.
+    Prune,
     /// The server is restored from a backup into a new history. Needs all clients' judged operations to be in it.
     NewEpoch,
 }
 
-const FAULTS: [Fault; 16] = [
+const FAULTS: [Fault; 17] = [
     Fault::Cut,
     Fault::Partition,
     Fault::RefuseWebSocket,
@@ -110,6 +115,7 @@ const FAULTS: [Fault; 16] = [
     Fault::ServerDisk,
     Fault::LostAnswers,
     Fault::Hang,
+    Fault::Prune,
     Fault::NewEpoch,
 ];
 
@@ -117,7 +123,7 @@ const SMALL: Limits = Limits {
     frame_bytes: 4_096,
     batch_operations: 3,
     operation_bytes: 2_048,
-    document_bytes: 40,
+    document_bytes: 90,
     in_flight_operations: 6,
 };
 
@@ -128,6 +134,7 @@ impl Plan {
         let tenants = if random.u8(0..3) == 0 { 2 } else { 1 };
         let clients = (0..tenants).map(|_| random.usize(2..=if tenants == 1 { 5 } else { 3 })).collect();
         let pick = |random: &mut Rng, choices: &[u64]| choices[random.usize(0..choices.len())];
+        let large = !small && random.u8(0..12) == 0;
         Self {
             clients,
             documents: random.usize(1..=5),
@@ -142,7 +149,8 @@ impl Plan {
             issuer_apart: random.u8(0..4) == 0,
             relaxed: random.choice([0, 4, 64]).unwrap_or_default(),
             outbox: if random.u8(0..5) == 0 { 12 } else { 10_000 },
-            large: !small && random.u8(0..12) == 0,
+            large,
+            takes_mine: !small && !large,
             limits: if small { SMALL } else { Limits::default() },
             calm: pick(random, &[3_000, 12_000, 40_000]),
             faults: FAULTS.into_iter().filter(|_| random.bool()).collect(),

@@ -13,7 +13,7 @@ use sdk_core::{
 use crate::{
     client::tenant,
     ledger::{Said, Touch},
-    model::fold,
+    model::{Change, Effect, bare, fold},
     workload,
     world::World,
 };
@@ -171,7 +171,10 @@ impl World {
     /// written the field and the edit's maker had not seen that.
     fn expected(&self, index: usize, doc: &DocKey, loaded: bool) -> Expected {
         let reads = &self.clients[index].reads;
-        let whole = workload::strategy(&doc.collection) == Strategy::LastWriteWins;
+        let strategy = workload::strategy(&doc.collection);
+        let whole = strategy == Strategy::LastWriteWins;
+        // Who decides against an edit decides against all of it.
+        let together = whole || strategy.has_conflicts();
         let mut expected = Expected::default();
         for own in reads.edits.get(doc).into_iter().flatten().rev() {
             let Some(one) = self.ledger.submissions.get(&own.ticket) else { continue };
@@ -182,19 +185,23 @@ impl World {
             let settled = own.stage == Stage::Settled && loaded;
             // What the server has rejected may be seen to be missing before the client hears of it.
             let sure = !one.rejected && (own.stage == Stage::Open || settled);
-            let (deletes, replaces, edits) = fold(&one.intents);
+            let Effect { deletes, replaces, changes } = fold(&one.intents);
             let others = self.unseen(index, doc, own);
             let open = |field: Option<&str>| {
-                !sure || others.iter().any(|touch| whole || touch.writes.touches(field))
+                !sure || others.iter().any(|touch| together || touch.writes.touches(field))
             };
-            for (name, value) in edits {
+            for (name, change) in changes {
                 if expected.fields.contains_key(&name) || expected.open.contains(&name) {
                     continue;
                 }
-                if open(Some(&name)) {
-                    expected.open.insert(name);
-                } else {
-                    expected.fields.insert(name, value);
+                match change {
+                    Change::Assign(value) if !open(Some(&name)) => {
+                        expected.fields.insert(name, value);
+                    }
+                    // What counts and sets come to depends on others; the model knows.
+                    _ => {
+                        expected.open.insert(name);
+                    }
                 }
             }
             if deletes || replaces || whole {
@@ -207,16 +214,22 @@ impl World {
 
     /// The writes of a document that others made and the maker of an edit had not seen. Deletions are known all
     /// together by position, or each by its writer: whoever had read past one, and made another that was judged later,
-    /// is not taken to know both.
+    /// is not taken to know both. Once some were forgotten only a position past all of these tells.
     fn unseen(&self, index: usize, doc: &DocKey, own: &Own) -> Vec<&Touch> {
         let client = &self.clients[index];
         let log = self.ledger.touches.get(&(tenant(client.tenant), doc.clone()));
         let log = log.map_or(&[][..], Vec::as_slice);
+        let collection = (tenant(client.tenant), doc.collection.to_string());
+        let horizon = self.ledger.horizons.get(&collection).copied().unwrap_or(0);
         let deleted = log.iter().rfind(|touch| touch.writes.deletes()).map(|touch| touch.position.offset);
+        if deleted.is_some() && own.knew.as_ref().is_none_or(|knew| knew.offset.0 < horizon) {
+            return log.iter().collect();
+        }
         let others = log.iter().filter(|touch| {
             let foreign = touch.client != index || touch.ticket <= client.reads.born;
             let same = |knew: &&StreamPosition| {
-                knew.epoch == touch.position.epoch && !self.retired.contains(knew.epoch.as_str())
+                let epoch = bare(knew.epoch.as_str());
+                epoch == bare(touch.position.epoch.as_str()) && !self.retired.contains(epoch)
             };
             let read = |knew: &StreamPosition| match deleted.filter(|_| touch.writes.deletes()) {
                 Some(last) => knew.offset >= last,
@@ -247,27 +260,20 @@ impl World {
     }
 }
 
-/// The ticket of the edit that wrote a value, if the value tells.
+/// The ticket of the edit that wrote a value, if the value tells. Counts and sets do not.
 pub(crate) fn ticket_of(value: &Json) -> Option<u64> {
-    let digits = value.as_str().trim_start_matches(|c: char| !c.is_ascii_digit());
+    let text = value.as_str();
+    let digits = text.strip_prefix(['"', '{'])?.trim_start_matches(|c: char| !c.is_ascii_digit());
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     digits[..end].parse().ok()
 }
 
 /// What a query says of itself.
 trait Described {
-    fn collection(&self) -> &CollectionName;
     fn limit(&self) -> Option<usize>;
 }
 
 impl Described for Query {
-    fn collection(&self) -> &CollectionName {
-        match self {
-            Query::One(key) => &key.collection,
-            Query::Range { collection, .. } => collection,
-        }
-    }
-
     fn limit(&self) -> Option<usize> {
         match self {
             Query::One(_) => None,

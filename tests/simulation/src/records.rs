@@ -46,10 +46,7 @@ impl Records {
         while let Some(row) = rows.next()? {
             let name: (String, String) = (row.get(1)?, row.get(2)?);
             let strategy: String = row.get(3)?;
-            let strategy = match strategy.as_str() {
-                "lastWriteWins" => Strategy::LastWriteWins,
-                _ => Strategy::FieldLevel,
-            };
+            let strategy = Strategy::named(&strategy).unwrap_or(Strategy::FieldLevel);
             names.insert(row.get::<_, i64>(0)?, name.clone());
             let (epoch, head) = (row.get(4)?, row.get(5)?);
             let collection = Collection { strategy, epoch, head, documents: BTreeMap::new() };
@@ -127,5 +124,21 @@ impl Witness {
         let found = statement.query_row((tenant, doc.collection.as_str(), doc.id.as_str()), |row| row.get(0));
         let text: Option<String> = found.optional()?;
         Ok(text.and_then(|text| decode(&text).ok()))
+    }
+
+    /// The documents of each collection, deleted ones included, with their revisions.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub(crate) fn documents(&self) -> rusqlite::Result<BTreeMap<(String, String), BTreeMap<String, u64>>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT tenant, name, id, rev FROM documents JOIN collections ON documents.collection = collections.key",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut found: BTreeMap<(String, String), BTreeMap<String, u64>> = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            found.entry((row.get(0)?, row.get(1)?)).or_default().insert(row.get(2)?, row.get(3)?);
+        }
+        Ok(found)
     }
 }

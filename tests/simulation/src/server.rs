@@ -12,11 +12,13 @@ use std::{
 use sdk_core::{
     clock::Millis,
     protocol::{CollectionName, Epoch, Limits},
+    reconcile::{Conflict, Resolution},
 };
 use server_reference::{
     auth::Verifier,
     dev::DevIssuer,
     gateway::session::{Now, Session},
+    resolvers::Resolvers,
     storage::{Batch, Page, sqlite::SqliteDocuments},
     tenant::TenantScope,
 };
@@ -29,7 +31,9 @@ use crate::{
     client::BEGINNING,
     http::{Answer, Exchange},
     network::ConnectionId,
+    plan::Plan,
     records::Witness,
+    workload,
 };
 
 /// A session and what surrounds it.
@@ -94,6 +98,8 @@ pub(crate) struct Server {
     pub(crate) skew: i64,
     /// Whether tokens are made on another machine, whose clock is right.
     pub(crate) issuer_apart: bool,
+    /// Whether its resolver lets those who come later have their way in some documents.
+    takes_mine: bool,
     /// Makes tokens.
     pub(crate) issuer: DevIssuer,
     /// Verifies them.
@@ -104,7 +110,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// A server that was never started, with a folder of its own.
-    pub(crate) fn new(limits: Limits, issuer_apart: bool) -> Self {
+    pub(crate) fn new(plan: &Plan) -> Self {
         // Memory where there is some to be had: the durability of the disk under it is not what is simulated.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         let issuer = DevIssuer::from_secret([7; 32]);
@@ -124,10 +130,11 @@ impl Server {
             hangs_until: 0,
             renew: false,
             skew: 0,
-            issuer_apart,
+            issuer_apart: plan.issuer_apart,
+            takes_mine: plan.takes_mine,
             verifier: issuer.verifier(),
             issuer,
-            limits,
+            limits: plan.limits,
         }
     }
 
@@ -144,7 +151,15 @@ impl Server {
             count += 1;
             Epoch::new(&format!("epoch-{life}-{count}")).expect("an epoch's name")
         };
-        self.documents = Some(SqliteDocuments::open(&self.path(), self.limits, Box::new(new_epoch))?);
+        let takes_mine = self.takes_mine;
+        let resolver = move |conflict: &Conflict| {
+            let mine = takes_mine && workload::takes_mine(conflict.doc.id.as_str());
+            if mine { Resolution::TakeMine } else { Resolution::TakeTheirs }
+        };
+        let name = workload::RESOLVED.parse().expect("a collection's name");
+        let resolvers = Resolvers::default().with(name, resolver);
+        let documents = SqliteDocuments::open(&self.path(), self.limits, Box::new(new_epoch))?;
+        self.documents = Some(documents.with_resolvers(resolvers));
         self.witness = Some(Witness::open(&self.path())?);
         Ok(())
     }

@@ -29,6 +29,8 @@ pub struct Tally {
     pub full: u64,
     /// Edits that were durable and went with a wiped storage before they were judged.
     pub wiped: u64,
+    /// Deleted documents that the server forgot.
+    pub pruned: u64,
     /// HTTP requests.
     pub requests: u64,
     /// WebSockets that opened.
@@ -51,6 +53,7 @@ impl Tally {
             phantoms,
             full,
             wiped,
+            pruned,
             requests,
             connections,
         } = other;
@@ -66,6 +69,7 @@ impl Tally {
         self.phantoms += phantoms;
         self.full += full;
         self.wiped += wiped;
+        self.pruned += pruned;
         self.requests += requests;
         self.connections += connections;
     }

@@ -8,12 +8,21 @@ use sdk_core::{
 
 use crate::plan::Plan;
 
-/// The collections of every tenant. Two share their document ids.
+/// The collection whose conflicts the server's resolver decides.
+pub(crate) const RESOLVED: &str = "plans";
+
+/// What that resolver decides of a document: whether the one who comes later has his way.
+pub(crate) fn takes_mine(document: &str) -> bool {
+    document.ends_with(['0', '2', '4'])
+}
+
+/// The collections of every tenant. They share their document ids.
 pub(crate) fn collections() -> Vec<(CollectionName, Strategy)> {
     let named = [
         ("cards", Strategy::FieldLevel),
         ("lists", Strategy::FieldLevel),
         ("notes", Strategy::LastWriteWins),
+        (RESOLVED, Strategy::Merge),
     ];
     named.map(|(name, strategy)| (name.parse().expect("a collection's name"), strategy)).to_vec()
 }
@@ -36,9 +45,33 @@ pub(crate) fn edit(random: &mut Rng, plan: &Plan, tag: u64) -> (DocKey, Vec<Inte
         (Strategy::LastWriteWins, _) | (_, 4..8) => vec![put(random)],
         (_, 8..11) => vec![Intent::Unset(vec![field(random)])],
         (_, 11..13) => vec![Intent::Set(fields(random, plan, tag)), Intent::Unset(vec![field(random)])],
+        (_, 13..17) => contribution(random),
         _ => vec![Intent::Set(fields(random, plan, tag))],
     };
     (doc, intents)
+}
+
+/// Something that counts or goes into a set, or what that meets: an assignment of such a field.
+fn contribution(random: &mut Rng) -> Vec<Intent> {
+    let (likes, tags) = (name("likes"), name("tags"));
+    let some = |random: &mut Rng| {
+        let count = random.usize(1..=2);
+        let tag = |_| Json::parse(["\"a\"", "\"b\"", "\"c\""][random.usize(0..3)]).expect("a tag");
+        (0..count).map(tag).collect::<Vec<Json>>()
+    };
+    let count = |random: &mut Rng| Intent::Increment([(likes.clone(), random.i64(-3..=5))].into());
+    match random.u8(0..12) {
+        0..4 => vec![count(random)],
+        4..7 => vec![Intent::Add([(tags, some(random))].into())],
+        7 | 8 => vec![Intent::Remove([(tags, some(random))].into())],
+        9 => vec![count(random), Intent::Add([(tags.clone(), some(random))].into()), count(random)],
+        10 => vec![Intent::Set([(likes, Json::parse("10").expect("a number"))].into())],
+        _ if random.bool() => vec![Intent::Set([(tags, Json::array(&some(random)))].into())],
+        // A value that neither counts nor members fit.
+        _ => vec![Intent::Set(
+            [(if random.bool() { likes } else { tags }, Json::parse("true").expect("a value"))].into(),
+        )],
+    }
 }
 
 /// Something to look at.
@@ -61,7 +94,11 @@ fn document(random: &mut Rng, plan: &Plan) -> DocumentId {
 }
 
 fn field(random: &mut Rng) -> FieldName {
-    ["title", "text", "done", "at"][random.usize(0..4)].parse().expect("a field's name")
+    name(["title", "text", "done", "at"][random.usize(0..4)])
+}
+
+fn name(text: &str) -> FieldName {
+    text.parse().expect("a field's name")
 }
 
 fn fields(random: &mut Rng, plan: &Plan, tag: u64) -> Fields {

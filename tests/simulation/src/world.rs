@@ -152,7 +152,7 @@ impl World {
         }
         let mut world = Self {
             network: Network::new(clients.len()),
-            server: Server::new(plan.limits, plan.issuer_apart),
+            server: Server::new(&plan),
             clients,
             plan,
             random,
