@@ -1,7 +1,7 @@
 //! The server is killed while several clients push to it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -25,8 +25,8 @@ const BURST: usize = 16;
 /// What the clients were told.
 #[derive(Default)]
 struct Told {
-    /// Operations that are durable on the client.
-    saved: usize,
+    /// Operations that are durable on the client. Edits that were folded into one are one.
+    saved: BTreeSet<OpId>,
     /// Operations that the server has acknowledged.
     acknowledged: BTreeMap<OpId, Outcome>,
     /// Those of them that came since the last look.
@@ -45,7 +45,7 @@ async fn write(client: NativeClient, number: usize, told: Arc<Mutex<Told>>, stop
         let value = json!({ "burst": bursts });
         let own = join_all(own.iter().map(|id| cards.put(id, &value))).await;
         for operation in own.into_iter().map(Result::unwrap).chain([shared]) {
-            told.lock().unwrap().saved += 1;
+            told.lock().unwrap().saved.insert(operation.id());
             let told = Arc::clone(&told);
             outcomes.spawn(async move {
                 let outcome = operation.outcome().await.expect("the client is open");
@@ -130,9 +130,10 @@ async fn a_server_killed_in_mid_batch_loses_and_doubles_nothing_it_acknowledged(
     server.kill();
     let ledger = server.ledger();
     let Told { saved, acknowledged, .. } = std::mem::take(&mut *told.lock().unwrap());
+    let saved = saved.len();
     let missing = missing(&ledger, &acknowledged);
     let offsets = ledger.offsets("cards");
-    let distinct = offsets.iter().collect::<std::collections::BTreeSet<_>>().len();
+    let distinct = offsets.iter().collect::<BTreeSet<_>>().len();
     let doubled = (ledger.count() - saved.min(ledger.count())) + (offsets.len() - distinct);
     println!(
         "kills: {kills} ({in_mid_batch} in mid-batch), operations: {saved}, acknowledged: {}, missing: {missing}, \
