@@ -182,12 +182,13 @@ impl Encode for Document {
 
 impl Decode for Document {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
-        let Parts { rev, clock, latest, mut fields, written, burial } = Parts::read(reader)?;
-        if !latest.is_empty() && written.is_none() {
+        let Parts { rev, clock, latest: Latest(mut fields), fields: others, written, burial } =
+            Parts::read(reader)?;
+        if !fields.is_empty() && written.is_none() {
             return Err(reader.bad("latest fields without the write that made them"));
         }
-        for (name, value) in latest {
-            let register = Register { value: Some(value), stamp: written, ..Register::default() };
+        fields.values_mut().for_each(|register| register.stamp = written);
+        for (name, register) in others {
             if fields.insert(name, register).is_some() {
                 return Err(reader.bad("a name comes twice"));
             }
@@ -231,10 +232,29 @@ impl Encode for Part<'_> {
 struct Parts {
     rev: Offset,
     clock: VectorClock,
-    latest: SortedMap<FieldName, Json>,
+    latest: Latest,
     fields: SortedMap<FieldName, Register>,
     written: Option<Stamp>,
     burial: Option<Burial>,
+}
+
+/// The fields of the newest write, each still without its stamp: it may come after them.
+#[derive(Default)]
+struct Latest(SortedMap<FieldName, Register>);
+
+impl Decode for Latest {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
+        let mut fields = SortedMap::new();
+        reader.object(&mut |reader, name| {
+            let name = FieldName::read_key(name).map_err(|problem| reader.bad(problem))?;
+            let register = Register { value: Some(Json::read(reader)?), ..Register::default() };
+            match fields.insert(name, register) {
+                None => Ok(()),
+                Some(_) => Err(reader.bad("a name comes twice")),
+            }
+        })?;
+        Ok(Self(fields))
+    }
 }
 
 record!(in Parts {

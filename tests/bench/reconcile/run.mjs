@@ -45,9 +45,8 @@ async function measure(key, part) {
     // Nobody is always first, or always after the same neighbour's disk writes.
     const turn = round % part.CONTENDERS.length;
     for (const contender of [...part.CONTENDERS.slice(turn), ...part.CONTENDERS.slice(0, turn)]) {
-      if (round >= (contender.rounds ?? most)) continue;
       process.stderr.write(`${key}, round ${round + 1} of ${most}: ${contender.name}\n`);
-      const figure = await part.measure({ folder, site }, contender, count);
+      const figure = await part.measure({ folder, site }, contender, Math.min(count, contender.most ?? count));
       process.stderr.write(`    ${Math.round(figure.value)} ${part.UNIT}\n`);
       taken.get(contender.key).push(figure);
     }
