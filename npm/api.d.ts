@@ -97,6 +97,11 @@ export interface ClientOptions<C extends Collections = Collections> {
     encryption?: Encryption;
     /** The WebAssembly module, where its usual address will not do. The first client of a page decides. */
     wasm?: WasmSource;
+    /**
+     * Whether to ask the browser to keep the storage even when it runs out of room, which some ask their user in turn.
+     * Default: true.
+     */
+    persist?: boolean;
     /** Told once of each incident, after the client has done what it can about it. */
     onIncident?: (incident: Incident) => void;
     /** Ends the start of the client. It has no effect on a client that has started. */
@@ -116,7 +121,19 @@ export type IncidentType =
  */
 "engineRestarted"
 /** The engine failed again and again. The client has ended: whatever waits rejects, what is saved stays saved. */
- | "engineFailed";
+ | "engineFailed"
+/**
+ * What was saved here was deleted while the client was open, by the user, the browser or another page. Everything
+ * that had not reached the server was saved again; code `storage_lost`.
+ */
+ | "storageLost"
+/**
+ * At the start, what an earlier client had saved was gone. This one begins anew, under an id of its own; what the
+ * earlier one had not sent is lost; code `storage_wiped`.
+ */
+ | "storageWiped"
+/** The storage waits to be brought up to date, for another page keeps an older version of it open. */
+ | "upgradeBlocked";
 /** A text and the name that it is bound to. */
 export type NamedText = readonly [name: string, text: string];
 /**
@@ -147,8 +164,19 @@ export interface Status {
     readonly rejected: number;
     /** Whether what is saved here survives the end of the page. */
     readonly durable: boolean;
+    /** What the browser says of the storage that it gives to this origin, once it has said it. */
+    readonly storage?: StorageStatus | undefined;
     /** Why the connection does not come about, if there is a reason beyond the network. */
     readonly problem?: Problem | undefined;
+}
+/** Storage on this device. */
+export interface StorageStatus {
+    /** Whether the browser keeps it even when it runs out of room. */
+    readonly persisted: boolean;
+    /** Bytes in use, roughly. */
+    readonly usage?: number | undefined;
+    /** Bytes that may be used, roughly. */
+    readonly quota?: number | undefined;
 }
 /** What the server has against this client at present. */
 export interface Problem {
@@ -412,6 +440,9 @@ export declare const RETRYABLE: {
     readonly failed: true;
     readonly not_durable: true;
     readonly storage_full: true;
+    readonly storage_lost: true;
+    readonly storage_wiped: false;
+    readonly upgrade_blocked: true;
     readonly outbox_full: true;
     readonly unknown_collection: false;
     readonly too_large: false;

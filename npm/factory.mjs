@@ -2,8 +2,9 @@
  * Makes a function of the glue that wasm-bindgen writes as a module. A module is evaluated once a page, so its
  * instance could never be replaced; each call of the function makes one of its own.
  *
- * The function takes the compiled module; `guard`, through which the glue then sees the instance's exports; and
- * `hold`, which the Rust side calls with what it opens (`sdk-wasm/src/held.rs`). It gives the classes.
+ * The function takes the compiled module; `guard`, through which the glue then sees the instance's exports; `hold`,
+ * which the Rust side calls with what it opens, and `notice`, which it calls with what it cannot tell as an event
+ * (`sdk-wasm/src/held.rs`). It gives the classes.
  *
  * @param {string} glue JavaScript
  * @returns {string} JavaScript
@@ -15,7 +16,7 @@ export function asFactory(glue) {
     }
     return text.replace(what, by);
   }, glue);
-  return `export function instantiate(module, guard, hold) {\n${body}\ninitSync({ module });\nreturn { Engine };\n}\n`;
+  return `export function instantiate(module, guard, hold, notice) {\n${body}\ninitSync({ module });\nreturn { Engine };\n}\n`;
 }
 
 /** What is taken out are the ways to load a module, which `src/compile.ts` knows better. */

@@ -1,4 +1,5 @@
 import { RealtimeError, realtimeError } from "./errors.js";
+import { isStorageIncident, storageIncident } from "./incident.js";
 import { Listeners } from "./listeners.js";
 import { type Amender, SavedOperation, outcome } from "./operation.js";
 import type {
@@ -61,6 +62,11 @@ export class Bridge implements Amender {
   attach(engine: Engine): void {
     this.#engine = engine;
     this.#client = engine.clientId();
+  }
+
+  /** The id of this installation. */
+  get client(): string {
+    return this.#client;
   }
 
   get closed(): boolean {
@@ -165,6 +171,21 @@ export class Bridge implements Amender {
     return JSON.parse(this.call((engine) => engine.rejected())) as WireRejected[];
   }
 
+  /** Tells the application of an incident, and ends if that is what it means. */
+  befell(incident: Incident): void {
+    const { code, message } = incident.error;
+    if (incident.type === "engineFailed") {
+      this.#statusNow = { ...this.readStatus(), problem: { code, message } };
+      this.#engine = undefined;
+      this.#end = incident.error;
+      this.#abandon();
+    }
+    queueMicrotask(() => this.#onIncident?.(incident));
+  }
+
+  /** Tells whoever shows the status that something beyond the engine's part of it has changed. */
+  readonly statusChanged = (): void => this.#notifySoon(this.status);
+
   /** Calls the engine, and makes a `RealtimeError` of what it throws. */
   call<T>(use: (engine: Engine) => T): T {
     if (!this.#engine) {
@@ -202,6 +223,11 @@ export class Bridge implements Amender {
   }
 
   #take(event: WireEvent): void {
+    // One may come while the engine is still being opened.
+    if (isStorageIncident(event)) {
+      this.befell(storageIncident(event));
+      return;
+    }
     if (!this.#engine) {
       return;
     }
@@ -241,19 +267,9 @@ export class Bridge implements Amender {
         this.#notifySoon(follower);
       }
     } else if ("incident" in event) {
-      this.#befell(event.incident);
+      const { type, error } = event.incident;
+      this.befell(Object.freeze({ type, error: realtimeError(error) }));
     }
-  }
-
-  #befell({ type, error }: Extract<WireEvent, { incident: unknown }>["incident"]): void {
-    const incident = Object.freeze({ type, error: realtimeError(error) });
-    if (type === "engineFailed") {
-      this.#statusNow = { ...this.readStatus(), problem: { code: error.code, message: error.message } };
-      this.#engine = undefined;
-      this.#end = incident.error;
-      this.#abandon();
-    }
-    queueMicrotask(() => this.#onIncident?.(incident));
   }
 
   #takeSubmission(ticket: number): Submission | undefined {

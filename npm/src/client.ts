@@ -1,10 +1,12 @@
 import { Bridge } from "./bridge.js";
 import { BoundCollection } from "./collection.js";
 import { RealtimeError, realtimeError } from "./errors.js";
+import { storageIncident } from "./incident.js";
 import { LatestIterator } from "./latest.js";
 import { engineOptions, tokenSource } from "./options.js";
 import type { OpenEngine } from "./seam.js";
 import { share } from "./snapshot.js";
+import { DeviceStorage, noteClient } from "./storage.js";
 import { asyncDispose } from "./symbols.js";
 import type {
   Client,
@@ -34,11 +36,19 @@ export async function openClient<const C extends Collections>(
     ending.abort();
     throw realtimeError(error);
   }
+  if (noteClient(wire.name, bridge.client, () => bridge.readStatus().durable)) {
+    bridge.befell(storageIncident("storageWiped"));
+  }
+  const device = new DeviceStorage(bridge.statusChanged);
+  if (options.persist ?? true) {
+    device.persist().catch(() => undefined);
+  }
   const client = new LocalClient<C>(
     bridge,
     new Map<string, Strategy>(Object.entries(options.collections)),
     options.schema ?? 0,
     ending,
+    device,
   );
   if (options.signal?.aborted) {
     await client.close();
@@ -52,6 +62,7 @@ class LocalClient<C extends Collections> implements Client<C> {
   readonly #strategies: ReadonlyMap<string, Strategy>;
   readonly #schema: number;
   readonly #ending: AbortController;
+  readonly #device: DeviceStorage;
   #status: Status | undefined;
   #closing: Promise<void> | undefined;
 
@@ -60,11 +71,15 @@ class LocalClient<C extends Collections> implements Client<C> {
     strategies: ReadonlyMap<string, Strategy>,
     schema: number,
     ending: AbortController,
+    device: DeviceStorage,
   ) {
     this.#bridge = bridge;
     this.#strategies = strategies;
     this.#schema = schema;
     this.#ending = ending;
+    this.#device = device;
+    device.refresh();
+    bridge.status.add(() => device.refresh());
   }
 
   get status(): Status {
@@ -75,6 +90,7 @@ class LocalClient<C extends Collections> implements Client<C> {
       pending,
       rejected,
       durable,
+      ...(this.#device.now && { storage: this.#device.now }),
       ...(problem && { problem: { code: problem.code, message: problem.message } }),
     };
     return (this.#status = share(this.#status, now));

@@ -13,6 +13,7 @@ export interface Instance {
 /** Makes a new instance. Throws if the module is not the one of this version. */
 export function newInstance(module: WebAssembly.Module): Instance {
   const held = new Map<string, { close(): void }>();
+  let tell: ((json: string) => void) | undefined;
   let die!: (trap: unknown) => void;
   const death = new Promise<unknown>((resolve) => (die = resolve));
   const guard = new Guard((trap) => {
@@ -25,12 +26,15 @@ export function newInstance(module: WebAssembly.Module): Instance {
     (exports) => guard.around(exports),
     // One of each name: what comes under a name takes the place of what is closed already.
     (name, resource) => void held.set(name, resource),
+    (name) => tell?.(JSON.stringify([name])),
   );
   const fatal = death.then((trap) => Promise.reject(trap as Error));
   fatal.catch(() => undefined);
   return {
-    open: (options, token, events, encryption) =>
-      Promise.race([Engine.open(options, token, events, encryption), fatal]),
+    open: (options, token, events, encryption) => {
+      tell = events;
+      return Promise.race([Engine.open(options, token, events, encryption), fatal]);
+    },
     death,
     get dead() {
       return guard.dead;

@@ -11,6 +11,7 @@ import type {
   View as WireView,
   Engine as WasmEngine,
 } from "../pkg/engine.js";
+import type { StorageIncident } from "./incident.js";
 import type { Incident } from "./types.js";
 
 /** An open engine. */
@@ -49,6 +50,7 @@ export type WireQuery =
 /** What an engine tells, in lists. Names that are not known here are of a newer engine and skipped. */
 export type WireEvent =
   | "statusChanged"
+  | StorageIncident
   | { submitted: [ticket: number, seq: number] }
   | { refused: [ticket: number, refusal: { code: string; message: string; retryable: boolean }] }
   | { settled: [seq: number, document: [collection: string, id: string], outcome: WireOutcome] }

@@ -11,7 +11,7 @@ use sdk_core::{
     wire::{Decode, record, tagged},
 };
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use crate::{
     error::CallError,
@@ -121,6 +121,14 @@ impl Engine {
                 return Err(CallError::from(error).into());
             }
         };
+        store.on_taken({
+            let driver = driver.clone();
+            // Not at once: whoever deletes it waits for us to be done with it.
+            move || {
+                let driver = driver.clone();
+                spawn_local(async move { driver.store_taken() });
+            }
+        });
         let hints = Hints::listen({
             let driver = driver.clone();
             move || driver.wake()

@@ -34,6 +34,7 @@ impl From<StoreError> for CallError {
             StoreError::Full(_) => ("full", true),
             StoreError::InUse => ("in_use", true),
             StoreError::Locked => ("wrong_key", false),
+            StoreError::Lost => ("storage_lost", true),
             StoreError::Corrupt(_) => ("corrupt", false),
             _ => ("failed", true),
         };

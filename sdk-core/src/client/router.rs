@@ -153,7 +153,7 @@ impl Waiting {
                     let _ = status.try_send(());
                 }
             }
-            Event::NotRecovered(_) => {}
+            Event::NotRecovered(_) | Event::StorageLost => {}
         }
     }
 }

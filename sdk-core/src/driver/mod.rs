@@ -166,6 +166,11 @@ impl<P: Platform> Driver<P> {
         self.dispatch(Input::Wake);
     }
 
+    /// Says that the store was closed under us, so that what it held is looked after.
+    pub fn store_taken(&self) {
+        self.dispatch(Input::StoreTaken);
+    }
+
     /// The id of this installation.
     pub fn client(&self) -> ClientId {
         self.core().engine.client()

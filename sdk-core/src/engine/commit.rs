@@ -103,11 +103,22 @@ impl Engine {
             {
                 self.emit(Event::Refused(ticket, Refusal::NotDurable(error.clone())));
             }
+            if error == StoreError::Lost {
+                self.write_all();
+                self.emit(Event::StorageLost);
+            }
             self.saving.retry_at = Some(self.saving.backoff.fail(now, 100, &mut self.random));
             self.amend_postponed();
         } else if self.saving.replica.take_if(|current| *current == id).is_some() {
             self.replica_failed(now, &error);
         }
+    }
+
+    /// Has the next commit write every record, and the client's own: an outbox that holds less than all of them must
+    /// not keep the client's id, or two operations could get the same one.
+    pub(super) fn write_all(&mut self) {
+        self.outbox.rewrite_all();
+        self.ids.take_back();
     }
 
     pub(super) fn loaded(&mut self, now: Millis, id: ReadId, result: Result<Rows, StoreError>) {

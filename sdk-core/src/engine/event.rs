@@ -25,6 +25,9 @@ pub enum Event {
     /// The history of a collection was not continuous: missed changes cannot be told one by one, and the
     /// collection is fetched anew.
     NotRecovered(CollectionName),
+    /// What was saved on this device was deleted while it was open. What is not settled is saved again, by the next
+    /// commit; a submission that met the deletion is refused.
+    StorageLost,
 }
 
 /// Why a submission was not taken.
@@ -118,6 +121,7 @@ impl Encode for Event {
             Self::StatusChanged => return write_text("statusChanged", out),
             Self::QueryRefused(id) => ("queryRefused", id),
             Self::NotRecovered(collection) => ("notRecovered", collection),
+            Self::StorageLost => return write_text("storageLost", out),
         };
         let mut object = Object::new(out);
         object.field(name, value);

@@ -78,6 +78,8 @@ pub enum Input {
     Committed(BatchId),
     /// A commit failed; nothing of it was written.
     StoreFailed(BatchId, StoreError),
+    /// The store was closed under us, and what it held may be gone: all of it is to be written again.
+    StoreTaken,
     /// A read's result.
     Loaded(ReadId, Result<Rows, StoreError>),
     /// The application's answer to [`Effect::FetchToken`].

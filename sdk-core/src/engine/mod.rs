@@ -157,6 +157,7 @@ impl Engine {
             Input::Network(allowed) => self.allow_network(at, allowed),
             Input::Committed(id) => self.committed(id),
             Input::StoreFailed(id, error) => self.store_failed(at, id, error),
+            Input::StoreTaken => self.write_all(),
             Input::Loaded(id, result) => self.loaded(at, id, result),
             Input::Token(result) => self.token_came(at, result),
             Input::LinkUp(id) => self.link_up(at, id),

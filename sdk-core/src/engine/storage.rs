@@ -220,6 +220,9 @@ pub enum StoreError {
     /// What is stored is encrypted, and not with the key that is at hand. Nothing was changed.
     #[error("storage is encrypted with another key")]
     Locked,
+    /// The outbox was deleted while it was open. An empty one is in its place, and waits for all that it held.
+    #[error("what was stored is gone")]
+    Lost,
     /// What is stored cannot be read.
     #[error("storage is corrupt: {0}")]
     Corrupt(String),

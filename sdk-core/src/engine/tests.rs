@@ -15,6 +15,7 @@ use crate::{
 
 mod amend;
 mod history;
+mod lost;
 
 struct Bench {
     engine: Engine,

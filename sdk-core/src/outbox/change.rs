@@ -107,6 +107,11 @@ impl Outbox {
         changing(&seq) || self.dependents(seq).iter().any(changing)
     }
 
+    /// Has the next flush collect every record, whether or not it has changed.
+    pub fn rewrite_all(&mut self) {
+        self.packs.rewrite_all();
+    }
+
     /// Collects what has changed since the last flush. Answer with [`Self::confirm`] or [`Self::take_back`] before
     /// the next.
     pub fn flush(&mut self) -> Option<Records> {

@@ -99,6 +99,10 @@ impl Packs {
         }
     }
 
+    pub(super) fn rewrite_all(&mut self) {
+        self.dirty.extend(self.members.keys().copied());
+    }
+
     pub(super) fn remove(&mut self, seq: Seq) {
         self.rewrite(seq);
         if let Some(key) = self.home.remove(&seq)

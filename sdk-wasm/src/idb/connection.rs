@@ -27,6 +27,7 @@ pub(crate) struct Connection {
     /// Whether it was open before: a database that is created afterwards was deleted in between.
     known: Cell<bool>,
     lost: Cell<bool>,
+    on_taken: Rc<RefCell<Option<Box<dyn Fn()>>>>,
 }
 
 impl Connection {
@@ -39,13 +40,20 @@ impl Connection {
             handle: RefCell::new(None),
             known: Cell::new(false),
             lost: Cell::new(false),
+            on_taken: Rc::default(),
         }
+    }
+
+    /// Calls back whenever the browser or another page has closed it.
+    pub(crate) fn on_taken(&self, callback: impl Fn() + 'static) {
+        self.on_taken.replace(Some(Box::new(callback)));
     }
 
     /// Writes in one transaction, asked for in one go by `ask`. Resolves when it is complete.
     ///
     /// # Errors
-    /// Nothing was written. [`Failure::Lost`] then stays until [`recreate`](Self::recreate).
+    /// Nothing was written. [`Failure::Lost`] then stays until [`recreate`](Self::recreate) or
+    /// [`accept_loss`](Self::accept_loss).
     pub(crate) async fn write(
         &self,
         durability: Durability,
@@ -85,9 +93,9 @@ impl Connection {
         self.ensure_open().await
     }
 
-    /// Whether what it held was lost while it was in use.
-    pub(crate) fn is_lost(&self) -> bool {
-        self.lost.get()
+    /// Goes on in the empty database that has taken the place of the one that was lost.
+    pub(crate) fn accept_loss(&self) {
+        self.lost.set(false);
     }
 
     async fn run<T>(
@@ -97,14 +105,17 @@ impl Connection {
     ) -> Result<T, Failure> {
         let mut retried = false;
         loop {
-            match attempt(&self.database().await?, &begin, &ask).await {
-                Ok(value) => return Ok(value),
-                Err(refused) if retried || !refused.is_of_the_connection() => {
-                    return Err(Failure::Refused(refused));
-                }
+            let done = match self.database().await {
+                Ok(database) => attempt(&database, &begin, &ask).await.map_err(Failure::Refused),
+                Err(failure) => Err(failure),
+            };
+            match done {
                 // Every write here gives a key the same record again, so that it does no harm if the first attempt
                 // took effect after all.
-                Err(_) => drop(self.handle.take()),
+                Err(Failure::Refused(refused)) if !retried && refused.is_of_the_connection() => {
+                    self.handle.take();
+                }
+                result => return result,
             }
             retried = true;
         }
@@ -120,7 +131,7 @@ impl Connection {
                 self.lost.set(self.lost.get() || (self.known.get() && created));
                 self.known.set(true);
                 hold(&self.name, &database);
-                self.handle.replace(Some(Handle::new(database.clone())));
+                self.handle.replace(Some(Handle::new(database.clone(), Rc::clone(&self.on_taken))));
                 database
             }
         };
@@ -147,7 +158,7 @@ struct Handle {
 }
 
 impl Handle {
-    fn new(database: IdbDatabase) -> Self {
+    fn new(database: IdbDatabase, on_taken: Rc<RefCell<Option<Box<dyn Fn()>>>>) -> Self {
         let open = Rc::new(Cell::new(true));
         // `close`: the browser took it. `versionchange`: another page wants to upgrade or delete it and waits for us.
         let on_end = Closure::<dyn FnMut(Event)>::new({
@@ -155,6 +166,9 @@ impl Handle {
             move |_| {
                 open.set(false);
                 database.close();
+                if let Some(on_taken) = &*on_taken.borrow() {
+                    on_taken();
+                }
             }
         });
         let handler = on_end.as_ref().unchecked_ref();

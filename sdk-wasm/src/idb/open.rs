@@ -8,6 +8,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Event, IdbDatabase, IdbFactory, IdbOpenDbRequest, IdbRequest, IdbVersionChangeEvent};
 
 use super::failure::Refused;
+use crate::held::notice;
 
 /// What a database holds. A later version adds object stores and never takes one away, so that an older page which
 /// opens a newer database finds what it knows.
@@ -28,7 +29,7 @@ pub(crate) struct Opened {
 
 /// Opens a database and brings it up to date.
 ///
-/// Waits as long as another page holds an older version open and does not close it: ours close when asked.
+/// Waits as long as another page holds an older version open and does not close it, and says so. Ours close when asked.
 pub(crate) async fn open(name: &str, schema: &'static Schema) -> Result<Opened, Refused> {
     let factory = factory()?;
     match open_at(&factory.open_with_u32(name, schema.version)?, schema).await {
@@ -51,9 +52,12 @@ async fn open_at(request: &IdbOpenDbRequest, schema: &'static Schema) -> Result<
             }
         }
     });
+    let blocked = Closure::<dyn FnMut()>::new(|| notice("upgradeBlocked"));
     request.set_onupgradeneeded(Some(upgrade.as_ref().unchecked_ref()));
+    request.set_onblocked(Some(blocked.as_ref().unchecked_ref()));
     let result = settled(request, None).await;
     request.set_onupgradeneeded(None);
+    request.set_onblocked(None);
     Ok(Opened { database: result?.unchecked_into(), created: created.get() })
 }
 

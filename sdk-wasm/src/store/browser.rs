@@ -42,6 +42,13 @@ impl BrowserStore {
         Ok(Self(Rc::new(Inner { backing: RefCell::new(Some(Rc::new(backing))), durable })))
     }
 
+    /// Calls back whenever the browser or another page has closed the outbox, and may have deleted it.
+    pub fn on_taken(&self, callback: impl Fn() + 'static) {
+        if let Ok(Backing::IndexedDb(store)) = self.backing().as_deref() {
+            store.on_taken(callback);
+        }
+    }
+
     /// Takes nothing more. What is being written is still written; then the databases are closed and the store can
     /// be opened by another client.
     pub fn close(&self) {

@@ -44,6 +44,11 @@ impl IndexedDbStore {
         let replica = Replica::new([&prefix, ":replica"].concat());
         Ok(Self { outbox, replica, sealing: Sealing::new(prefix, cipher), _lock: lock })
     }
+
+    /// Calls back whenever the browser or another page has closed the outbox, and may have deleted it.
+    pub fn on_taken(&self, callback: impl Fn() + 'static) {
+        self.outbox.on_taken(callback);
+    }
 }
 
 impl Store for IndexedDbStore {
@@ -75,6 +80,6 @@ impl Store for IndexedDbStore {
     }
 
     fn is_durable(&self) -> bool {
-        !self.outbox.is_lost()
+        true
     }
 }

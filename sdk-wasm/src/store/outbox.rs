@@ -7,7 +7,7 @@ use sdk_core::{
 };
 use wasm_bindgen::{JsCast, JsValue};
 
-use crate::idb::{Connection, Durability, Schema};
+use crate::idb::{Connection, Durability, Failure, Schema};
 
 const SCHEMA: Schema = Schema { version: 1, stores: &[RECORDS, META] };
 /// Record key (a number) to its text.
@@ -49,6 +49,10 @@ impl Outbox {
     }
 
     /// Resolves when the batch would survive the loss of power.
+    ///
+    /// # Errors
+    /// `Lost` once after it was deleted under us: whoever knows what it held has to write all of that, for in an
+    /// outbox with less than that the client's id could come to name two operations alike.
     pub(super) async fn apply(&self, batch: &OutboxBatch) -> Result<(), StoreError> {
         if batch.put.iter().any(|record| record.key > MAX_SAFE_INTEGER) {
             return Err(StoreError::Failed("a key is beyond 2^53 - 1".into()));
@@ -66,13 +70,18 @@ impl Outbox {
             }
             Ok(())
         });
-        Ok(write.await?)
+        match write.await {
+            Err(Failure::Lost) => {
+                self.database.accept_loss();
+                Err(StoreError::Lost)
+            }
+            result => Ok(result?),
+        }
     }
 
-    /// Whether the browser deleted it while it was open. What is submitted from then on is refused: to go on in an
-    /// empty outbox under the old client id could give two operations the same id after the next start.
-    pub(super) fn is_lost(&self) -> bool {
-        self.database.is_lost()
+    /// Calls back whenever the browser or another page has closed it.
+    pub(super) fn on_taken(&self, callback: impl Fn() + 'static) {
+        self.database.on_taken(callback);
     }
 }
 
