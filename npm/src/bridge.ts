@@ -4,6 +4,7 @@ import { Listeners } from "./listeners.js";
 import { type Amender, SavedOperation, outcome } from "./operation.js";
 import type {
   Engine,
+  WireConflict,
   WireEvent,
   WireOutcome,
   WireQuery,
@@ -41,6 +42,8 @@ export interface Follower {
 export class Bridge implements Amender {
   /** Told when the status, or the list of rejected operations, has changed; and at the end. */
   readonly status = new Listeners();
+  /** Told when the conflicts, or what they are about, have changed; and at the end. */
+  readonly conflicts = new Listeners();
   #engine: Engine | undefined;
   /** Why there is no engine any more. */
   #end = new RealtimeError("closed", "the client is closed; nothing was stored");
@@ -186,6 +189,11 @@ export class Bridge implements Amender {
   /** Tells whoever shows the status that something beyond the engine's part of it has changed. */
   readonly statusChanged = (): void => this.#notifySoon(this.status);
 
+  /** The conflicts that wait for somebody to decide. */
+  readConflicts(): WireConflict[] {
+    return JSON.parse(this.call((engine) => engine.conflicts())) as WireConflict[];
+  }
+
   /** Calls the engine, and makes a `RealtimeError` of what it throws. */
   call<T>(use: (engine: Engine) => T): T {
     if (!this.#engine) {
@@ -234,6 +242,8 @@ export class Bridge implements Amender {
     if (event === "statusChanged") {
       this.#statusNow = undefined;
       this.#notifySoon(this.status);
+    } else if (event === "conflictsChanged") {
+      this.#notifySoon(this.conflicts);
     } else if (typeof event !== "object") {
       return;
     } else if ("submitted" in event) {
@@ -298,6 +308,7 @@ export class Bridge implements Amender {
       this.#notifySoon(follower);
     });
     this.#notifySoon(this.status);
+    this.#notifySoon(this.conflicts);
     this.#submissions.clear();
     this.#unsettled.clear();
     this.#queries.clear();

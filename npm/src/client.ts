@@ -83,12 +83,13 @@ class LocalClient<C extends Collections> implements Client<C> {
   }
 
   get status(): Status {
-    const { link, network, pending, rejected, durable, problem } = this.#bridge.readStatus();
+    const { link, network, pending, rejected, conflicts, durable, problem } = this.#bridge.readStatus();
     const now: Status = {
       link,
       network,
       pending,
       rejected,
+      conflicts,
       durable,
       ...(this.#device.now && { storage: this.#device.now }),
       ...(problem && { problem: { code: problem.code, message: problem.message } }),

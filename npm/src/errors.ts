@@ -25,6 +25,8 @@ export const RETRYABLE = {
   too_large: false,
   too_late: false,
   not_rejected: false,
+  not_conflicted: false,
+  not_ready: true,
   busy: true,
   // The server's; `tests/vectors/error-codes.json` has the same list.
   malformed: false,

@@ -31,9 +31,9 @@ export function newInstance(module: WebAssembly.Module): Instance {
   const fatal = death.then((trap) => Promise.reject(trap as Error));
   fatal.catch(() => undefined);
   return {
-    open: (options, token, events, encryption) => {
+    open: (options, token, events, encryption, rules) => {
       tell = events;
-      return Promise.race([Engine.open(options, token, events, encryption), fatal]);
+      return Promise.race([Engine.open(options, token, events, encryption, rules), fatal]);
     },
     death,
     get dead() {

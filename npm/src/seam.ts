@@ -4,6 +4,7 @@
  */
 import type { Encryption } from "./types.js";
 import type {
+  Conflicted as WireConflict,
   Outcome as WireOutcome,
   Rejected as WireRejected,
   Status as WireStatus,
@@ -17,12 +18,26 @@ import type { Incident } from "./types.js";
 /** An open engine. */
 export type Engine = Pick<WasmEngine, Exclude<keyof WasmEngine, symbol>>;
 
+/**
+ * What the application decides: takes `{"resolve": conflict}` as JSON text, without a `seq`, and gives a
+ * `WireResolution` as JSON text. What it throws, or gives beside that, leaves the conflict to a person.
+ */
+export type Rules = (json: string) => string;
+
+/** How a conflict is to end. */
+export type WireResolution =
+  | { mine: Record<never, never> }
+  | { theirs: Record<never, never> }
+  | { merged: Record<string, unknown> }
+  | { defer: Record<never, never> };
+
 /** Opens an engine. */
 export type OpenEngine = (
   options: string,
   token: () => Promise<string>,
   events: (json: string) => void,
   encryption: Encryption | undefined,
+  rules?: Rules,
 ) => Promise<Engine>;
 
 /** Options of `Engine.open`. */
@@ -51,6 +66,8 @@ export type WireQuery =
 export type WireEvent =
   | "statusChanged"
   | StorageIncident
+  | "conflictsChanged"
+  | { slowResolver: [document: [collection: string, id: string], milliseconds: number] }
   | { submitted: [ticket: number, seq: number] }
   | { refused: [ticket: number, refusal: { code: string; message: string; retryable: boolean }] }
   | { settled: [seq: number, document: [collection: string, id: string], outcome: WireOutcome] }
@@ -59,4 +76,4 @@ export type WireEvent =
   | { notRecovered: string }
   | { incident: { type: Incident["type"]; error: { code: string; message: string; retryable: boolean } } };
 
-export type { WireOutcome, WireRejected, WireStatus, WireView };
+export type { WireConflict, WireOutcome, WireRejected, WireStatus, WireView };

@@ -1,6 +1,6 @@
 import { RealtimeError, realtimeError } from "./errors.js";
 import type { Instance } from "./instance.js";
-import type { Engine, OpenEngine, WireEvent, WireStatus } from "./seam.js";
+import type { Engine, OpenEngine, Rules, WireEvent, WireStatus } from "./seam.js";
 import type { Encryption } from "./types.js";
 
 /** Restarts within `WINDOW` milliseconds after which it is no accident any more. */
@@ -34,8 +34,8 @@ type AnyEngine = Record<string, (...args: unknown[]) => unknown>;
 
 /** Opens engines that outlive the instance they run in: after a trap a new one goes on from what is stored. */
 export function supervised(launch: () => Instance): OpenEngine {
-  return async (options, token, events, encryption) => {
-    const supervisor = new Supervisor(launch, options, token, events, encryption);
+  return async (options, token, events, encryption, rules) => {
+    const supervisor = new Supervisor(launch, options, token, events, encryption, rules);
     await supervisor.start();
     return supervisor.engine;
   };
@@ -55,6 +55,7 @@ class Supervisor {
   readonly #token: () => Promise<string>;
   readonly #tell: (json: string) => void;
   readonly #encryption: Encryption | undefined;
+  readonly #rules: Rules | undefined;
 
   #instance: Instance | undefined;
   #running: AnyEngine | undefined;
@@ -75,12 +76,14 @@ class Supervisor {
     token: () => Promise<string>,
     tell: (json: string) => void,
     encryption: Encryption | undefined,
+    rules: Rules | undefined,
   ) {
     this.#launch = launch;
     this.#options = options;
     this.#token = token;
     this.#tell = tell;
     this.#encryption = encryption;
+    this.#rules = rules;
   }
 
   /** The engine as others see it. Methods are not listed here, as only few of them matter to what is done here. */
@@ -99,6 +102,7 @@ class Supervisor {
       this.#token,
       (json) => this.#heard(json),
       this.#encryption,
+      this.#rules,
     );
     if (this.#over) {
       await running.stop();

@@ -110,6 +110,8 @@ export interface Status {
   readonly pending: number;
   /** Operations the server refused, waiting to be looked at and discarded. */
   readonly rejected: number;
+  /** Of those pending, how many wait for somebody to decide a conflict. */
+  readonly conflicts: number;
   /** Whether what is saved here survives the end of the page. */
   readonly durable: boolean;
   /** What the browser says of the storage that it gives to this origin, once it has said it. */

@@ -10,9 +10,10 @@ export type Call = [method: string, ...args: unknown[]];
 export class ScriptedEngine implements Engine {
   readonly calls: Call[] = [];
   readonly views = new Map<number, WireView>();
-  statusNow: WireStatus = { link: "down", network: true, pending: 0, rejected: 0, durable: true };
+  statusNow: WireStatus = { link: "down", network: true, pending: 0, rejected: 0, conflicts: 0, durable: true };
   rejectedNow: unknown[] = [];
   unsettledNow: unknown[] = [];
+  conflictsNow: unknown[] = [];
   /** What the next call throws. */
   failure: unknown;
   options: Record<string, unknown> = {};
@@ -53,6 +54,13 @@ export class ScriptedEngine implements Engine {
   }
   retry(...args: [number, number]): void {
     this.#record("retry", args);
+  }
+  resolve(...args: [number, number, string]): void {
+    this.#record("resolve", args);
+  }
+  conflicts(): string {
+    this.#record("conflicts", []);
+    return JSON.stringify(this.conflictsNow);
   }
   abort(...args: [number, number]): void {
     this.#record("abort", args);

@@ -2,15 +2,16 @@
 
 use js_sys::{Function, Promise};
 use sdk_core::{
-    driver::{Driver, EventSink, Parts, Platform, TokenSource},
+    driver::{Driver, EventSink, Parts, Platform, Rules, TokenSource},
     engine::{
         Amendment, Config, Event, QueryId, Ticket, TokenError,
         storage::{MAX_QUERY, Query},
     },
     protocol::{ClientId, CollectionName, DocKey, DocumentId, Seq, Strategy, decode, encode},
-    wire::{Decode, record, tagged},
+    reconcile::{Conflict, Resolution},
+    wire::{Decode, Encode, Object, record, tagged},
 };
-use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use crate::{
@@ -93,6 +94,7 @@ impl Engine {
             unchecked_optional_param_type = "{ seal(records: [string, string][]): Promise<string[]>; open(records: [string, string][]): Promise<string[]> }"
         )]
         cipher: Option<Cipher>,
+        #[wasm_bindgen(unchecked_optional_param_type = "(json: string) => string")] rules: Option<Function>,
     ) -> Result<Engine, JsValue> {
         let options: Options = decode(&options).map_err(|error| CallError::options(error.message))?;
         let transport = BrowserTransport::new(&options.url)
@@ -112,6 +114,7 @@ impl Engine {
             runtime: BrowserRuntime,
             tokens: Tokens(token),
             events: Events(events),
+            rules: Box::new(Decisions(rules)),
         };
         let config = Config::new(options.collections, ClientId::from_random(client));
         let driver = match Driver::start(parts, config, seed).await {
@@ -167,6 +170,18 @@ impl Engine {
     /// Withdraws an operation that was never sent, or a dead letter; answered like a submission.
     pub fn abort(&self, ticket: f64, seq: f64) {
         self.amend(ticket, seq, Amendment::Abort);
+    }
+
+    /// Ends a conflict by a person's decision, `{"mine": {}}`, `{"theirs": {}}` or `{"merged": fields}`; answered like a
+    /// submission.
+    pub fn resolve(&self, ticket: f64, seq: f64, resolution: &str) -> Result<(), JsValue> {
+        self.amend(ticket, seq, Amendment::Resolve(read(resolution)?));
+        Ok(())
+    }
+
+    /// The conflicts that wait for somebody to decide, as JSON.
+    pub fn conflicts(&self) -> String {
+        encode(&self.driver.conflicts())
     }
 
     fn amend(&self, ticket: f64, seq: f64, amendment: Amendment) {
@@ -268,6 +283,33 @@ impl TokenSource for Tokens {
         // Whatever it is: a plain value becomes a promise of it.
         let token = JsFuture::from(Promise::resolve(&promise)).await.map_err(failed)?;
         token.as_string().ok_or_else(|| TokenError("a token must be text".into()))
+    }
+}
+
+/// The application's own function: takes `{"resolve": conflict}` and gives `{"mine": {}}`, `{"theirs": {}}`,
+/// `{"merged": fields}` or `{"defer": {}}`.
+struct Decisions(Option<Function>);
+
+struct Question<'a>(&'a Conflict);
+
+impl Encode for Question<'_> {
+    fn write(&self, out: &mut String) {
+        let mut object = Object::new(out);
+        object.field("resolve", self.0);
+        object.end();
+    }
+}
+
+impl Rules for Decisions {
+    fn resolve(&self, conflict: &Conflict) -> Result<Resolution, String> {
+        let Some(function) = &self.0 else { return Ok(Resolution::Defer) };
+        let answer = function.call1(&JsValue::UNDEFINED, &encode(&Question(conflict)).into());
+        let answer = answer.map_err(|thrown| {
+            let words = thrown.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
+            ["the merge function threw: ", &words.unwrap_or_default()].concat()
+        })?;
+        let text = answer.as_string().ok_or("the merge function gave no text")?;
+        decode(&text).map_err(|error| ["the merge function gave nonsense: ", &error.message].concat())
     }
 }
 

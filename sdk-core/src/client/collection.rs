@@ -21,6 +21,8 @@ pub struct Document<T> {
     pub value: T,
     /// Whether it shows edits that the server has not judged.
     pub pending: bool,
+    /// Whether one of them waits for somebody to decide a [conflict](Client::conflicts).
+    pub conflicted: bool,
     /// Unix time of its newest edit, in milliseconds.
     pub updated: Option<u64>,
 }
@@ -149,9 +151,9 @@ impl<T: DeserializeOwned> Document<T> {
     }
 
     fn read(document: ViewDocument) -> Option<Self> {
-        let ViewDocument { id, fields, pending, updated } = document;
+        let ViewDocument { id, fields, pending, conflicted, updated } = document;
         let value = serde_json::from_str(&encode(&fields)).ok()?;
-        Some(Self { id, value, pending, updated: updated.map(|at| at.0) })
+        Some(Self { id, value, pending, conflicted, updated: updated.map(|at| at.0) })
     }
 }
 

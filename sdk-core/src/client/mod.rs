@@ -15,9 +15,10 @@ pub use watch::Watch;
 use std::sync::Arc;
 
 use crate::{
-    driver::{Driver, Parts, Platform, Runtime, Store, TokenSource, Transport},
-    engine::{Amendment, Config, Rejected, Status, Ticket, storage::StoreError},
+    driver::{Driver, Parts, Platform, Rules, Runtime, Store, TokenSource, Transport},
+    engine::{Amendment, Config, Conflicted, Rejected, Status, Ticket, storage::StoreError},
     protocol::{ClientId, CollectionName, Intent, InvalidId, OpId, Seq, Strategy},
+    reconcile::Resolution,
 };
 
 /// The parts of a platform, with the client hearing the events.
@@ -47,7 +48,8 @@ impl<P: Platform> Clone for Client<P> {
 }
 
 impl<S: Store, T: Transport, R: Runtime, K: TokenSource> Client<With<S, T, R, K>> {
-    /// Loads the store and begins to work; it connects as soon as it can. `seed` should be random.
+    /// Loads the store and begins to work; it connects as soon as it can. `rules` is what the application decides with
+    /// code of its own, `()` for nothing; `seed` should be random.
     ///
     /// # Errors
     /// The outbox could not be loaded. Nothing was changed.
@@ -56,12 +58,14 @@ impl<S: Store, T: Transport, R: Runtime, K: TokenSource> Client<With<S, T, R, K>
         transport: T,
         runtime: R,
         tokens: K,
+        rules: impl Rules,
         config: Config,
         seed: u64,
     ) -> Result<Self, StoreError> {
         let router = Arc::new(Router::default());
         let strategies = config.collections.as_slice().into();
-        let parts = Parts { store, transport, runtime, tokens, events: Arc::clone(&router) };
+        let parts =
+            Parts { store, transport, runtime, tokens, events: Arc::clone(&router), rules: Box::new(rules) };
         let driver = Driver::start(parts, config, seed).await?;
         Ok(Self { driver, router, strategies })
     }
@@ -123,6 +127,33 @@ impl<P: Platform> Client<P> {
     /// As [`edit`](Self::edit).
     pub async fn abort(&self, seq: Seq) -> Result<(), SubmitError> {
         self.amend(seq, Amendment::Abort).await.map(drop)
+    }
+
+    /// The conflicts that wait for somebody to decide, oldest first: those of `Manual` collections, and those of `Merge`
+    /// collections that the application's [`Rules`] have not decided. They survive a restart; until one is resolved, the
+    /// later edits of its document wait, and all others go on.
+    pub fn conflicts(&self) -> Vec<Conflicted> {
+        self.driver.conflicts()
+    }
+
+    /// Resolves when the conflicts, or what they are about, have changed since this was last called, on whichever clone.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn conflicts_changed(&self) -> Result<Vec<Conflicted>, Closed> {
+        self.router.conflicts_changed().await?;
+        Ok(self.driver.conflicts())
+    }
+
+    /// Ends a conflict by a person's decision. Resolves when that is durable on this device; the operation keeps its
+    /// `Seq`, is sent again, and may conflict again if others have written meanwhile.
+    ///
+    /// # Errors
+    /// [`Refusal::NotConflicted`](crate::engine::Refusal::NotConflicted) if it is in no conflict (any more),
+    /// [`Refusal::NotReady`](crate::engine::Refusal::NotReady) if what it collides with has not arrived here, and all
+    /// errors of [`Collection::put`].
+    pub async fn resolve(&self, seq: Seq, resolution: Resolution) -> Result<Operation, SubmitError> {
+        self.amend(seq, Amendment::Resolve(resolution)).await
     }
 
     /// Drops a rejected operation for good.

@@ -34,6 +34,7 @@ pub struct Router {
     waiting: Mutex<Waiting>,
     next: AtomicU64,
     status: AsyncMutex<mpsc::Receiver<()>>,
+    conflicts: AsyncMutex<mpsc::Receiver<()>>,
 }
 
 /// Who waits; each map holds at most what the outbox or the queries hold.
@@ -44,6 +45,7 @@ struct Waiting {
     outcomes: BTreeMap<Seq, (oneshot::Sender<Outcome>, OutcomeReceiver)>,
     views: BTreeMap<QueryId, mpsc::Sender<()>>,
     status: Option<mpsc::Sender<()>>,
+    conflicts: Option<mpsc::Sender<()>>,
     closed: bool,
 }
 
@@ -51,14 +53,21 @@ impl Default for Router {
     fn default() -> Self {
         // One message tells as much as many: look again.
         let (sender, receiver) = mpsc::channel(0);
+        let (conflicts, conflicts_changed) = mpsc::channel(0);
         let waiting = Waiting {
             submissions: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             views: BTreeMap::new(),
             status: Some(sender),
+            conflicts: Some(conflicts),
             closed: false,
         };
-        Self { waiting: Mutex::new(waiting), next: AtomicU64::new(1), status: AsyncMutex::new(receiver) }
+        Self {
+            waiting: Mutex::new(waiting),
+            next: AtomicU64::new(1),
+            status: AsyncMutex::new(receiver),
+            conflicts: AsyncMutex::new(conflicts_changed),
+        }
     }
 }
 
@@ -92,12 +101,17 @@ impl Router {
         self.status.lock().await.next().await.ok_or(Closed)
     }
 
+    pub(super) async fn conflicts_changed(&self) -> Result<(), Closed> {
+        self.conflicts.lock().await.next().await.ok_or(Closed)
+    }
+
     pub(super) fn close(&self) {
         let mut waiting = self.waiting();
         waiting.submissions.clear();
         waiting.outcomes.clear();
         waiting.views.clear();
         waiting.status = None;
+        waiting.conflicts = None;
         waiting.closed = true;
     }
 
@@ -153,7 +167,12 @@ impl Waiting {
                     let _ = status.try_send(());
                 }
             }
-            Event::NotRecovered(_) | Event::StorageLost => {}
+            Event::ConflictsChanged => {
+                if let Some(conflicts) = &mut self.conflicts {
+                    let _ = conflicts.try_send(());
+                }
+            }
+            Event::NotRecovered(_) | Event::StorageLost | Event::SlowResolver(..) => {}
         }
     }
 }

@@ -5,11 +5,13 @@
 mod http;
 mod memory;
 mod parts;
+mod rules;
 mod store;
 mod transport;
 
 pub use memory::MemoryStore;
 pub use parts::{EventSink, Parts, Platform};
+pub use rules::Rules;
 pub use store::Store;
 pub use transport::{HttpReply, HttpRequest, Link, Runtime, TokenSource, Transport, TransportError};
 
@@ -18,8 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::{
     clock::Millis,
     engine::{
-        Amendment, Config, Effect, Engine, Event, Input, LinkId, QueryId, Rejected, Status, Ticket,
-        Unsettled, View,
+        Amendment, Config, Conflicted, Effect, Engine, Event, Input, LinkId, QueryId, Rejected, Status,
+        Ticket, Unsettled, View,
         storage::{Query, StoreError},
     },
     protocol::{ClientId, DocKey, Intent, Seq, decode_server_frame, encode},
@@ -146,6 +148,11 @@ impl<P: Platform> Driver<P> {
         self.core().engine.rejected()
     }
 
+    /// The conflicts that wait for somebody to decide.
+    pub fn conflicts(&self) -> Vec<Conflicted> {
+        self.core().engine.conflicts()
+    }
+
     /// The operations that are stored and not settled.
     pub fn unsettled(&self) -> Vec<Unsettled> {
         self.core().engine.unsettled()
@@ -239,6 +246,12 @@ impl<P: Platform> Driver<P> {
             Effect::Http(id, call) => runtime.spawn(async move {
                 let result = http::post(&driver.0.parts.transport, call).await;
                 driver.dispatch(Input::HttpDone(id, result));
+            }),
+            // From a task of its own, like all that calls the application.
+            Effect::Resolve(seq, id, conflict) => runtime.spawn(async move {
+                let Parts { rules, runtime, .. } = &driver.0.parts;
+                let (resolution, took) = rules::resolve(&**rules, runtime, &conflict);
+                driver.dispatch(Input::Resolved { seq, id, resolution, took });
             }),
             Effect::Emit(event) => self.announce(core, event),
         }

@@ -1,6 +1,6 @@
 //! What a client is made of.
 
-use super::{MaybeSend, MaybeSync, Runtime, Store, TokenSource, Transport};
+use super::{MaybeSend, MaybeSync, Rules, Runtime, Store, TokenSource, Transport};
 use crate::engine::Event;
 
 /// The kinds of parts that one platform provides.
@@ -29,6 +29,8 @@ pub struct Parts<P: Platform> {
     pub tokens: P::Tokens,
     /// Who hears its events.
     pub events: P::Events,
+    /// What the application decides.
+    pub rules: Box<dyn Rules>,
 }
 
 /// Hears what happens.

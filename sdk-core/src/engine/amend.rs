@@ -1,9 +1,9 @@
 //! What the application wants of operations that it has submitted: to change, to try again, to withdraw.
 
-use super::{Amendment, Engine, Event, Refusal, Ticket};
+use super::{Amendment, Engine, Event, Refusal, Ticket, submit::saw_first};
 use crate::{
     outbox::State,
-    protocol::{Intent, Operation, Seq},
+    protocol::{Base, Intent, Operation, ResolvedBy, Seq},
 };
 
 /// Changes that may wait for the commit under way.
@@ -33,15 +33,17 @@ impl Engine {
     fn amend_now(&mut self, seq: Seq, amendment: Amendment) -> Result<Seq, Refusal> {
         let entry = self.outbox.get(seq).ok_or(Refusal::TooLate)?;
         let (is_dead, operation) = (matches!(entry.state, State::Rejected(_)), entry.operation.clone());
-        if !is_dead && !entry.is_unsent() {
-            return Err(Refusal::TooLate);
-        }
+        let may_change = is_dead || entry.is_unsent();
         self.views.touch(&operation.doc);
         match amendment {
+            Amendment::Resolve(resolution) => self.resolve(seq, &resolution, ResolvedBy::Person),
+            _ if !may_change => Err(Refusal::TooLate),
             Amendment::Edit(intents) if is_dead => self.revive(operation, intents),
             Amendment::Edit(intents) => {
-                let Operation { seq, doc, schema, .. } = operation;
-                let (operation, bytes) = self.compose(seq, doc, schema, intents)?;
+                let Operation { seq, doc, schema, base: Base { was: seen, .. }, .. } = operation;
+                let (mut operation, _) = self.compose(seq, doc, schema, intents)?;
+                saw_first(&mut operation.base.was, seen);
+                let bytes = self.check(&operation)?;
                 self.outbox.replace(operation, bytes).map_err(|full| self.full(full))?;
                 Ok(seq)
             }

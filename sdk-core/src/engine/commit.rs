@@ -122,7 +122,11 @@ impl Engine {
     }
 
     pub(super) fn loaded(&mut self, now: Millis, id: ReadId, result: Result<Rows, StoreError>) {
-        match result.and_then(|rows| self.views.loaded(id, &rows)) {
+        let taken = match self.inbox.take_read(id) {
+            Some((query, scan)) => result.and_then(|rows| self.views.adopt(&query, scan, &rows).map(drop)),
+            None => result.and_then(|rows| self.views.loaded(id, &rows)),
+        };
+        match taken {
             Ok(()) => self.refill(),
             Err(error) => {
                 self.views.not_loaded();
@@ -145,6 +149,7 @@ impl Engine {
         let mut removed = false;
         for (key, document) in stored.documents {
             removed |= !document.is_alive();
+            self.inbox.touch(&self.outbox, &key);
             self.views.update(&key, document, self.outbox.has_lane(&key));
         }
         for name in &stored.complete {

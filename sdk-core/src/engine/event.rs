@@ -20,6 +20,10 @@ pub enum Event {
     ViewChanged(QueryId),
     /// The status is not what it was.
     StatusChanged,
+    /// The conflicts are not what they were, or what they are about.
+    ConflictsChanged,
+    /// The application's function took long to decide a conflict of this document; so many milliseconds.
+    SlowResolver(DocKey, u64),
     /// There are [`MAX_QUERIES`](super::MAX_QUERIES) already; the query was not opened.
     QueryRefused(QueryId),
     /// The history of a collection was not continuous: missed changes cannot be told one by one, and the
@@ -65,6 +69,12 @@ pub enum Refusal {
     /// Only what was rejected can be tried again.
     #[error("the operation was not rejected")]
     NotRejected,
+    /// Only what is in conflict can be resolved.
+    #[error("the operation is in no conflict")]
+    NotConflicted,
+    /// What the operation collides with is not known here yet.
+    #[error("what the operation collides with is not known here yet")]
+    NotReady,
     /// An operation that this one is to come after was rejected.
     #[error("operation {}, which this one depends on, was rejected", parent.0)]
     DependencyFailed {
@@ -88,6 +98,8 @@ impl Refusal {
             Self::Invalid(_) => "invalid_operation",
             Self::TooLate => "too_late",
             Self::NotRejected => "not_rejected",
+            Self::NotConflicted => "not_conflicted",
+            Self::NotReady => "not_ready",
             Self::DependencyFailed { .. } => "dependency_failed",
             Self::Busy => "busy",
         }
@@ -95,7 +107,7 @@ impl Refusal {
 
     /// Whether the same submission may be taken later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::NotDurable(_) | Self::OutboxFull { .. } | Self::Busy)
+        matches!(self, Self::NotDurable(_) | Self::OutboxFull { .. } | Self::NotReady | Self::Busy)
     }
 }
 
@@ -119,6 +131,8 @@ impl Encode for Event {
             Self::Settled(seq, doc, outcome) => ("settled", &(seq, doc, outcome)),
             Self::ViewChanged(id) => ("viewChanged", id),
             Self::StatusChanged => return write_text("statusChanged", out),
+            Self::ConflictsChanged => return write_text("conflictsChanged", out),
+            Self::SlowResolver(doc, took) => ("slowResolver", &(doc, took)),
             Self::QueryRefused(id) => ("queryRefused", id),
             Self::NotRecovered(collection) => ("notRecovered", collection),
             Self::StorageLost => return write_text("storageLost", out),

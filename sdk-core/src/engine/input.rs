@@ -10,6 +10,7 @@ use crate::{
         ClientFrame, DocKey, Intent, ProtocolError, PullReply, PullRequest, PushReply, PushRequest, Seq,
         ServerFrame,
     },
+    reconcile::{Conflict, Resolution},
     wire::transparent,
 };
 
@@ -45,6 +46,8 @@ tickets! {
     LinkId;
     /// Names an HTTP request in flight.
     HttpId;
+    /// Names a question about a conflict.
+    ResolveId;
 }
 
 /// Everything that can happen to an engine.
@@ -92,6 +95,17 @@ pub enum Input {
     Received(LinkId, Result<ServerFrame, ProtocolError>),
     /// An HTTP request is over.
     HttpDone(HttpId, Result<Reply, HttpFailure>),
+    /// The answer to [`Effect::Resolve`]; an error in words if there is none that makes sense.
+    Resolved {
+        /// Whose conflict it is.
+        seq: Seq,
+        /// Which question is answered.
+        id: ResolveId,
+        /// What was decided.
+        resolution: Result<Resolution, String>,
+        /// Milliseconds that it took.
+        took: u64,
+    },
     /// Something hints that the network may be back, or the page was woken.
     Wake,
     /// The time of `poll_timeout` has come.
@@ -105,6 +119,8 @@ pub enum Amendment {
     Edit(Vec<Intent>),
     /// A dead letter shall be tried again, as a new operation.
     Retry,
+    /// Its conflict shall end so.
+    Resolve(Resolution),
     /// It shall not be sent, or is forgotten as a dead letter.
     Abort,
 }
@@ -126,6 +142,8 @@ pub enum Effect {
     Disconnect(LinkId),
     /// Send an HTTP request; answer with `HttpDone`.
     Http(HttpId, Call),
+    /// Ask the application's function how a conflict of this operation is to end; answer with `Resolved`.
+    Resolve(Seq, ResolveId, Conflict),
     /// Tell the application.
     Emit(Event),
 }

@@ -13,6 +13,7 @@ mod amend;
 mod changes;
 mod commit;
 mod config;
+mod conflict;
 mod event;
 mod fallback;
 mod input;
@@ -33,10 +34,11 @@ mod view;
 use std::collections::VecDeque;
 
 pub use config::Config;
+pub use conflict::Conflicted;
 pub use event::{Event, Refusal};
 pub use input::{
     Amendment, BatchId, Call, CallBody, Effect, HttpFailure, HttpId, Input, LinkId, Now, QueryId, ReadId,
-    Reply, Ticket, TokenError,
+    Reply, ResolveId, Ticket, TokenError,
 };
 pub use status::{Rejected, Status, Unsettled};
 pub use view::{MAX_QUERIES, View, ViewDocument};
@@ -49,6 +51,7 @@ use crate::{
     protocol::{ClientId, DocKey, Limits, ProtocolError, Seq},
 };
 use commit::{Saving, Tickets};
+use conflict::Inbox;
 use meta::Identifiers;
 use replica::Replica;
 use storage::{StoreError, Stored};
@@ -72,6 +75,7 @@ pub struct Engine {
     postponed: Vec<(Ticket, Seq, Amendment)>,
     /// Operations withdrawn by a change that is being saved.
     aborted: SortedMap<Seq, DocKey>,
+    inbox: Inbox,
     saving: Saving,
     replica: Replica,
     views: Views,
@@ -107,7 +111,9 @@ impl Engine {
             None => return Err(StoreError::Corrupt("operations without the record of their client".into())),
         };
         let records = stored.outbox.iter().map(|record| (record.key, record.text.as_str()));
-        let outbox = Outbox::restore(records, config.outbox)
+        let careful = config.collections.iter().filter(|(_, strategy)| strategy.has_conflicts());
+        let careful = careful.map(|(name, _)| name.clone()).collect();
+        let outbox = Outbox::restore(records, config.outbox, careful)
             .map_err(|error| StoreError::Corrupt(error.to_string()))?;
         let newest = outbox.entries().map(|entry| entry.operation.at).max().unwrap_or_default();
         Ok(Self {
@@ -120,6 +126,7 @@ impl Engine {
             tickets: Tickets::new(),
             postponed: Vec::new(),
             aborted: SortedMap::new(),
+            inbox: Inbox::default(),
             saving: Saving::default(),
             replica: Replica::restore(&config.collections, stored.cursors, &stored.notes),
             views: Views::default(),
@@ -164,6 +171,7 @@ impl Engine {
             Input::LinkDown(id) => self.link_down(at, id),
             Input::Received(id, frame) => self.received(now, id, frame),
             Input::HttpDone(id, result) => self.http_done(now, id, result),
+            Input::Resolved { seq, id, resolution, took } => self.resolved(seq, id, resolution, took),
             Input::Wake => self.wake(at),
             Input::Timeout => {}
         }
@@ -189,6 +197,7 @@ impl Engine {
 
     /// Does whatever can be done now.
     fn advance(&mut self, now: Millis) {
+        self.advance_conflicts();
         self.flush_outbox(now);
         self.flush_replica(now);
         if self.network {

@@ -30,6 +30,7 @@ impl Engine {
             self.replica.hear_of(&doc.collection, &epoch);
         }
         self.views.touch(&doc);
+        self.inbox.touch(&self.outbox, &doc);
         self.tell_ends(dead);
     }
 

@@ -21,6 +21,8 @@ pub struct Status {
     pub pending: usize,
     /// Operations that were rejected and not yet seen.
     pub rejected: usize,
+    /// Operations among the pending ones that wait for somebody to decide a conflict.
+    pub conflicts: usize,
     /// Whether what is submitted survives a restart.
     pub durable: bool,
     /// Why the link is not up, or what last went wrong with it.
@@ -73,6 +75,7 @@ impl Engine {
             network: self.network,
             pending: self.outbox.pending(),
             rejected: self.outbox.rejected(),
+            conflicts: self.outbox.conflicted().len(),
             durable: self.config.durable,
             problem: self.problem.clone(),
         }
@@ -123,6 +126,7 @@ record!(out Status {
     network: "network";
     pending: "pending";
     rejected: "rejected";
+    conflicts: "conflicts";
     durable: "durable";
     problem: "problem";
 });

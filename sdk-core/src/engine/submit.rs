@@ -7,7 +7,7 @@ use super::{
 use crate::{
     clock::Millis,
     outbox::{Full, MAX_PARENTS, State, fold},
-    protocol::{Base, DocKey, Intent, Operation, Seq, encode},
+    protocol::{Base, DocKey, FieldName, Fields, Intent, Operation, Seq, encode},
     reconcile,
 };
 
@@ -53,7 +53,7 @@ impl Engine {
         let base = Base {
             clock: self.views.document(&doc).map(|document| document.clock.clone()).unwrap_or_default(),
             seen: collection.applied.clone(),
-            was: None,
+            was: collection.strategy.has_conflicts().then(|| self.seen_values(&doc, &intents)).flatten(),
         };
         let at = self.clock.tick(self.server_now());
         let operation = Operation { seq, doc, at, schema, intents, base, resolves: None };
@@ -62,7 +62,7 @@ impl Engine {
     }
 
     /// Whether an operation makes sense, and its size.
-    fn check(&self, operation: &Operation) -> Result<usize, Refusal> {
+    pub(super) fn check(&self, operation: &Operation) -> Result<usize, Refusal> {
         let collection = self.replica.collections.get(&operation.doc.collection);
         let strategy = collection.ok_or(Refusal::UnknownCollection)?.strategy;
         reconcile::validate(strategy, operation).map_err(|reason| Refusal::Invalid(reason.message))?;
@@ -87,10 +87,31 @@ impl Engine {
             return None;
         }
         let intents = fold(&newest.intents, &edit.intents)?;
-        let operation = Operation { at: edit.at, intents, ..newest.clone() };
+        let mut operation = Operation { at: edit.at, intents, ..newest.clone() };
+        operation.base.was = edit.base.was.clone();
+        saw_first(&mut operation.base.was, newest.base.was.clone());
         let (seq, bytes) = (operation.seq, self.check(&operation).ok()?);
         self.outbox.replace(operation, bytes).ok()?;
         Some(seq)
+    }
+
+    /// What the application sees of the fields that it writes, or of all where it writes the whole document; none if
+    /// that is not at hand.
+    fn seen_values(&self, doc: &DocKey, intents: &[Intent]) -> Option<Fields> {
+        if !self.views.is_known(doc) && !self.outbox.has_lane(doc) {
+            return None;
+        }
+        let mut seen = self.project(doc).map(|shown| shown.fields).unwrap_or_default();
+        let whole = intents.iter().any(|intent| matches!(intent, Intent::Put(_) | Intent::Delete {}));
+        let names = |intent: &Intent, name: &FieldName| match intent {
+            Intent::Put(fields) | Intent::Set(fields) => fields.contains_key(name),
+            Intent::Unset(names) => names.contains(name),
+            Intent::Increment(amounts) => amounts.contains_key(name),
+            Intent::Add(members) | Intent::Remove(members) => members.contains_key(name),
+            _ => false,
+        };
+        seen.retain(|name, _| whole || intents.iter().any(|intent| names(intent, name)));
+        Some(seen)
     }
 
     fn check_parents(&self, after: &[Seq]) -> Result<(), Refusal> {
@@ -149,5 +170,13 @@ impl Engine {
         }
         self.network = allowed;
         self.wake(now);
+    }
+}
+
+/// Of a value that an edit changes a second time, the first that was seen counts.
+pub(super) fn saw_first(seen: &mut Option<Fields>, first: Option<Fields>) {
+    match (seen, first) {
+        (Some(seen), Some(first)) => seen.extend(first),
+        (seen, _) => *seen = None,
     }
 }

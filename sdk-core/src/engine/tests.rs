@@ -14,6 +14,8 @@ use crate::{
 };
 
 mod amend;
+mod conflict;
+mod fallback;
 mod history;
 mod lost;
 
@@ -42,7 +44,11 @@ fn at(offset: u64) -> StreamPosition {
 
 impl Bench {
     fn new(stored: Stored) -> Self {
-        let config = Config::new(vec![(cards(), Strategy::FieldLevel)], ClientId::from_random([7; 16]));
+        Self::with(Strategy::FieldLevel, stored)
+    }
+
+    fn with(strategy: Strategy, stored: Stored) -> Self {
+        let config = Config::new(vec![(cards(), strategy)], ClientId::from_random([7; 16]));
         let engine = Engine::restore(stored, config, 1).unwrap();
         Self { engine, now: 1_000, effects: vec![] }
     }
@@ -333,86 +339,6 @@ fn the_network_switched_off_stays_off_until_it_is_switched_on() {
     assert!(!bench.effects.iter().any(|effect| matches!(effect, Effect::Connect(_) | Effect::Http(..))));
     bench.input(Input::Network(true));
     bench.link();
-}
-
-impl Bench {
-    /// The WebSocket is refused; returns the HTTP requests that take its place.
-    fn fall_back(&mut self) -> Vec<(HttpId, CallBody)> {
-        self.input(Input::Wake);
-        self.input(Input::Token(Ok("token".into())));
-        let link = self.link();
-        self.input(Input::LinkDown(link));
-        self.calls()
-    }
-
-    fn calls(&mut self) -> Vec<(HttpId, CallBody)> {
-        self.take(
-            |effect| if let Effect::Http(id, call) = effect { Some((*id, call.body.clone())) } else { None },
-        )
-    }
-
-    fn answer_pull(&mut self, id: HttpId, subject: &str) {
-        let reply = crate::protocol::PullReply { welcome: welcome(subject), changes: vec![] };
-        self.input(Input::HttpDone(id, Ok(Reply::Pull(reply))));
-    }
-}
-
-#[test]
-fn http_stands_in_while_the_websocket_is_refused_and_the_websocket_is_tried_again() {
-    let mut bench = Bench::fresh();
-    bench.submit(1, "a", 1);
-    bench.commit();
-    let calls = bench.fall_back();
-    let [(id, CallBody::Pull(_))] = &calls[..] else { panic!("{calls:?}") };
-    bench.answer_pull(*id, "ada");
-    bench.commit();
-    let calls = bench.calls();
-    let [(id, CallBody::Push(request))] = &calls[..] else { panic!("{calls:?}") };
-    assert_eq!(request.operations.len(), 1);
-    let judgement = Judgement { seq: Seq(1), outcome: Outcome::Accepted {}, position: Some(at(1)) };
-    let reply = crate::protocol::PushReply { welcome: welcome("ada"), judgements: vec![judgement] };
-    bench.input(Input::HttpDone(*id, Ok(Reply::Push(reply))));
-    assert_eq!(bench.engine.status().link, crate::routing::LinkState::Degraded);
-    bench.later(61_000);
-    bench.link();
-}
-
-#[test]
-fn a_server_that_refuses_every_request_is_no_slow_lane() {
-    let mut bench = Bench::fresh();
-    let calls = bench.fall_back();
-    let [(id, CallBody::Pull(_))] = &calls[..] else { panic!("{calls:?}") };
-    let forbidden = ProtocolError::new(ErrorCode::Forbidden, "no");
-    bench.input(Input::HttpDone(*id, Err(HttpFailure::Refused(forbidden))));
-    assert_eq!(bench.engine.status().link, crate::routing::LinkState::Down);
-}
-
-#[test]
-fn over_http_nothing_is_pushed_before_the_token_is_known_to_be_the_owners() {
-    let mut bench = Bench::fresh();
-    let link = bench.connect();
-    bench.commit();
-    bench.input(Input::Network(false));
-    bench.submit(1, "a", 1);
-    bench.commit();
-    bench.input(Input::Network(true));
-    let expired = ProtocolError::new(ErrorCode::TokenExpired, "expired");
-    let next = bench.link();
-    assert_ne!(link, next);
-    bench.input(Input::LinkUp(next));
-    bench.receive(next, ServerFrame::Error(expired));
-    let calls = bench.fall_back();
-    let [(id, CallBody::Pull(_))] = &calls[..] else { panic!("{calls:?}") };
-    bench.answer_pull(*id, "ben");
-    for _ in 0..20 {
-        bench.later(60_000);
-        bench.input(Input::Token(Ok("token".into())));
-        for (id, body) in bench.calls() {
-            assert!(matches!(body, CallBody::Pull(_)), "{body:?}");
-            bench.answer_pull(id, "ben");
-        }
-    }
-    assert_eq!(bench.engine.status().pending, 1);
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub struct ViewDocument {
     pub fields: SortedMap<FieldName, Json>,
     /// Whether it shows edits that the server has not judged.
     pub pending: bool,
+    /// Whether one of them waits for somebody to decide a conflict.
+    pub conflicted: bool,
     /// Unix time of its newest edit, in milliseconds.
     #[cfg_attr(feature = "typescript", tsify(type = "number", optional))]
     pub updated: Option<Millis>,
@@ -121,15 +123,23 @@ impl Views {
     /// Rows come from the store. Documents at hand are newer.
     pub(super) fn loaded(&mut self, read: ReadId, rows: &Rows) -> Result<(), StoreError> {
         let mine = |reading: &mut Reading| reading.id == read;
-        let found = self.queries.values_mut().find_map(|live| {
-            let reading = live.reading.take_if(mine)?;
-            Some((live, reading))
-        });
-        let Some((live, Reading { query, scan, .. })) = found else { return Ok(()) };
-        live.loaded = true;
-        live.dirty = true;
-        let Found { documents, horizon } = rows::merge(&query, scan, rows)?;
-        live.horizon.clone_from(&horizon);
+        let found = self.queries.iter_mut().find_map(|(id, live)| Some((*id, live.reading.take_if(mine)?)));
+        let Some((id, Reading { query, scan, .. })) = found else { return Ok(()) };
+        let horizon = self.adopt(&query, scan, rows)?;
+        if let Some(live) = self.queries.get_mut(&id) {
+            (live.loaded, live.dirty, live.horizon) = (true, true, horizon);
+        }
+        Ok(())
+    }
+
+    /// Takes what a read has found. Returns how far it reached, if the store has more.
+    pub(super) fn adopt(
+        &mut self,
+        query: &Query,
+        scan: Scan,
+        rows: &Rows,
+    ) -> Result<Option<DocumentId>, StoreError> {
+        let Found { documents, horizon } = rows::merge(query, scan, rows)?;
         for (key, document) in documents {
             if self.cache.get(&key).is_none_or(|known| known.age == Age::Replaced) {
                 self.cache.insert(key, Cached { document, age: Age::Current });
@@ -137,7 +147,7 @@ impl Views {
         }
         let known = |key: &DocKey| horizon.as_ref().is_none_or(|end| key.id <= *end);
         self.drop_aged(Age::Replaced, |key| query.selects(key) && known(key));
-        Ok(())
+        Ok(horizon)
     }
 
     /// The store could not be read: what is to be shown comes from the server.
@@ -235,6 +245,16 @@ impl Views {
         }
     }
 
+    /// Whether it is known what the document is, or that there is none.
+    pub(super) fn is_known(&self, key: &DocKey) -> bool {
+        self.cache.contains_key(key) || self.queries.values().any(|live| live.loaded && live.shows(key))
+    }
+
+    /// Whether the document is at hand and as new as what is stored.
+    pub(super) fn is_current(&self, key: &DocKey) -> bool {
+        self.cache.get(key).is_some_and(|cached| cached.age == Age::Current)
+    }
+
     /// The document, if it is at hand.
     pub(super) fn document(&self, key: &DocKey) -> Option<&Document> {
         self.cache.get(key).map(|cached| &cached.document)
@@ -272,17 +292,17 @@ impl Engine {
     }
 
     /// A document as the application sees it; none if it does not exist.
-    fn project(&self, key: &DocKey) -> Option<ViewDocument> {
+    pub(super) fn project(&self, key: &DocKey) -> Option<ViewDocument> {
         let authoritative = self.views.document(key);
         if !self.outbox.has_lane(key) {
-            return Some(show(key, authoritative?, false))
+            return Some(show(key, authoritative?, false, false))
                 .filter(|_| authoritative.is_some_and(Document::is_alive));
         }
         let collection = self.replica.collections.get(&key.collection)?;
         let epoch = &collection.history;
         let actor = self.ids.meta.actor.unwrap_or(UNMET);
         let mut document = authoritative.cloned().unwrap_or_default();
-        let mut pending = false;
+        let (mut pending, mut conflicted) = (false, false);
         for entry in self.outbox.lane(key).filter(|entry| entry.is_visible()) {
             let operation = &entry.operation;
             let by = Dot { actor, seq: operation.seq };
@@ -294,8 +314,9 @@ impl Engine {
             let write = Write { operation, by, epoch, rev: document.rev, now, horizon: Offset(0) };
             document = reconcile::apply(collection.strategy, &document, &write).document;
             pending |= !matches!(entry.state, State::Judged { .. });
+            conflicted |= matches!(entry.state, State::Conflicted(_));
         }
-        document.is_alive().then(|| show(key, &document, pending))
+        document.is_alive().then(|| show(key, &document, pending, conflicted))
     }
 
     /// Reads a query, or what is left of it, unless its collection is just being replaced: it is read then.
@@ -317,7 +338,7 @@ impl Engine {
 }
 
 /// Stands for this client while the server has not named it; no document of the server bears it.
-const UNMET: ActorId = ActorId(u32::MAX);
+pub(super) const UNMET: ActorId = ActorId(u32::MAX);
 
 /// The members of two ascending sequences, ascending, each once.
 fn merge<T: Ord>(ours: impl Iterator<Item = T>, theirs: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
@@ -333,10 +354,10 @@ fn merge<T: Ord>(ours: impl Iterator<Item = T>, theirs: impl Iterator<Item = T>)
     })
 }
 
-fn show(key: &DocKey, document: &Document, pending: bool) -> ViewDocument {
+fn show(key: &DocKey, document: &Document, pending: bool, conflicted: bool) -> ViewDocument {
     let fields = document.values().map(|(name, value)| (name.clone(), value)).collect();
     let updated = document.written.map(|stamp| stamp.at.wall);
-    ViewDocument { id: key.id.clone(), fields, pending, updated }
+    ViewDocument { id: key.id.clone(), fields, pending, conflicted, updated }
 }
 
 record!(out View {
@@ -348,5 +369,6 @@ record!(out ViewDocument {
     id: "id";
     fields: "fields";
     pending: "pending";
+    conflicted: "conflicted";
     updated: "updated";
 });

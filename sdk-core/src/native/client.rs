@@ -5,6 +5,7 @@ use std::{ops::Deref, path::Path};
 use super::{InvalidServer, NativeTransport, SqliteStore, Tokens, TokioRuntime};
 use crate::{
     client::{Client, With},
+    driver::Rules,
     engine::{Config, storage::StoreError},
     protocol::{ClientId, CollectionName, InvalidId, Strategy},
 };
@@ -57,6 +58,20 @@ impl NativeClient {
         collections: &[(&str, Strategy)],
         tokens: Tokens,
     ) -> Result<Self, OpenError> {
+        Self::open_with(server, folder, collections, tokens, ()).await
+    }
+
+    /// The same with what the application decides by code of its own.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub async fn open_with(
+        server: &str,
+        folder: impl AsRef<Path>,
+        collections: &[(&str, Strategy)],
+        tokens: Tokens,
+        rules: impl Rules,
+    ) -> Result<Self, OpenError> {
         let named = |(name, strategy): &(&str, Strategy)| Ok((CollectionName::new(name)?, *strategy));
         let collections = collections.iter().map(named).collect::<Result<_, InvalidId>>()?;
         let transport = NativeTransport::new(server)?;
@@ -66,7 +81,7 @@ impl NativeClient {
         let config = Config::new(collections, ClientId::from_random(random));
         let store = SqliteStore::open(folder).await?;
         let runtime = TokioRuntime::current();
-        let client = Client::start(store.clone(), transport, runtime, tokens, config, seed).await?;
+        let client = Client::start(store.clone(), transport, runtime, tokens, rules, config, seed).await?;
         Ok(Self { client, store })
     }
 

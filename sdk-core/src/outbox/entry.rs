@@ -1,7 +1,7 @@
 //! One pending operation.
 
 use crate::clock::Millis;
-use crate::protocol::{Operation, Outcome, Rejection, Seq, StreamPosition};
+use crate::protocol::{Collision, Operation, Outcome, Rejection, Seq, StreamPosition};
 use crate::wire::record;
 
 /// An operation with what is known of it.
@@ -17,6 +17,8 @@ pub struct Entry {
     pub after: Vec<Seq>,
     /// How often it is known to have been sent.
     pub attempts: u32,
+    /// How often a conflict of it was resolved without a person, in this life.
+    pub rounds: u32,
     /// It comes from storage: an earlier life may have sent it.
     pub(super) restored: bool,
 }
@@ -24,7 +26,7 @@ pub struct Entry {
 impl Entry {
     /// An operation that is to be saved.
     pub(super) fn new(operation: Operation, bytes: usize, after: Vec<Seq>) -> Self {
-        Self { operation, bytes, state: State::Saving, after, attempts: 0, restored: false }
+        Self { operation, bytes, state: State::Saving, after, attempts: 0, rounds: 0, restored: false }
     }
 
     /// Its place.
@@ -59,6 +61,8 @@ pub enum State {
         /// Where the effect stands; none if any commit of the replica will do.
         position: Option<StreamPosition>,
     },
+    /// It collides with a write that its maker had not seen. It waits for somebody to decide, and its lane with it.
+    Conflicted(Clashing),
     /// A dead letter: it will not be applied, and waits for the application to act on it.
     Rejected(Dead),
 }
@@ -71,6 +75,23 @@ pub struct Dead {
     /// Unix time.
     pub at: Millis,
 }
+
+/// What an operation collides with, and how far the decision is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clashing {
+    /// What the server said.
+    pub collision: Collision,
+    /// How far the collection was then; who decides has to know it that far.
+    pub position: Option<StreamPosition>,
+    /// Why the application's own function did not decide; it is not asked again.
+    pub problem: Option<String>,
+}
+
+record!(Clashing {
+    collision: "collision";
+    position: "position";
+    problem: "problem";
+});
 
 record!(Dead {
     reason: "reason";

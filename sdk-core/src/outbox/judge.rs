@@ -1,6 +1,6 @@
 //! What becomes of operations: judgements of the server, and failures that follow from others.
 
-use super::{Dead, Outbox, State};
+use super::{Clashing, Dead, Outbox, State};
 use crate::{
     clock::{Dot, Millis},
     protocol::{ActorId, ErrorCode, Judgement, Outcome, Rejection, Seq, StreamPosition},
@@ -34,14 +34,39 @@ impl Outbox {
                 self.pass_on(seq, earlier);
                 Some(self.fail(seq, Dead { reason, at }))
             }
-            // Nothing was judged: it is sent again on the next link.
-            Outcome::Conflicted(_) => None,
+            // It only waits behind another one that conflicts.
+            Outcome::Conflicted(collision) if collision.fields.is_empty() && self.is_behind_conflict(seq) => {
+                self.set_state(seq, State::Queued);
+                Some(Vec::new())
+            }
+            Outcome::Conflicted(collision) => {
+                self.park(seq, Clashing { collision, position, problem: None });
+                Some(Vec::new())
+            }
             outcome => {
                 self.pass_on(seq, known);
                 self.set_state(seq, State::Judged { outcome, position });
                 Some(Vec::new())
             }
         }
+    }
+
+    /// Lets an operation wait for somebody to decide its conflict.
+    pub fn park(&mut self, seq: Seq, clashing: Clashing) {
+        self.set_state(seq, State::Conflicted(clashing));
+        self.packs.rewrite(seq);
+    }
+
+    /// A conflict of the operation was resolved without a person.
+    pub fn count_round(&mut self, seq: Seq) {
+        if let Some(entry) = self.entries.get_mut(&seq) {
+            entry.rounds += 1;
+        }
+    }
+
+    fn is_behind_conflict(&self, seq: Seq) -> bool {
+        let doc = self.entries.get(&seq).map(|entry| &entry.operation.doc);
+        self.conflicted().any(|other| other.seq() < seq && Some(&other.operation.doc) == doc)
     }
 
     /// Gives a judged operation another position to wait for; none for the next commit of the replica.

@@ -16,11 +16,11 @@ mod send;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{Dead, Entry, State};
+pub use entry::{Clashing, Dead, Entry, State};
 pub use fold::fold;
 pub use pack::{RecordError, Records};
 
-use crate::protocol::{DocKey, Seq};
+use crate::protocol::{CollectionName, DocKey, Seq};
 use crate::sorted::{SortedMap, SortedSet};
 use change::Before;
 use pack::Packs;
@@ -51,6 +51,8 @@ pub struct Full;
 #[derive(Debug, Default)]
 pub struct Outbox {
     limits: OutboxLimits,
+    /// Collections whose lanes have one operation in flight at a time, because it may meet a conflict.
+    careful: Vec<CollectionName>,
     entries: SortedMap<Seq, Entry>,
     lanes: SortedMap<DocKey, SortedSet<Seq>>,
     /// Who waits for an operation.
@@ -64,19 +66,22 @@ pub struct Outbox {
     in_flight: usize,
     rejected: usize,
     judged: SortedSet<Seq>,
+    conflicted: SortedSet<Seq>,
     queued: SortedSet<Seq>,
 }
 
 impl Outbox {
-    /// An outbox with the operations of its stored records.
+    /// An outbox with the operations of its stored records. In the `careful` collections an operation is sent only
+    /// when the one before it in its lane has been judged.
     ///
     /// # Errors
     /// A record that cannot be read. Nothing was changed in storage.
     pub fn restore<'a>(
         records: impl Iterator<Item = (u64, &'a str)>,
         limits: OutboxLimits,
+        careful: Vec<CollectionName>,
     ) -> Result<Self, RecordError> {
-        let mut outbox = Self { limits, ..Self::default() };
+        let mut outbox = Self { limits, careful, ..Self::default() };
         for (key, text) in records {
             for entry in outbox.packs.restore(key, text)? {
                 outbox.insert(entry);
@@ -88,6 +93,11 @@ impl Outbox {
     /// The judged operations, oldest first.
     pub fn judged(&self) -> impl Iterator<Item = &Entry> {
         self.judged.iter().map(|seq| &self.entries[seq])
+    }
+
+    /// The operations that wait for somebody to decide, oldest first.
+    pub fn conflicted(&self) -> impl ExactSizeIterator<Item = &Entry> {
+        self.conflicted.iter().map(|seq| &self.entries[seq])
     }
 
     /// Removes an operation that is settled, or was rejected and seen.
@@ -182,6 +192,7 @@ impl Outbox {
             State::Saving => return,
             State::Queued => &mut self.queued,
             State::Judged { .. } => &mut self.judged,
+            State::Conflicted(_) => &mut self.conflicted,
             State::InFlight | State::Rejected(_) => {
                 let number =
                     if matches!(state, State::InFlight) { &mut self.in_flight } else { &mut self.rejected };

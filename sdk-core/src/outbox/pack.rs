@@ -3,7 +3,7 @@
 //! A record's key is the smallest `Seq` it was made with. When some of its operations go, the record is written
 //! again with the rest; when all are gone, it is removed.
 
-use super::entry::{Dead, Entry, State};
+use super::entry::{Clashing, Dead, Entry, State};
 use crate::protocol::{Operation, Seq};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::wire::{Bad, decode, encode, record};
@@ -41,6 +41,7 @@ struct Packed {
     after: Vec<Seq>,
     attempts: u32,
     rejected: Option<Dead>,
+    conflict: Option<Clashing>,
 }
 
 record!(Record {
@@ -52,6 +53,7 @@ record!(Packed {
     after: "after", or_empty;
     attempts: "attempts" or 0;
     rejected: "rejected";
+    conflict: "conflict";
 });
 
 /// Which operation is in which record, and what is to be written.
@@ -76,10 +78,14 @@ struct Flush {
 impl Packs {
     pub(super) fn restore(&mut self, key: u64, text: &str) -> Result<Vec<Entry>, RecordError> {
         let record: Record = decode(text).map_err(|problem| RecordError { key, problem })?;
-        let entry = |Packed { op, after, attempts, rejected }: Packed| {
-            let state = rejected.map_or(State::Queued, State::Rejected);
+        let entry = |Packed { op, after, attempts, rejected, conflict }: Packed| {
+            let state = match (rejected, conflict) {
+                (Some(dead), _) => State::Rejected(dead),
+                (None, Some(clashing)) => State::Conflicted(clashing),
+                (None, None) => State::Queued,
+            };
             let bytes = encode(&op).len();
-            Entry { operation: op, bytes, state, after, attempts, restored: true }
+            Entry { operation: op, bytes, state, after, attempts, rounds: 0, restored: true }
         };
         let entries: Vec<Entry> = record.operations.into_iter().map(entry).collect();
         for entry in &entries {
@@ -186,8 +192,13 @@ impl Packs {
 
 fn text(members: &SortedSet<Seq>, entries: &SortedMap<Seq, Entry>) -> String {
     let packed = |entry: &Entry| {
-        let rejected = if let State::Rejected(dead) = &entry.state { Some(dead.clone()) } else { None };
-        Packed { op: entry.operation.clone(), after: entry.after.clone(), attempts: entry.attempts, rejected }
+        let (rejected, conflict) = match &entry.state {
+            State::Rejected(dead) => (Some(dead.clone()), None),
+            State::Conflicted(clashing) => (None, Some(clashing.clone())),
+            _ => (None, None),
+        };
+        let Entry { operation, after, attempts, .. } = entry;
+        Packed { op: operation.clone(), after: after.clone(), attempts: *attempts, rejected, conflict }
     };
     encode(&Record { operations: members.iter().filter_map(|seq| entries.get(seq)).map(packed).collect() })
 }

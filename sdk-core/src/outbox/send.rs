@@ -50,9 +50,14 @@ impl Outbox {
             if held.get(doc).is_some_and(|first| first < seq) {
                 continue;
             }
-            if !self.parents_succeeded(entry) {
+            let careful = self.careful.contains(&doc.collection);
+            let behind = careful && self.lane(doc).any(|other| matches!(other.state, State::InFlight));
+            if behind || !self.parents_succeeded(entry) {
                 held.get_or_insert_with(doc.clone(), || *seq);
                 continue;
+            }
+            if careful {
+                held.get_or_insert_with(doc.clone(), || *seq);
             }
             bytes = bytes.saturating_sub(entry.bytes);
             ready.push(*seq);
@@ -60,11 +65,13 @@ impl Outbox {
         ready
     }
 
-    /// Lanes with a durable operation that is being changed, and which one that is: those behind it wait.
+    /// Lanes with a durable operation that is being changed or is in conflict, and which one that is: those behind it
+    /// wait.
     fn held(&self) -> SortedMap<DocKey, Seq> {
         let mut held = SortedMap::new();
-        for seq in self.changes.keys().chain(self.flushing.keys()) {
-            if let Some(entry) = self.entries.get(seq).filter(|entry| entry.state == State::Saving) {
+        for seq in self.changes.keys().chain(self.flushing.keys()).chain(&self.conflicted) {
+            let stands = |entry: &&Entry| matches!(entry.state, State::Saving | State::Conflicted(_));
+            if let Some(entry) = self.entries.get(seq).filter(stands) {
                 let first = held.get_or_insert_with(entry.operation.doc.clone(), || *seq);
                 *first = (*seq).min(*first);
             }

@@ -22,7 +22,7 @@ async fn a_full_disk_refuses_the_edit_and_what_was_saved_still_arrives() {
         ClientId::from_random([7; 16]),
     );
     let (transport, runtime) = (NativeTransport::new(&server.url()).unwrap(), TokioRuntime::current());
-    let ada = Client::start(store, transport, runtime, server.tokens("ada"), config, 7).await.unwrap();
+    let ada = Client::start(store, transport, runtime, server.tokens("ada"), (), config, 7).await.unwrap();
     ada.set_network(false);
     let cards = ada.collection("cards").unwrap();
     let text = "x".repeat(20 << 10);

@@ -10,17 +10,17 @@ impl Bench {
         self.input(Input::Submit { ticket, doc, schema: 0, intents: set(1), after });
     }
 
-    fn amend(&mut self, ticket: u64, seq: u64, amendment: Amendment) {
+    pub(super) fn amend(&mut self, ticket: u64, seq: u64, amendment: Amendment) {
         self.input(Input::Amend(Ticket(ticket), Seq(seq), amendment));
     }
 
-    fn fail_commit(&mut self) {
+    pub(super) fn fail_commit(&mut self) {
         let ids = self.take(|effect| if let Effect::Commit(id, _) = effect { Some(*id) } else { None });
         self.input(Input::StoreFailed(ids[0], StoreError::Full("quota".into())));
     }
 
     /// What a document of one field shows.
-    fn shown(&self, id: &str) -> Option<String> {
+    pub(super) fn shown(&self, id: &str) -> Option<String> {
         let documents = self.engine.view(QueryId(1)).unwrap().documents;
         let document = documents.into_iter().find(|document| document.id.as_str() == id)?;
         document.fields.values().next().map(|value| value.as_str().to_owned())
@@ -34,6 +34,10 @@ impl Bench {
 
     /// A restart with what the batches have written.
     fn restarted(batches: Vec<OutboxBatch>) -> Self {
+        Self::new(Self::stored(batches))
+    }
+
+    pub(super) fn stored(batches: Vec<OutboxBatch>) -> Stored {
         let mut stored = Stored { cursors: Some(vec![]), ..Stored::default() };
         for batch in batches {
             stored.outbox.retain(|record| !batch.remove.contains(&record.key));
@@ -44,7 +48,7 @@ impl Bench {
             stored.meta = batch.meta.or(stored.meta);
         }
         stored.outbox.sort_by_key(|record| record.key);
-        Self::new(stored)
+        stored
     }
 }
 
@@ -54,7 +58,7 @@ fn rejected(seq: u64) -> ServerFrame {
     ServerFrame::Outcomes(Outcomes { judgements: vec![judgement] })
 }
 
-fn codes(events: &[Event]) -> Vec<(u64, &'static str)> {
+pub(super) fn codes(events: &[Event]) -> Vec<(u64, &'static str)> {
     let code = |event: &Event| match event {
         Event::Settled(seq, _, Outcome::Rejected(reason)) => Some((seq.0, reason.code.as_str())),
         Event::Refused(ticket, refusal) => Some((ticket.0, refusal.code())),
