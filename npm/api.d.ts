@@ -162,6 +162,8 @@ export interface Status {
     readonly pending: number;
     /** Operations the server refused, waiting to be looked at and discarded. */
     readonly rejected: number;
+    /** Of those pending, how many wait for somebody to decide a conflict. */
+    readonly conflicts: number;
     /** Whether what is saved here survives the end of the page. */
     readonly durable: boolean;
     /** What the browser says of the storage that it gives to this origin, once it has said it. */
@@ -448,6 +450,8 @@ export declare const RETRYABLE: {
     readonly too_large: false;
     readonly too_late: false;
     readonly not_rejected: false;
+    readonly not_conflicted: false;
+    readonly not_ready: true;
     readonly busy: true;
     readonly malformed: false;
     readonly unsupported_version: false;

@@ -93,7 +93,14 @@ test("a start that was aborted leaves no engine running", async () => {
 test("the status is the same object until it changes", async () => {
   const { client, engine } = await start();
   const first = client.status;
-  assert.deepEqual(first, { link: "down", network: true, pending: 0, rejected: 0, conflicts: 0, durable: true });
+  assert.deepEqual(first, {
+    link: "down",
+    network: true,
+    pending: 0,
+    rejected: 0,
+    conflicts: 0,
+    durable: true,
+  });
   assert.ok(Object.isFrozen(first));
   assert.equal(client.status, first);
   engine.emit("statusChanged");

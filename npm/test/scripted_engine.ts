@@ -10,7 +10,14 @@ export type Call = [method: string, ...args: unknown[]];
 export class ScriptedEngine implements Engine {
   readonly calls: Call[] = [];
   readonly views = new Map<number, WireView>();
-  statusNow: WireStatus = { link: "down", network: true, pending: 0, rejected: 0, conflicts: 0, durable: true };
+  statusNow: WireStatus = {
+    link: "down",
+    network: true,
+    pending: 0,
+    rejected: 0,
+    conflicts: 0,
+    durable: true,
+  };
   rejectedNow: unknown[] = [];
   unsettledNow: unknown[] = [];
   conflictsNow: unknown[] = [];

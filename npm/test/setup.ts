@@ -30,5 +30,5 @@ export function settled(): Promise<void> {
 
 /** A card as the engine shows it. */
 export function shown(id: string, fields: Record<string, unknown>, pending = false, updated?: number) {
-  return { id, fields, pending, ...(updated !== undefined && { updated }) };
+  return { id, fields, pending, conflicted: false, ...(updated !== undefined && { updated }) };
 }
