@@ -69,12 +69,52 @@ export type Strategy =
 "fieldLevel"
 /** The document as a whole: the later edit stays. There `update` puts the document as it is seen now, with the patch laid over it. */
  | "lastWriteWins"
-/** Field by field, and where two edits of one field collide, a function of the application merges them. */
+/**
+ * Field by field, and where two edits of one field collide, a function of the application merges them; without one
+ * here, the server's does, or else a person decides.
+ */
  | "merge"
 /** Field by field, and where two edits of one field collide, a person decides. */
  | "manual";
 /** The collections of a client, by name: 1 to 64 characters of `a-z`, `0-9`, `-`, `_` and `.`. */
-export type Collections = Readonly<Record<string, Strategy>>;
+export type Collections = Readonly<Record<string, Strategy | {
+    strategy: "merge";
+    merge: Merge;
+}>>;
+/**
+ * Merges two edits that collide. Pure and synchronous: equal conflicts get equal answers, on every device and whenever
+ * it is asked again.
+ *
+ * It gives the fields that the document shall have (of the fields in conflict, one that is not named shall be gone), or
+ * whose edit stays, or `undefined` where a person has to decide. If it throws, or gives something else, the conflict is
+ * kept for a person, with the reason.
+ */
+export type Merge = (conflict: Conflict) => object | "mine" | "theirs" | undefined;
+/** Two edits of a document that collide. Frozen. */
+export interface Conflict {
+    readonly collection: string;
+    /** The document. */
+    readonly id: string;
+    /** The fields that both wrote, with different values. */
+    readonly fields: readonly string[];
+    /** What the maker of the edit here saw of the fields it writes. */
+    readonly base?: Readonly<Record<string, unknown>>;
+    /** The document as the edit here would have it; missing if that deletes it. */
+    readonly mine?: Readonly<Record<string, unknown>>;
+    /** The document as it is; missing if it was deleted. */
+    readonly theirs?: Readonly<Record<string, unknown>>;
+    /** Who made it so, and when, where the server tells. */
+    readonly by?: Author;
+}
+/** A conflict that waits for a person. */
+export interface OpenConflict extends Conflict {
+    /** The operation. */
+    readonly seq: number;
+    /** When that was made, in milliseconds of Unix time. */
+    readonly madeAt: number;
+    /** Why the application's function did not decide, in words. */
+    readonly problem?: string;
+}
 /** Where to get the WebAssembly module from, other than from beside the package's own JavaScript. */
 export type WasmSource = URL | string | Response | PromiseLike<Response> | BufferSource | WebAssembly.Module;
 /** A bearer token, or a function asked for one whenever a new one is needed. The signal is that of the client. */
@@ -133,7 +173,9 @@ export type IncidentType =
  */
  | "storageWiped"
 /** The storage waits to be brought up to date, for another page keeps an older version of it open. */
- | "upgradeBlocked";
+ | "upgradeBlocked"
+/** A merge function took long enough to be felt: it holds up everything else of the page. */
+ | "slowMerge";
 /** A text and the name that it is bound to. */
 export type NamedText = readonly [name: string, text: string];
 /**
@@ -162,7 +204,7 @@ export interface Status {
     readonly pending: number;
     /** Operations the server refused, waiting to be looked at and discarded. */
     readonly rejected: number;
-    /** Of those pending, how many wait for somebody to decide a conflict. */
+    /** Of the pending ones, those that wait for somebody to decide a conflict. */
     readonly conflicts: number;
     /** Whether what is saved here survives the end of the page. */
     readonly durable: boolean;
@@ -296,6 +338,8 @@ export interface Doc<T> {
     readonly value: Readonly<T>;
     /** Whether an operation on it waits for the server. */
     readonly pending: boolean;
+    /** Whether one of them waits for somebody to decide a conflict. */
+    readonly conflicted: boolean;
     /** When it was last written, in milliseconds of Unix time, once the server has it. */
     readonly updatedAt?: number | undefined;
 }
@@ -397,7 +441,7 @@ export interface Live<T> extends Disposable, AsyncIterable<readonly Doc<T>[]> {
 export interface Client<C extends Collections = Collections> extends AsyncDisposable {
     /** The state of things, for a page to show. Cached and frozen: the same object until something changes. */
     readonly status: Status;
-    /** Calls back when the status or the list of rejected operations changes. */
+    /** Calls back when the status, the conflicts or the rejected operations change. */
     readonly subscribe: (listener: () => void) => () => void;
     /** The newest status, first at once and then after each change. */
     statuses(options?: Waiting): AsyncIterable<Status>;
@@ -407,6 +451,19 @@ export interface Client<C extends Collections = Collections> extends AsyncDispos
     setNetwork(allowed: boolean): void;
     /** Hints that the network may be back. The client also listens to the browser for that. */
     wake(): void;
+    /**
+     * The conflicts that wait for a person, oldest first. They stay until they are resolved, whatever happens to the page;
+     * meanwhile only their own documents wait. Cached and frozen: the same array until something changes.
+     */
+    conflicts(): readonly OpenConflict[];
+    /**
+     * Ends a conflict: `"mine"` applies the edit over what is there, `"theirs"` takes it back, and fields are what the
+     * document shall have (of the fields in conflict, one that is not named shall be gone). Resolves once the decision is
+     * durable here. If others have written again by the time the server has it, there is another conflict.
+     *
+     * Rejects with code `not_conflicted` if it is over, and `not_ready` while the other side has not arrived here.
+     */
+    resolve(seq: number, decision: "mine" | "theirs" | object): Promise<Operation>;
     /** The operations that the server refused. */
     rejected(): readonly RejectedOperation[];
     /**
@@ -433,6 +490,7 @@ export declare const RETRYABLE: {
     readonly load_failed: true;
     readonly engine_failed: false;
     readonly engine_restarted: true;
+    readonly slow_merge: false;
     readonly closed: false;
     readonly in_use: true;
     readonly denied: false;

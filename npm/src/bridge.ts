@@ -4,7 +4,7 @@ import { Listeners } from "./listeners.js";
 import { type Amender, SavedOperation, outcome } from "./operation.js";
 import type {
   Engine,
-  WireConflict,
+  WireConflicted,
   WireEvent,
   WireOutcome,
   WireQuery,
@@ -40,10 +40,8 @@ export interface Follower {
  * listeners run in another one after that, once however many events there were.
  */
 export class Bridge implements Amender {
-  /** Told when the status, or the list of rejected operations, has changed; and at the end. */
+  /** Told when the status, the conflicts or the rejected operations have changed; and at the end. */
   readonly status = new Listeners();
-  /** Told when the conflicts, or what they are about, have changed; and at the end. */
-  readonly conflicts = new Listeners();
   #engine: Engine | undefined;
   /** Why there is no engine any more. */
   #end = new RealtimeError("closed", "the client is closed; nothing was stored");
@@ -98,6 +96,11 @@ export class Bridge implements Amender {
 
   abort(seq: number): Promise<SavedOperation> {
     return this.ask((engine, ticket) => engine.abort(ticket, seq));
+  }
+
+  /** Ends a conflict. */
+  resolve(seq: number, resolution: string): Promise<SavedOperation> {
+    return this.ask((engine, ticket) => engine.resolve(ticket, seq, resolution));
   }
 
   /** The handle of an operation that the engine holds; none if it holds none of this number. */
@@ -169,6 +172,11 @@ export class Bridge implements Amender {
     return (this.#statusNow ??= JSON.parse(this.call((engine) => engine.status())) as WireStatus);
   }
 
+  /** The conflicts that wait for a person. */
+  readConflicts(): WireConflicted[] {
+    return JSON.parse(this.call((engine) => engine.conflicts())) as WireConflicted[];
+  }
+
   /** The operations that the server refused. */
   readRejected(): WireRejected[] {
     return JSON.parse(this.call((engine) => engine.rejected())) as WireRejected[];
@@ -188,11 +196,6 @@ export class Bridge implements Amender {
 
   /** Tells whoever shows the status that something beyond the engine's part of it has changed. */
   readonly statusChanged = (): void => this.#notifySoon(this.status);
-
-  /** The conflicts that wait for somebody to decide. */
-  readConflicts(): WireConflict[] {
-    return JSON.parse(this.call((engine) => engine.conflicts())) as WireConflict[];
-  }
 
   /** Calls the engine, and makes a `RealtimeError` of what it throws. */
   call<T>(use: (engine: Engine) => T): T {
@@ -239,11 +242,9 @@ export class Bridge implements Amender {
     if (!this.#engine) {
       return;
     }
-    if (event === "statusChanged") {
+    if (event === "statusChanged" || event === "conflictsChanged") {
       this.#statusNow = undefined;
       this.#notifySoon(this.status);
-    } else if (event === "conflictsChanged") {
-      this.#notifySoon(this.conflicts);
     } else if (typeof event !== "object") {
       return;
     } else if ("submitted" in event) {
@@ -276,6 +277,10 @@ export class Bridge implements Amender {
         );
         this.#notifySoon(follower);
       }
+    } else if ("slowResolver" in event) {
+      const [[collection, id], took] = event.slowResolver;
+      const message = `the merge function took ${took} ms to decide about ${collection}/${id}`;
+      this.befell(Object.freeze({ type: "slowMerge", error: new RealtimeError("slow_merge", message) }));
     } else if ("incident" in event) {
       const { type, error } = event.incident;
       this.befell(Object.freeze({ type, error: realtimeError(error) }));
@@ -308,7 +313,6 @@ export class Bridge implements Amender {
       this.#notifySoon(follower);
     });
     this.#notifySoon(this.status);
-    this.#notifySoon(this.conflicts);
     this.#submissions.clear();
     this.#unsettled.clear();
     this.#queries.clear();

@@ -4,6 +4,7 @@ import { RealtimeError, realtimeError } from "./errors.js";
 import { storageIncident } from "./incident.js";
 import { LatestIterator } from "./latest.js";
 import { engineOptions, tokenSource } from "./options.js";
+import { conflict, resolution, rules, strategyOf } from "./rules.js";
 import type { OpenEngine } from "./seam.js";
 import { share } from "./snapshot.js";
 import { DeviceStorage, noteClient } from "./storage.js";
@@ -14,6 +15,7 @@ import type {
   Collection,
   Collections,
   JsonFields,
+  OpenConflict,
   Operation,
   RejectedOperation,
   Status,
@@ -31,7 +33,9 @@ export async function openClient<const C extends Collections>(
   const token = tokenSource(options.token, ending.signal);
   const bridge = new Bridge(options.onIncident);
   try {
-    bridge.attach(await open(JSON.stringify(wire), token, bridge.receive, options.encryption));
+    bridge.attach(
+      await open(JSON.stringify(wire), token, bridge.receive, options.encryption, rules(options.collections)),
+    );
   } catch (error) {
     ending.abort();
     throw realtimeError(error);
@@ -45,7 +49,7 @@ export async function openClient<const C extends Collections>(
   }
   const client = new LocalClient<C>(
     bridge,
-    new Map<string, Strategy>(Object.entries(options.collections)),
+    new Map(Object.entries(options.collections).map(([name, each]) => [name, strategyOf(each)])),
     options.schema ?? 0,
     ending,
     device,
@@ -64,6 +68,7 @@ class LocalClient<C extends Collections> implements Client<C> {
   readonly #ending: AbortController;
   readonly #device: DeviceStorage;
   #status: Status | undefined;
+  #conflicts: readonly OpenConflict[] | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(
@@ -122,6 +127,18 @@ class LocalClient<C extends Collections> implements Client<C> {
 
   wake(): void {
     this.#bridge.call((engine) => engine.wake());
+  }
+
+  conflicts(): readonly OpenConflict[] {
+    const now = this.#bridge.readConflicts().map((wire) => {
+      const { seq, mineAt: madeAt, problem } = wire;
+      return { ...conflict(wire), seq, madeAt, ...(problem !== undefined && { problem }) };
+    });
+    return (this.#conflicts = share(this.#conflicts, now));
+  }
+
+  async resolve(seq: number, decision: "mine" | "theirs" | object): Promise<Operation> {
+    return this.#bridge.resolve(seq, resolution(decision));
   }
 
   rejected(): readonly RejectedOperation[] {

@@ -7,6 +7,7 @@ export const RETRYABLE = {
   load_failed: true,
   engine_failed: false,
   engine_restarted: true,
+  slow_merge: false,
   closed: false,
   // The device's.
   in_use: true,

@@ -5,19 +5,19 @@ const RESERVED: ReadonlySet<string> = new Set(["__proto__", "constructor", "prot
 
 /** The document shall hold exactly these fields. */
 export function put(value: unknown): string {
-  return encode([{ put: fields(value) }]);
+  return write([{ put: plainFields(value) }]);
 }
 
 /** The fields of a patch shall change; those that are `undefined` shall go. */
 export function update(patch: unknown): string {
-  const set = fields(patch);
+  const set = plainFields(patch);
   const unset = Object.keys(set).filter((name) => set[name] === undefined);
   unset.forEach(refuseReserved);
   const kept = Object.keys(set).length - unset.length;
   if (kept + unset.length === 0) {
     throw invalid("a patch must name at least one field");
   }
-  return encode([...(kept ? [{ set }] : []), ...(unset.length ? [{ unset }] : [])]);
+  return write([...(kept ? [{ set }] : []), ...(unset.length ? [{ unset }] : [])]);
 }
 
 /** The document shall be gone. */
@@ -27,28 +27,28 @@ export function bury(): string {
 
 /** Numbers shall count up or down. */
 export function increment(by: unknown): string {
-  const named = some(fields(by), "an increment");
+  const named = some(plainFields(by), "an increment");
   for (const [name, amount] of Object.entries(named)) {
     if (!Number.isSafeInteger(amount)) {
       throw invalid(`${name} must count by a whole number, not by ${String(amount)}`);
     }
   }
-  return encode([{ increment: named }]);
+  return write([{ increment: named }]);
 }
 
 /** Sets shall have these members. */
 export function add(members: unknown): string {
-  return encode([{ add: sets(members) }]);
+  return write([{ add: sets(members) }]);
 }
 
 /** Sets shall not have these members. */
 export function remove(members: unknown): string {
-  return encode([{ remove: sets(members) }]);
+  return write([{ remove: sets(members) }]);
 }
 
 /** What an operation shall do instead. */
 export function edited(change: Edit): string {
-  const [kind, ...more] = Object.keys(fields(change));
+  const [kind, ...more] = Object.keys(plainFields(change));
   if (kind === undefined || !Object.hasOwn(WRITERS, kind) || more.length > 0) {
     throw invalid("a change is one of put, update, increment, add, remove and delete");
   }
@@ -58,7 +58,7 @@ export function edited(change: Edit): string {
 const WRITERS = { put, update, increment, add, remove, delete: bury } satisfies Record<string, unknown>;
 
 function sets(members: unknown): Record<string, unknown> {
-  const named = some(fields(members), "a change of sets");
+  const named = some(plainFields(members), "a change of sets");
   for (const [name, list] of Object.entries(named)) {
     if (!Array.isArray(list)) {
       throw invalid(`the members of ${name} must be a list`);
@@ -75,16 +75,18 @@ function some(named: Record<string, unknown>, what: string): Record<string, unkn
   return named;
 }
 
-function fields(value: unknown): Record<string, unknown> {
+/** A document's fields, as far as they are plain data. */
+export function plainFields(value: unknown): Record<string, unknown> {
   if (!isPlain(value) || Array.isArray(value)) {
     throw invalid("a document must be a plain object");
   }
   return value as Record<string, unknown>;
 }
 
-function encode(intents: unknown[]): string {
+/** JSON text of plain data. */
+export function write(value: unknown): string {
   try {
-    return JSON.stringify(intents, refuse);
+    return JSON.stringify(value, refuse);
   } catch (error) {
     // Cycles, values nested beyond the stack, getters that throw.
     throw error instanceof RealtimeError ? error : invalid("the value is not JSON", error);

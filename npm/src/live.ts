@@ -96,11 +96,12 @@ export class LiveQuery<T> implements Live<T>, Follower {
 /** Puts the engine's documents in their public shape; those that did not change are the same objects. */
 function snapshot<T>(before: readonly Doc<T>[], view: WireView): readonly Doc<T>[] {
   const known = new Map(before.map((doc) => [doc.id, doc]));
-  const documents = view.documents.map(({ id, fields, pending, updated }) =>
+  const documents = view.documents.map(({ id, fields, pending, conflicted, updated }) =>
     share<Doc<T>>(known.get(id), {
       id,
       value: fields as T,
       pending,
+      conflicted,
       ...(updated !== undefined && { updatedAt: updated }),
     }),
   );

@@ -1,4 +1,5 @@
 import { RealtimeError } from "./errors.js";
+import { strategyOf } from "./rules.js";
 import type { EngineOptions } from "./seam.js";
 import type { ClientOptions, TokenSource } from "./types.js";
 
@@ -18,7 +19,16 @@ export function engineOptions(options: ClientOptions): EngineOptions {
   if (typeof collections !== "object" || Object.keys(collections).length === 0) {
     throw invalid("collections must name at least one collection");
   }
-  return { url: String(address), name, collections: Object.entries(collections) };
+  for (const [collection, each] of Object.entries(collections)) {
+    if (typeof each === "object" && (each?.strategy !== "merge" || typeof each.merge !== "function")) {
+      throw invalid(`the collection ${collection} needs the strategy "merge" and a function`);
+    }
+  }
+  return {
+    url: String(address),
+    name,
+    collections: Object.entries(collections).map(([name, each]) => [name, strategyOf(each)]),
+  };
 }
 
 /** The token, as the engine asks for it. */

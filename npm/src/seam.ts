@@ -4,7 +4,7 @@
  */
 import type { Encryption } from "./types.js";
 import type {
-  Conflicted as WireConflict,
+  Conflicted as WireConflicted,
   Outcome as WireOutcome,
   Rejected as WireRejected,
   Status as WireStatus,
@@ -37,8 +37,11 @@ export type OpenEngine = (
   token: () => Promise<string>,
   events: (json: string) => void,
   encryption: Encryption | undefined,
-  rules?: Rules,
+  rules: Rules | undefined,
 ) => Promise<Engine>;
+
+/** A conflict as the application's function gets it. */
+export type WireConflict = Omit<WireConflicted, "seq" | "mineAt" | "problem">;
 
 /** Options of `Engine.open`. */
 export interface EngineOptions {
@@ -76,4 +79,4 @@ export type WireEvent =
   | { notRecovered: string }
   | { incident: { type: Incident["type"]; error: { code: string; message: string; retryable: boolean } } };
 
-export type { WireConflict, WireOutcome, WireRejected, WireStatus, WireView };
+export type { WireConflicted, WireOutcome, WireRejected, WireStatus, WireView };

@@ -17,8 +17,8 @@ test("a snapshot is the same array until the engine tells of a change", async ()
   await settled();
   const first = live.getSnapshot();
   assert.deepEqual(first, [
-    { id: "a", value: { title: "A" }, pending: false, updatedAt: 1 },
-    { id: "b", value: { title: "B" }, pending: true },
+    { id: "a", value: { title: "A" }, pending: false, conflicted: false, updatedAt: 1 },
+    { id: "b", value: { title: "B" }, pending: true, conflicted: false },
   ]);
   assert.equal(live.getSnapshot(), first);
   assert.ok(Object.isFrozen(first) && Object.isFrozen(first[0]?.value));

@@ -1,4 +1,4 @@
-import type { Engine, OpenEngine, WireEvent, WireStatus, WireView } from "../src/seam.js";
+import type { Engine, OpenEngine, Rules, WireEvent, WireStatus, WireView } from "../src/seam.js";
 
 /** One call that the facade made. */
 export type Call = [method: string, ...args: unknown[]];
@@ -21,6 +21,7 @@ export class ScriptedEngine implements Engine {
   rejectedNow: unknown[] = [];
   unsettledNow: unknown[] = [];
   conflictsNow: unknown[] = [];
+  rules: Rules | undefined;
   /** What the next call throws. */
   failure: unknown;
   options: Record<string, unknown> = {};
@@ -28,10 +29,11 @@ export class ScriptedEngine implements Engine {
   #events: (json: string) => void = () => undefined;
 
   /** Give this to the facade. */
-  readonly open: OpenEngine = (options, token, events) => {
+  readonly open: OpenEngine = (options, token, events, _encryption, rules) => {
     this.options = JSON.parse(options) as Record<string, unknown>;
     this.token = token;
     this.#events = events;
+    this.rules = rules;
     return Promise.resolve(this);
   };
 
@@ -62,15 +64,15 @@ export class ScriptedEngine implements Engine {
   retry(...args: [number, number]): void {
     this.#record("retry", args);
   }
-  resolve(...args: [number, number, string]): void {
-    this.#record("resolve", args);
-  }
   conflicts(): string {
     this.#record("conflicts", []);
     return JSON.stringify(this.conflictsNow);
   }
   abort(...args: [number, number]): void {
     this.#record("abort", args);
+  }
+  resolve(...args: [number, number, string]): void {
+    this.#record("resolve", args);
   }
   openQuery(id: number, query: string): void {
     this.#record("openQuery", [id, JSON.parse(query)]);
