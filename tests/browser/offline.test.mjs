@@ -47,8 +47,9 @@ for (const [way, { lose, regain, patience }] of Object.entries(WAYS)) {
     await ada.setNote("One", "first");
     await ada.setTitle("Before", "Before, renamed");
     await ada.move("Two", "Doing");
-    await ada.untilSaved("5 edits saved on this device, waiting to be sent");
-    assert.equal(await ada.badge(), 5);
+    // What was not sent yet of one card is one edit.
+    await ada.untilSaved("3 edits saved on this device, waiting to be sent");
+    assert.equal(await ada.badge(), 3);
     assert.equal(await ada.pendingCards(), 3);
 
     await regain(scene);
@@ -58,7 +59,7 @@ for (const [way, { lose, regain, patience }] of Object.entries(WAYS)) {
     const stored = database(host);
     stored.assertEachOnce();
     stored.assertInOrder();
-    assert.equal(stored.judgements().length, 6);
+    assert.equal(stored.judgements().length, 4);
     assert.equal(stored.titled("One").values.note, "first");
     assert.equal(stored.titled("Two").values.column, "doing");
     stored.titled("Before, renamed");

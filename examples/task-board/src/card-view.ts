@@ -1,7 +1,8 @@
 import { COLUMNS, type BoardCard, type Card, type ColumnId } from "./cards.js";
 import { button, el, say } from "./dom.js";
 import { Editable } from "./editable.js";
-import { cardName } from "./words.js";
+import { Labels } from "./labels.js";
+import { cardName, votes } from "./words.js";
 
 /** What a card lets people do. Each gives `true` once it is saved on this device, `false` if it could not be. */
 export interface CardActions {
@@ -10,6 +11,9 @@ export interface CardActions {
   move(card: BoardCard, column: ColumnId): Promise<boolean>;
   /** One up or down in its column. */
   nudge(card: BoardCard, by: -1 | 1): Promise<boolean>;
+  vote(card: BoardCard): Promise<boolean>;
+  label(card: BoardCard, label: string): Promise<boolean>;
+  unlabel(card: BoardCard, label: string): Promise<boolean>;
   remove(card: BoardCard): Promise<boolean>;
 }
 
@@ -19,6 +23,8 @@ export class CardView {
   #card: BoardCard;
   readonly #title: Editable;
   readonly #note: Editable;
+  readonly #labels: Labels;
+  readonly #vote: HTMLButtonElement;
   readonly #back: HTMLButtonElement;
   readonly #on: HTMLButtonElement;
   readonly #up: HTMLButtonElement;
@@ -42,6 +48,11 @@ export class CardView {
       maxLength: 4000,
       save: (note) => actions.edit(this.#card, { note }),
     });
+    this.#labels = new Labels({
+      add: (label) => actions.label(this.#card, label),
+      remove: (label) => actions.unlabel(this.#card, label),
+    });
+    this.#vote = button("", "vote", () => void actions.vote(this.#card));
     this.#back = button("", "move", () => this.#step(-1, actions));
     this.#on = button("", "move", () => this.#step(1, actions));
     this.#up = button("↑", "icon", () => void actions.nudge(this.#card, -1), "Move up");
@@ -51,10 +62,12 @@ export class CardView {
       { class: "card", draggable: "true" },
       this.#title.element,
       this.#note.element,
+      this.#labels.element,
       this.#waiting,
       el(
         "div",
         { class: "card-actions" },
+        this.#vote,
         this.#back,
         this.#on,
         el("span", { class: "gap" }),
@@ -79,6 +92,9 @@ export class CardView {
     this.#card = card;
     this.#title.show(card.title);
     this.#note.show(card.note);
+    this.#labels.show(card.labels);
+    say(this.#vote, `▲ ${card.votes}`);
+    this.#vote.setAttribute("aria-label", `Vote for this card, which has ${votes(card.votes)}`);
     this.element.dataset["card"] = card.id;
     this.element.setAttribute("aria-label", cardName(card.title));
     this.element.classList.toggle("pending", card.pending);

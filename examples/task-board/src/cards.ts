@@ -15,6 +15,10 @@ export interface Card {
   column: ColumnId;
   /** Where it stands in its column: smaller is further up. */
   order: number;
+  /** Counted, so that votes given apart add up. */
+  votes: number;
+  /** A set, so that labels put on apart are all there. */
+  labels: string[];
 }
 
 /** A card as it is shown. */
@@ -27,7 +31,7 @@ export interface BoardCard extends Card {
 const STEP = 1024;
 
 /** The collections of the board; all clients of the board name them alike. */
-export const COLLECTIONS = { cards: "fieldLevel" } as const;
+export const COLLECTIONS = { cards: "fieldLevel", notices: "manual" } as const;
 
 export type BoardClient = Client<typeof COLLECTIONS>;
 
@@ -54,12 +58,24 @@ export class Cards {
 
   async add(title: string, column: ColumnId, board: readonly BoardCard[]): Promise<void> {
     const order = between(inColumn(board, column).at(-1)?.order, undefined);
-    await this.#cards.put(crypto.randomUUID(), { title, note: "", column, order });
+    await this.#cards.put(crypto.randomUUID(), { title, note: "", column, order, votes: 0, labels: [] });
   }
 
   async edit(card: BoardCard, edit: Partial<Card>): Promise<void> {
     const operation = await this.#cards.update(card.id, edit);
     this.#follow(operation, card, edit);
+  }
+
+  async vote(card: BoardCard): Promise<void> {
+    await this.#cards.increment(card.id, { votes: 1 });
+  }
+
+  async label(card: BoardCard, label: string): Promise<void> {
+    await this.#cards.add(card.id, { labels: [label] });
+  }
+
+  async unlabel(card: BoardCard, label: string): Promise<void> {
+    await this.#cards.remove(card.id, { labels: [label] });
   }
 
   /** Puts a card into a column, before another card or, without one, at the end. */
@@ -77,8 +93,8 @@ export class Cards {
 
   /** Brings a deleted card back: whoever knows of a deletion may write the document again. */
   async restore(card: BoardCard, edit: Partial<Card> = {}): Promise<void> {
-    const { title, note, column, order } = { ...card, ...edit };
-    await this.#cards.put(card.id, { title, note, column, order });
+    const { title, note, column, order, votes, labels } = { ...card, ...edit };
+    await this.#cards.put(card.id, { title, note, column, order, votes, labels });
   }
 }
 
@@ -96,6 +112,8 @@ export function toBoard(documents: readonly Doc<Partial<Card>>[]): BoardCard[] {
     note: typeof value.note === "string" ? value.note : "",
     column: COLUMNS.find((column) => column.id === value.column)?.id ?? COLUMNS[0].id,
     order: typeof value.order === "number" ? value.order : 0,
+    votes: typeof value.votes === "number" ? value.votes : 0,
+    labels: Array.isArray(value.labels) ? value.labels.filter((label) => typeof label === "string") : [],
   }));
   // Two devices may choose the same place while apart; the id then decides, everywhere alike.
   return board.sort((a, b) => a.order - b.order || (a.id < b.id ? -1 : 1));

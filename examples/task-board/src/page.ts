@@ -2,7 +2,9 @@ import { RealtimeError } from "@webwaka/realtime";
 
 import { BoardView, type BoardActions } from "./board.js";
 import { Cards, inColumn, toBoard, type BoardCard, type BoardClient } from "./cards.js";
+import { ConflictInbox } from "./conflicts.js";
 import { Header } from "./header.js";
+import { Notice } from "./notice.js";
 import { outcomeTeller } from "./outcomes.js";
 import { RejectedList } from "./rejected.js";
 import { Toasts } from "./toasts.js";
@@ -42,6 +44,9 @@ export function showBoard(root: Element, client: BoardClient, name: string): Pro
         const before = by < 0 ? column[to] : column[to + 1];
         return attempt(() => cards.place(card, card.column, before, board));
       },
+      vote: (card) => attempt(() => cards.vote(card)),
+      label: (card, label) => attempt(() => cards.label(card, label)),
+      unlabel: (card, label) => attempt(() => cards.unlabel(card, label)),
       remove: async (card) => {
         const gone = await attempt(() => cards.remove(card));
         const undo = { label: "Undo", run: () => void attempt(() => cards.restore(card)) };
@@ -59,13 +64,22 @@ export function showBoard(root: Element, client: BoardClient, name: string): Pro
         }
         leaving.abort();
         live.close();
+        notice.close();
         changeName(client.status.pending);
       },
     });
-    const rejected = new RejectedList((seq) => client.discard(seq));
+    const rejected = new RejectedList({
+      retry: (seq) => void attempt(async () => void (await client.operation(seq).retry())),
+      discard: (seq) => client.discard(seq),
+    });
+    const notice = new Notice(client, attempt);
+    const conflicts = new ConflictInbox(name, (seq, choice) =>
+      attempt(async () => void (await client.resolve(seq, choice))),
+    );
     const view = new BoardView(actions);
     const showStatus = () => {
       header.show(client.status);
+      conflicts.show(client.conflicts());
       rejected.show(client.rejected(), (id) => board.find((card) => card.id === id)?.title);
     };
     const live = cards.live();
@@ -79,7 +93,14 @@ export function showBoard(root: Element, client: BoardClient, name: string): Pro
       if (onlyHere(client)) event.preventDefault();
     };
     addEventListener("beforeunload", warn, { signal: leaving.signal });
-    root.replaceChildren(header.element, rejected.element, view.element, toasts.element);
+    root.replaceChildren(
+      header.element,
+      rejected.element,
+      conflicts.element,
+      notice.element,
+      view.element,
+      toasts.element,
+    );
     showStatus();
     showCards();
   });

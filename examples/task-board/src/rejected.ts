@@ -3,14 +3,20 @@ import type { RejectedOperation } from "@webwaka/realtime";
 import { button, el } from "./dom.js";
 import { cardName, edits } from "./words.js";
 
+/** What can be done with an edit that was refused. */
+interface RejectedActions {
+  retry(seq: number): void;
+  discard(seq: number): void;
+}
+
 /** The edits that the server refused, each until it has been looked at. */
 export class RejectedList {
   readonly element = el("section", { class: "rejected", "aria-live": "polite", hidden: true });
-  readonly #discard: (seq: number) => void;
+  readonly #actions: RejectedActions;
   #shown = "";
 
-  constructor(discard: (seq: number) => void) {
-    this.#discard = discard;
+  constructor(actions: RejectedActions) {
+    this.#actions = actions;
   }
 
   show(rejected: readonly RejectedOperation[], titleOf: (id: string) => string | undefined): void {
@@ -26,7 +32,8 @@ export class RejectedList {
   }
 
   #entry(operation: RejectedOperation, title: string | undefined): HTMLLIElement {
-    const reason = `${title === undefined ? "A card" : cardName(title)}: ${operation.message}`;
+    const tries = operation.attempts > 1 ? ` (tried ${operation.attempts} times)` : "";
+    const reason = `${title === undefined ? "A card" : cardName(title)}: ${operation.message}${tries}`;
     const text = written(operation.intents);
     return el(
       "li",
@@ -34,7 +41,8 @@ export class RejectedList {
       text === ""
         ? el("span", {}, reason)
         : el("details", {}, el("summary", {}, reason), el("blockquote", {}, text)),
-      button("Dismiss", "quiet", () => this.#discard(operation.seq), "Dismiss this refused edit"),
+      button("Try again", "quiet", () => this.#actions.retry(operation.seq), "Try this refused edit again"),
+      button("Dismiss", "quiet", () => this.#actions.discard(operation.seq), "Dismiss this refused edit"),
     );
   }
 }

@@ -17,18 +17,27 @@ export function linkWords(status: Status, starting: boolean): string {
 
 /** What is saved where. It never says more than the client promises. */
 export function savedWords(status: Status): string {
-  const { pending } = status;
+  const { pending, conflicts } = status;
   if (!status.durable) {
     const waiting = pending === 0 ? "" : ` (${edits(pending)} waiting to be sent)`;
     return `This browser does not let us save: edits live only in this tab${waiting}`;
   }
   if (pending === 0) return "Everything is on the server";
-  return `${edits(pending)} saved on this device, waiting to be sent`;
+  const decided = pending - conflicts;
+  const waiting = `${edits(decided)} saved on this device, waiting to be sent`;
+  if (conflicts === 0) return waiting;
+  const open = `${edits(conflicts)} saved on this device, waiting for you to decide`;
+  return decided > 0 ? `${open}; ${waiting}` : open;
 }
 
 /** "1 edit", "3 edits". */
 export function edits(count: number): string {
   return count === 1 ? "1 edit" : `${count} edits`;
+}
+
+/** "1 vote", "3 votes". */
+export function votes(count: number): string {
+  return count === 1 ? "1 vote" : `${count} votes`;
 }
 
 const FIELDS: Readonly<Record<string, string>> = {
@@ -47,4 +56,19 @@ export function fieldWords(fields: readonly string[]): string | undefined {
 export function cardName(title: string): string {
   const short = title.length > 40 ? `${title.slice(0, 39).trimEnd()}…` : title;
   return `“${short || "Untitled"}”`;
+}
+
+/** "1 conflict waits for you", "2 conflicts wait for you". */
+export function conflictWords(count: number): string {
+  return count === 1 ? "1 conflict waits for you" : `${count} conflicts wait for you`;
+}
+
+/** A moment, in the words of the reader's own language: the time, and the day if it is another. */
+export function moment(at: number): string {
+  const date = new Date(at);
+  const today = date.toDateString() === new Date().toDateString();
+  return date.toLocaleString(
+    undefined,
+    today ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" },
+  );
 }

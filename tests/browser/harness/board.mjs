@@ -49,6 +49,54 @@ export class Board {
     await edit((await this.card(title)).locator(".card-note"), note);
   }
 
+  async vote(title) {
+    await (await this.card(title)).getByRole("button", { name: /^Vote for this card/ }).click();
+  }
+
+  async votes(title) {
+    const text = await (await this.card(title)).locator(".vote").innerText();
+    return Number(text.replace("▲", ""));
+  }
+
+  async addLabel(title, label) {
+    const field = (await this.card(title)).locator(".label-input");
+    await field.fill(label);
+    await field.press("Enter");
+  }
+
+  async removeLabel(title, label) {
+    await (await this.card(title)).getByRole("button", { name: `Remove the label ${label}` }).click();
+  }
+
+  async labels(title) {
+    const labels = await (await this.card(title)).locator(".label").allInnerTexts();
+    return labels.map((text) => text.replace(" ×", ""));
+  }
+
+  async setNotice(text) {
+    await edit(this.tab.getByRole("textbox", { name: "Notice" }), text);
+  }
+
+  notice() {
+    return this.tab.getByRole("textbox", { name: "Notice" }).inputValue();
+  }
+
+  untilNotice(text) {
+    return until(`the notice is "${text}"`, async () => (await this.notice()) === text);
+  }
+
+  /** The one conflict that waits for this person. */
+  async conflict() {
+    await this.tab.getByRole("heading", { name: "1 conflict waits for you" }).waitFor();
+    return this.tab.locator(".conflict");
+  }
+
+  /** What a side of a conflict says: who and when, and the text. */
+  async side(name) {
+    const side = (await this.conflict()).getByRole("region", { name, exact: true });
+    return { who: await side.locator(".who-when").innerText(), text: await side.locator("blockquote").innerText() };
+  }
+
   async move(title, column) {
     await (await this.card(title)).getByRole("button", { name: `Move to ${column}` }).click();
   }

@@ -55,21 +55,19 @@ class Database {
 
   /**
    * Every operation had one effect: the offsets of a collection are given out once each, without a gap, so an
-   * effect that was had twice would be an offset that no judgement names. Expects a single collection.
+   * effect that was had twice would be an offset that no judgement names.
    */
   assertEachOnce() {
-    assert.equal(this.held.collections.length, 1);
-    const offsets = this.held.judgements
-      .map(({ judgement }) => judgement.position?.offset)
-      .filter((offset) => offset !== undefined)
-      .sort((a, b) => a - b);
-    const head = this.held.collections[0].head;
-    assert.deepEqual(
-      offsets,
-      Array.from({ length: head }, (_, index) => index + 1),
-    );
-    const revisions = this.held.documents.map(({ rev }) => rev);
-    assert.equal(new Set(revisions).size, revisions.length, "two documents of one revision");
+    const positions = this.held.judgements.flatMap(({ judgement }) => judgement.position ?? []);
+    for (const { key, epoch, head } of this.held.collections) {
+      const offsets = positions.filter((position) => position.epoch === epoch).map(({ offset }) => offset);
+      assert.deepEqual(
+        offsets.sort((a, b) => a - b),
+        Array.from({ length: head }, (_, index) => index + 1),
+      );
+      const revisions = this.held.documents.filter(({ collection }) => collection === key).map(({ rev }) => rev);
+      assert.equal(new Set(revisions).size, revisions.length, "two documents of one revision");
+    }
   }
 
   /**
@@ -79,10 +77,12 @@ class Database {
   assertInOrder() {
     const last = new Map();
     for (const { client, seq, judgement } of this.held.judgements) {
+      // Offsets of two collections do not compare.
+      const line = `${client} ${judgement.position?.epoch}`;
       const offset = judgement.position?.offset;
-      const before = last.get(client) ?? { seq: 0, offset: 0 };
+      const before = last.get(line) ?? { seq: 0, offset: 0 };
       assert.ok(offset > before.offset, `operation ${seq} of ${client} came before ${before.seq}`);
-      last.set(client, { seq, offset });
+      last.set(line, { seq, offset });
     }
   }
 }

@@ -19,7 +19,7 @@ print(
     json.dumps(
         {
             "clients": rows("SELECT tenant, client, subject, actor FROM clients"),
-            "collections": rows("SELECT key, tenant, name, head FROM collections"),
+            "collections": rows("SELECT key, tenant, name, epoch, head FROM collections"),
             "documents": [
                 {**row, "state": json.loads(row["state"])}
                 for row in rows("SELECT collection, id, rev, state FROM documents ORDER BY rev")
