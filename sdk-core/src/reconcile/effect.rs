@@ -129,10 +129,11 @@ impl Change {
         if let Some(value) = &mut self.assigns {
             let Some(mut all) = value.as_ref().map_or(Some(Vec::new()), Json::as_array) else { return false };
             for member in members {
-                match all.contains(member) {
-                    true if !present => all.retain(|other| other != member),
-                    false if present => all.push(member.clone()),
-                    _ => {}
+                let is_there = all.contains(member);
+                if present && !is_there {
+                    all.push(member.clone());
+                } else if !present {
+                    all.retain(|other| other != member);
                 }
             }
             if value.is_some() || present {
