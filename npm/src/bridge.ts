@@ -245,6 +245,8 @@ export class Bridge implements Amender {
     if (event === "statusChanged" || event === "conflictsChanged") {
       this.#statusNow = undefined;
       this.#notifySoon(this.status);
+    } else if (event === "identityRenewed") {
+      this.#client = this.call((engine) => engine.clientId());
     } else if (typeof event !== "object") {
       return;
     } else if ("submitted" in event) {

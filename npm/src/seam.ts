@@ -70,6 +70,7 @@ export type WireEvent =
   | "statusChanged"
   | StorageIncident
   | "conflictsChanged"
+  | "identityRenewed"
   | { slowResolver: [document: [collection: string, id: string], milliseconds: number] }
   | { submitted: [ticket: number, seq: number] }
   | { refused: [ticket: number, refusal: { code: string; message: string; retryable: boolean }] }

@@ -172,7 +172,10 @@ impl Waiting {
                     let _ = conflicts.try_send(());
                 }
             }
-            Event::NotRecovered(_) | Event::StorageLost | Event::SlowResolver(..) => {}
+            Event::NotRecovered(_)
+            | Event::IdentityRenewed
+            | Event::StorageLost
+            | Event::SlowResolver(..) => {}
         }
     }
 }

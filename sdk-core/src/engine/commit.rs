@@ -8,6 +8,7 @@ use super::{
 use crate::{
     clock::Millis,
     connection::Backoff,
+    outbox::Records,
     protocol::{ErrorCode, ProtocolError, Seq},
     sorted::SortedMap,
 };
@@ -41,6 +42,11 @@ impl Default for Saving {
 }
 
 impl Saving {
+    /// Whether a commit of the outbox is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.outbox.is_some()
+    }
+
     /// When removals that failed are tried again; a new submission does not wait for that.
     pub(super) fn timeout(&self) -> Option<Millis> {
         self.retry_at.filter(|_| self.outbox.is_none())
@@ -54,7 +60,11 @@ impl Engine {
             return;
         }
         self.saving.retry_at = None;
-        let Some(records) = self.outbox.flush() else { return };
+        let records = match self.outbox.flush() {
+            Some(records) => records,
+            None if self.ids.is_renewing() => Records::default(),
+            None => return,
+        };
         let put = records.put.into_iter().map(|(key, text)| OutboxRecord { key, text }).collect();
         let meta = self.ids.flush(self.clock.newest());
         self.saving.wrote_meta = meta.is_some();
@@ -77,6 +87,9 @@ impl Engine {
         if self.saving.outbox.take_if(|current| *current == id).is_some() {
             self.saving.backoff.reset();
             let saved = self.outbox.confirm();
+            if std::mem::take(&mut self.saving.wrote_meta) && self.ids.confirm() {
+                self.emit(Event::IdentityRenewed);
+            }
             for (seq, tickets) in std::mem::take(&mut self.saving.tickets) {
                 tickets.into_iter().for_each(|ticket| self.emit(Event::Submitted(ticket, seq)));
             }

@@ -24,6 +24,9 @@ pub enum Event {
     ConflictsChanged,
     /// The application's function took long to decide a conflict of this document; so many milliseconds.
     SlowResolver(DocKey, u64),
+    /// Another copy of this client, of a cloned profile or a restored backup, had used its id. It has another one now,
+    /// under which everything goes on; handles that were given out name the former.
+    IdentityRenewed,
     /// There are [`MAX_QUERIES`](super::MAX_QUERIES) already; the query was not opened.
     QueryRefused(QueryId),
     /// The history of a collection was not continuous: missed changes cannot be told one by one, and the
@@ -131,6 +134,7 @@ impl Encode for Event {
             Self::Settled(seq, doc, outcome) => ("settled", &(seq, doc, outcome)),
             Self::ViewChanged(id) => ("viewChanged", id),
             Self::StatusChanged => return write_text("statusChanged", out),
+            Self::IdentityRenewed => return write_text("identityRenewed", out),
             Self::ConflictsChanged => return write_text("conflictsChanged", out),
             Self::SlowResolver(doc, took) => ("slowResolver", &(doc, took)),
             Self::QueryRefused(id) => ("queryRefused", id),

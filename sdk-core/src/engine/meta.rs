@@ -36,17 +36,19 @@ pub(super) struct Identifiers {
     pub(super) meta: Meta,
     next: Seq,
     dirty: bool,
+    /// The client has another id than the one that is stored; nothing goes out before that is durable.
+    renewing: bool,
 }
 
 impl Identifiers {
     /// A client that was never here before.
     pub(super) fn fresh(client: ClientId) -> Self {
         let meta = Meta { client, reserved: Seq(1), actor: None, identity: None, newest: Hlc::default() };
-        Self { meta, next: Seq(1), dirty: true }
+        Self { meta, next: Seq(1), dirty: true, renewing: false }
     }
 
     pub(super) fn restore(meta: Meta) -> Self {
-        Self { next: meta.reserved, meta, dirty: false }
+        Self { next: meta.reserved, meta, dirty: false, renewing: false }
     }
 
     /// The number that the next operation gets.
@@ -72,6 +74,22 @@ impl Identifiers {
             self.meta.identity = Some(identity.clone());
             self.dirty = true;
         }
+    }
+
+    /// Takes another id; the numbers go on.
+    pub(super) fn renew(&mut self, client: ClientId) {
+        (self.meta.client, self.meta.actor) = (client, None);
+        (self.dirty, self.renewing) = (true, true);
+    }
+
+    /// Whether another id is on its way to storage.
+    pub(super) fn is_renewing(&self) -> bool {
+        self.renewing
+    }
+
+    /// The record is durable. Whether it brought another id.
+    pub(super) fn confirm(&mut self) -> bool {
+        std::mem::take(&mut self.renewing)
     }
 
     pub(super) fn newest(&self) -> Hlc {

@@ -16,6 +16,7 @@ mod config;
 mod conflict;
 mod event;
 mod fallback;
+mod identity;
 mod input;
 mod link;
 mod meta;
@@ -186,7 +187,8 @@ impl Engine {
     /// When to call with [`Input::Timeout`], on the monotonic clock.
     pub fn poll_timeout(&self) -> Option<Millis> {
         let stores = [self.saving.timeout(), self.replica.timeout()];
-        let network = if self.network { [self.link_timeout(), self.fallback_timeout()] } else { [None; 2] };
+        let network =
+            if self.may_connect() { [self.link_timeout(), self.fallback_timeout()] } else { [None; 2] };
         stores.into_iter().chain(network).flatten().min()
     }
 
@@ -198,9 +200,10 @@ impl Engine {
     /// Does whatever can be done now.
     fn advance(&mut self, now: Millis) {
         self.advance_conflicts();
+        self.renew_identity(now);
         self.flush_outbox(now);
         self.flush_replica(now);
-        if self.network {
+        if self.may_connect() {
             self.advance_link(now);
             self.advance_fallback(now);
         }

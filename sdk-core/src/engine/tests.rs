@@ -17,6 +17,7 @@ mod amend;
 mod conflict;
 mod fallback;
 mod history;
+mod identity;
 mod lost;
 
 struct Bench {

@@ -19,6 +19,8 @@ pub struct Entry {
     pub attempts: u32,
     /// How often a conflict of it was resolved without a person, in this life.
     pub rounds: u32,
+    /// Whether another copy of this client has used its id.
+    pub(super) identity: Claim,
     /// It comes from storage: an earlier life may have sent it.
     pub(super) restored: bool,
 }
@@ -26,7 +28,16 @@ pub struct Entry {
 impl Entry {
     /// An operation that is to be saved.
     pub(super) fn new(operation: Operation, bytes: usize, after: Vec<Seq>) -> Self {
-        Self { operation, bytes, state: State::Saving, after, attempts: 0, rounds: 0, restored: false }
+        Self {
+            operation,
+            bytes,
+            state: State::Saving,
+            after,
+            attempts: 0,
+            rounds: 0,
+            identity: Claim::Ours,
+            restored: false,
+        }
     }
 
     /// Its place.
@@ -43,6 +54,17 @@ impl Entry {
     pub fn is_unsent(&self) -> bool {
         self.attempts == 0 && !self.restored && matches!(self.state, State::Saving | State::Queued)
     }
+}
+
+/// Whose an operation's id is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// As far as anybody knows, this client's.
+    Ours,
+    /// Another copy of this client has used it: the operation goes out under the client's next id.
+    Taken,
+    /// The client took another id for its sake, once; it does so no second time.
+    Renewed,
 }
 
 /// How far an operation has come.

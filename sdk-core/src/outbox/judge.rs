@@ -1,6 +1,6 @@
 //! What becomes of operations: judgements of the server, and failures that follow from others.
 
-use super::{Clashing, Dead, Outbox, State};
+use super::{Claim, Clashing, Dead, Outbox, State};
 use crate::{
     clock::{Dot, Millis},
     protocol::{ActorId, ErrorCode, Judgement, Outcome, Rejection, Seq, StreamPosition},
@@ -27,6 +27,13 @@ impl Outbox {
         }
         let known = actor.map(|actor| Dot { actor, seq });
         match outcome {
+            Outcome::Rejected(reason)
+                if reason.code == ErrorCode::OperationIdReused && entry.identity == Claim::Ours =>
+            {
+                self.claim(seq, Claim::Taken);
+                self.set_state(seq, State::Queued);
+                Some(Vec::new())
+            }
             Outcome::Rejected(reason) => {
                 // What its maker had seen, the maker of the next had seen as well.
                 let clock = &entry.operation.base.clock;
@@ -67,6 +74,27 @@ impl Outbox {
     fn is_behind_conflict(&self, seq: Seq) -> bool {
         let doc = self.entries.get(&seq).map(|entry| &entry.operation.doc);
         self.conflicted().any(|other| other.seq() < seq && Some(&other.operation.doc) == doc)
+    }
+
+    /// Whether the client needs another id, and nothing is left that the server may know under this one: what may have
+    /// been sent is judged first, so that nothing is applied under both.
+    pub fn is_ready_to_renew(&self) -> bool {
+        !self.taken.is_empty() && self.in_flight == 0 && self.judged.is_empty() && !self.has_ready()
+    }
+
+    /// The client has another id.
+    pub fn renewed(&mut self) {
+        for seq in std::mem::take(&mut self.taken) {
+            self.claim(seq, Claim::Renewed);
+        }
+    }
+
+    fn claim(&mut self, seq: Seq, claim: Claim) {
+        let Some(entry) = self.entries.get_mut(&seq) else { return };
+        entry.identity = claim;
+        if claim == Claim::Taken {
+            self.taken.insert(seq);
+        }
     }
 
     /// Gives a judged operation another position to wait for; none for the next commit of the replica.

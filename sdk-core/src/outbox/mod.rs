@@ -23,6 +23,7 @@ pub use pack::{RecordError, Records};
 use crate::protocol::{CollectionName, DocKey, Seq};
 use crate::sorted::{SortedMap, SortedSet};
 use change::Before;
+use entry::Claim;
 use pack::Packs;
 
 /// Operations that one operation may wait for.
@@ -68,6 +69,8 @@ pub struct Outbox {
     judged: SortedSet<Seq>,
     conflicted: SortedSet<Seq>,
     queued: SortedSet<Seq>,
+    /// Operations whose id another copy of this client has used.
+    taken: SortedSet<Seq>,
 }
 
 impl Outbox {
@@ -171,6 +174,7 @@ impl Outbox {
     fn drop_entry(&mut self, seq: Seq) -> Option<Entry> {
         let entry = self.entries.remove(&seq)?;
         self.bytes -= entry.bytes;
+        self.taken.remove(&seq);
         self.count(seq, &entry.state, false);
         leave(&mut self.lanes, &entry.operation.doc, seq);
         for parent in &entry.after {

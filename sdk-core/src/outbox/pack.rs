@@ -3,7 +3,7 @@
 //! A record's key is the smallest `Seq` it was made with. When some of its operations go, the record is written
 //! again with the rest; when all are gone, it is removed.
 
-use super::entry::{Clashing, Dead, Entry, State};
+use super::entry::{Claim, Clashing, Dead, Entry, State};
 use crate::protocol::{Operation, Seq};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::wire::{Bad, decode, encode, record};
@@ -85,7 +85,16 @@ impl Packs {
                 (None, None) => State::Queued,
             };
             let bytes = encode(&op).len();
-            Entry { operation: op, bytes, state, after, attempts, rounds: 0, restored: true }
+            Entry {
+                operation: op,
+                bytes,
+                state,
+                after,
+                attempts,
+                rounds: 0,
+                identity: Claim::Ours,
+                restored: true,
+            }
         };
         let entries: Vec<Entry> = record.operations.into_iter().map(entry).collect();
         for entry in &entries {

@@ -1,6 +1,6 @@
 //! Which operations go out next.
 
-use super::{Entry, Outbox, State};
+use super::{Claim, Entry, Outbox, State};
 use crate::{
     clock::Dot,
     protocol::{ActorId, DocKey, Limits, Operation, Seq},
@@ -51,6 +51,16 @@ impl Outbox {
                 continue;
             }
             let careful = self.careful.contains(&doc.collection);
+            if entry.identity == Claim::Taken {
+                // Elsewhere those behind it may have been sent together with it, and are judged under the same id.
+                if careful {
+                    held.get_or_insert_with(doc.clone(), || *seq);
+                }
+                continue;
+            }
+            if !self.taken.is_empty() && entry.is_unsent() {
+                continue;
+            }
             let behind = careful && self.lane(doc).any(|other| matches!(other.state, State::InFlight));
             if behind || !self.parents_succeeded(entry) {
                 held.get_or_insert_with(doc.clone(), || *seq);

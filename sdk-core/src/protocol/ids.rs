@@ -138,6 +138,12 @@ impl ClientId {
     pub fn from_random(bytes: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(bytes))
     }
+
+    /// Another id, as random as this one and the bytes are together.
+    #[must_use]
+    pub fn mixed_with(self, bytes: [u8; 16]) -> Self {
+        Self(self.0 ^ u128::from_be_bytes(bytes))
+    }
 }
 
 impl fmt::Display for ClientId {

@@ -7,7 +7,7 @@ use std::sync::{
 
 use integration_tests::{Server, client, eventually, open, waits};
 use sdk_core::{
-    native::Tokens,
+    native::{NativeClient, Tokens},
     protocol::{ErrorCode, Outcome, Retry},
     routing::LinkState,
 };
@@ -101,4 +101,39 @@ async fn a_store_is_not_sent_under_another_name() {
     ada.close().await;
     server.kill();
     assert_eq!(server.ledger().judgements(id).len(), 2);
+}
+
+#[tokio::test]
+async fn a_cloned_profile_loses_nothing_and_does_nothing_twice() {
+    let mut server = Server::start();
+    let (ada, folder) = client(&server.url(), server.tokens("ada")).await;
+    ada.set_network(false);
+    let write = async |client: &NativeClient, id: &str| {
+        client.collection("cards").unwrap().put(id, &json!({ "id": id })).await.unwrap();
+    };
+    write(&ada, "both").await;
+    ada.close().await;
+    let copy = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    let former = open(&server.url(), folder.path(), server.tokens("ada")).await.unwrap();
+    let clone = open(&server.url(), copy.path(), server.tokens("ada")).await.unwrap();
+    assert_eq!(former.id(), clone.id());
+    clone.set_network(false);
+    write(&former, "one").await;
+    write(&clone, "other").await;
+    eventually("the one copy is done", || former.status().pending == 0).await;
+    clone.set_network(true);
+    eventually("the other copy is done", || clone.status().pending == 0).await;
+    assert_ne!(former.id(), clone.id());
+    assert_eq!((former.status().rejected, clone.status().rejected), (0, 0));
+    former.close().await;
+    clone.close().await;
+    server.kill();
+    let ledger = server.ledger();
+    for id in ["both", "one", "other"] {
+        assert!(ledger.document("cards", id).is_some_and(|document| document.is_alive()), "{id}");
+    }
+    assert_eq!(ledger.offsets("cards").len(), 3, "each once");
 }
