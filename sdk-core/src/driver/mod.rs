@@ -120,6 +120,12 @@ impl<P: Platform> Driver<P> {
         self.dispatch(Input::Amend(ticket, seq, amendment));
     }
 
+    /// What is asked next under this ticket was found in the store, as the submission of this key: a receipt takes its
+    /// place in the commit that makes it an operation.
+    pub fn adopt(&self, ticket: Ticket, key: String) {
+        self.dispatch(Input::Adopt(ticket, key));
+    }
+
     /// Begins to follow documents; [`Event::ViewChanged`] tells when to look.
     pub fn open(&self, id: QueryId, query: Query) {
         self.dispatch(Input::Open(id, query));

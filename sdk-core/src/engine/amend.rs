@@ -19,7 +19,7 @@ impl Engine {
         } else if self.postponed.len() < MAX_POSTPONED {
             self.postponed.push((ticket, seq, amendment));
         } else {
-            self.emit(Event::Refused(ticket, Refusal::Busy));
+            self.answer_when_durable(ticket, Err(Refusal::Busy));
         }
     }
 

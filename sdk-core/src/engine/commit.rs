@@ -71,7 +71,8 @@ impl Engine {
         self.saving.tickets = std::mem::take(&mut self.tickets);
         let id = BatchId(self.next_id());
         self.saving.outbox = Some(id);
-        let batch = Batch::Outbox(OutboxBatch { remove: records.remove, put, meta });
+        let batch =
+            Batch::Outbox(OutboxBatch { remove: records.remove, put, meta, adopted: self.adoption.take() });
         self.effects.push_back(Effect::Commit(id, batch));
     }
 

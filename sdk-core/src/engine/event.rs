@@ -94,6 +94,7 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotDurable(StoreError::Full(_)) => "storage_full",
+            Self::NotDurable(StoreError::Fenced) => "fenced",
             Self::NotDurable(_) => "not_durable",
             Self::OutboxFull { .. } => "outbox_full",
             Self::UnknownCollection => "unknown_collection",

@@ -9,6 +9,7 @@
 //! judgement and keeps the edit in view until `changes` has brought the document that contains it; then its
 //! record is removed. A crash between any two of these repeats a step and never its effect.
 
+mod adopt;
 mod amend;
 mod changes;
 mod commit;
@@ -51,6 +52,7 @@ use crate::{
     outbox::Outbox,
     protocol::{ClientId, DocKey, Limits, ProtocolError, Seq},
 };
+use adopt::Adoption;
 use commit::{Saving, Tickets};
 use conflict::Inbox;
 use meta::Identifiers;
@@ -72,6 +74,7 @@ pub struct Engine {
     ahead: i64,
     outbox: Outbox,
     tickets: Tickets,
+    adoption: Adoption,
     /// Changes that wait for the commit under way.
     postponed: Vec<(Ticket, Seq, Amendment)>,
     /// Operations withdrawn by a change that is being saved.
@@ -125,6 +128,7 @@ impl Engine {
             ahead: 0,
             outbox,
             tickets: Tickets::new(),
+            adoption: Adoption::default(),
             postponed: Vec::new(),
             aborted: SortedMap::new(),
             inbox: Inbox::default(),
@@ -159,6 +163,7 @@ impl Engine {
                 self.answer_when_durable(ticket, result);
             }
             Input::Amend(ticket, seq, amendment) => self.amend(ticket, seq, amendment),
+            Input::Adopt(ticket, key) => self.adoption.expect(ticket, key),
             Input::Discard(seq) => self.discard(seq),
             Input::Open(id, query) => self.open(id, query),
             Input::Close(id) => self.views.close(id, |key| self.outbox.has_lane(key)),

@@ -4,7 +4,7 @@
 //! what the server has: large, relaxed, thrown away and fetched again when broken. A batch touches one of them.
 
 use crate::{
-    protocol::{CollectionName, DocKey, DocumentId, StreamPosition},
+    protocol::{CollectionName, DocKey, DocumentId, Seq, StreamPosition},
     transparent,
 };
 
@@ -100,6 +100,19 @@ pub struct OutboxBatch {
     pub put: Vec<OutboxRecord>,
     /// The new metadata, if it changes.
     pub meta: Option<String>,
+    /// Submissions that became operations of this batch. Only a store that several pages share keeps submissions;
+    /// others have nothing to do here.
+    pub adopted: Vec<Adopted>,
+}
+
+/// A submission that another page had left in the store. In the very commit that stores its operation a receipt takes
+/// its place: it is adopted once, whoever dies when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adopted {
+    /// Its key in the store.
+    pub key: String,
+    /// The operation it became.
+    pub seq: Seq,
 }
 
 /// Changes of the replica, in the order of the fields.
@@ -214,6 +227,9 @@ pub enum StoreError {
     /// The disk or the quota is full.
     #[error("storage is full: {0}")]
     Full(String),
+    /// Another client has taken the store over since: nothing can be written here any more.
+    #[error("another client has taken over this storage")]
+    Fenced,
     /// Another client has this store open.
     #[error("storage is in use by another client")]
     InUse,

@@ -14,6 +14,7 @@ use crate::{
 impl Engine {
     /// Answers now with a refusal, or with the place of an operation once that is durable as it stands.
     pub(super) fn answer_when_durable(&mut self, ticket: Ticket, result: Result<Seq, Refusal>) {
+        self.adoption.answered(ticket, result.as_ref().ok().copied());
         match result {
             Ok(seq) => self.tickets.get_or_insert_with(seq, Vec::new).push(ticket),
             Err(refusal) => self.emit(Event::Refused(ticket, refusal)),

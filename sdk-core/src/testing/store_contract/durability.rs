@@ -15,7 +15,11 @@ pub async fn a_durable_store_keeps_everything_across_a_restart(stores: &impl Sto
     let store = open(stores).await;
     let durable = store.is_durable();
     let put = vec![record(1, "one"), record(1 << 40, "far")];
-    write_outbox(&store, OutboxBatch { put, meta: Some("meta".into()), remove: vec![] }).await;
+    write_outbox(
+        &store,
+        OutboxBatch { put, meta: Some("meta".into()), remove: vec![], ..OutboxBatch::default() },
+    )
+    .await;
     let put = vec![document("cards", "a", "doc")];
     let DocKey { collection, id: last } = key("cards", "z");
     let segment = Segment { collection, generation: Generation(1), last, text: "segment".into() };

@@ -75,10 +75,15 @@ pub async fn metadata_stays_until_it_is_replaced(stores: &impl Stores) {
 /// including what came before it.
 pub async fn a_batch_with_a_bad_key_writes_nothing(stores: &impl Stores) {
     let store = open(stores).await;
-    let before = OutboxBatch { put: vec![record(1, "kept")], meta: Some("kept".into()), remove: vec![] };
+    let before = OutboxBatch {
+        put: vec![record(1, "kept")],
+        meta: Some("kept".into()),
+        remove: vec![],
+        ..OutboxBatch::default()
+    };
     write_outbox(&store, before).await;
     let put = vec![record(2, "lost"), record(MAX_SAFE_INTEGER + 1, "bad"), record(3, "lost")];
-    let bad = OutboxBatch { put, meta: Some("lost".into()), remove: vec![1] };
+    let bad = OutboxBatch { put, meta: Some("lost".into()), remove: vec![1], ..OutboxBatch::default() };
     assert!(store.apply(Batch::Outbox(bad)).await.is_err(), "a key beyond 2^53 - 1 is refused");
     let stored = store.load().await.expect("the outbox can be loaded");
     assert_eq!((stored.outbox, stored.meta.as_deref()), (vec![record(1, "kept")], Some("kept")));
@@ -89,7 +94,12 @@ pub async fn a_batch_with_a_bad_key_writes_nothing(stores: &impl Stores) {
 /// The replica is thrown away without touching the outbox, and the other way round.
 pub async fn outbox_and_replica_are_independent(stores: &impl Stores) {
     let store = open(stores).await;
-    let outbox = OutboxBatch { put: vec![record(1, "op")], meta: Some("meta".into()), remove: vec![] };
+    let outbox = OutboxBatch {
+        put: vec![record(1, "op")],
+        meta: Some("meta".into()),
+        remove: vec![],
+        ..OutboxBatch::default()
+    };
     write_outbox(&store, outbox).await;
     let put = vec![document("cards", "a", "doc")];
     let replica = ReplicaBatch { put, cursors: vec![cursor("cards", 1)], ..ReplicaBatch::default() };

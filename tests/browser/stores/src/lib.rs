@@ -73,7 +73,7 @@ impl HeldStore {
     #[wasm_bindgen(js_name = writeOutbox)]
     pub async fn write_outbox(&self, key: f64, text: String) -> Result<(), JsValue> {
         let put = vec![OutboxRecord { key: key as u64, text }];
-        let batch = OutboxBatch { put, meta: Some("meta".into()), remove: vec![] };
+        let batch = OutboxBatch { put, meta: Some("meta".into()), remove: vec![], ..OutboxBatch::default() };
         self.0.apply(Batch::Outbox(batch)).await.map_err(thrown)
     }
 
