@@ -188,6 +188,12 @@ impl Engine {
         self.driver.amend(Ticket(ticket as u64), Seq(seq as u64), amendment);
     }
 
+    /// What is asked next under this ticket was found among the submissions in the store, under this key. A receipt
+    /// takes its place there, in the commit that makes it an operation.
+    pub fn adopt(&self, ticket: f64, key: String) {
+        self.driver.adopt(Ticket(ticket as u64), key);
+    }
+
     /// Begins to follow documents; an event tells when to look. `query` is `{"one": [collection, id]}` or
     /// `{"range": {"collection", "from"?, "to"?, "limit"?}}`.
     #[wasm_bindgen(js_name = openQuery)]

@@ -35,6 +35,7 @@ impl From<StoreError> for CallError {
             StoreError::InUse => ("in_use", true),
             StoreError::Locked => ("wrong_key", false),
             StoreError::Lost => ("storage_lost", true),
+            StoreError::Fenced => ("fenced", true),
             StoreError::Corrupt(_) => ("corrupt", false),
             _ => ("failed", true),
         };

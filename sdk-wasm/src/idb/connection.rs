@@ -12,7 +12,7 @@ use web_sys::{Event, IdbDatabase};
 use crate::held::hold;
 
 use super::{
-    Durability, Failure, Schema, Transaction,
+    Durability, FENCE, Failure, Schema, Term, Transaction,
     failure::Refused,
     open::{self, Opened},
 };
@@ -28,6 +28,8 @@ pub(crate) struct Connection {
     known: Cell<bool>,
     lost: Cell<bool>,
     on_taken: Rc<RefCell<Option<Box<dyn Fn()>>>>,
+    /// What each write asserts.
+    term: Cell<Option<Term>>,
 }
 
 impl Connection {
@@ -41,6 +43,7 @@ impl Connection {
             known: Cell::new(false),
             lost: Cell::new(false),
             on_taken: Rc::default(),
+            term: Cell::new(None),
         }
     }
 
@@ -52,14 +55,41 @@ impl Connection {
     /// Writes in one transaction, asked for in one go by `ask`. Resolves when it is complete.
     ///
     /// # Errors
-    /// Nothing was written. [`Failure::Lost`] then stays until [`recreate`](Self::recreate) or
-    /// [`accept_loss`](Self::accept_loss).
+    /// Nothing was written, as in the case that another client has taken the database over. [`Failure::Lost`] stays
+    /// until [`recreate`](Self::recreate) or [`accept_loss`](Self::accept_loss).
     pub(crate) async fn write(
         &self,
         durability: Durability,
         ask: impl Fn(&Transaction) -> Result<(), JsValue>,
     ) -> Result<(), Failure> {
-        self.run(|db| Transaction::writing(db, &self.stores, durability), ask).await
+        let fenced = |transaction: &Transaction| {
+            self.term.get().map_or(Ok(()), |term| term.assert(transaction))?;
+            ask(transaction)
+        };
+        self.run(|db| Transaction::writing(db, &self.stores, durability), fenced).await
+    }
+
+    /// Takes the database over: whoever wrote to it before cannot any more.
+    ///
+    /// # Errors
+    /// Another client was quicker, or there is no storage.
+    pub(crate) async fn take_over(&self) -> Result<Term, Failure> {
+        let revoked = self.read(|transaction| transaction.store(FENCE)?.get_all_keys()).await?;
+        let term = Term::after(&revoked).ok_or_else(|| JsValue::from_str("a fence that is not ours"))?;
+        let begin = |transaction: &Transaction| term.begin(transaction);
+        self.run(|db| Transaction::writing(db, &self.stores, Durability::Strict), begin).await?;
+        self.term.set(Some(term));
+        Ok(term)
+    }
+
+    /// Takes the database over in a term that was begun in another one.
+    ///
+    /// # Errors
+    /// There is no storage, or it is broken. What is written later is fenced all the same.
+    pub(crate) async fn impose(&self, term: Term) -> Result<(), Failure> {
+        self.term.set(Some(term));
+        let impose = |transaction: &Transaction| term.impose(transaction);
+        self.run(|db| Transaction::writing(db, &self.stores, Durability::Relaxed), impose).await
     }
 
     /// Reads in one transaction; `ask` returns the requests, which have their results when this resolves.
@@ -89,13 +119,19 @@ impl Connection {
         self.handle.take();
         open::delete(&self.name).await.map_err(Failure::Refused)?;
         self.known.set(false);
-        self.lost.set(false);
-        self.ensure_open().await
+        self.accept_loss().await
     }
 
     /// Goes on in the empty database that has taken the place of the one that was lost.
-    pub(crate) fn accept_loss(&self) {
+    ///
+    /// # Errors
+    /// It cannot be written to.
+    pub(crate) async fn accept_loss(&self) -> Result<(), Failure> {
         self.lost.set(false);
+        match self.term.get() {
+            Some(term) => self.impose(term).await,
+            None => self.ensure_open().await,
+        }
     }
 
     async fn run<T>(

@@ -4,6 +4,8 @@ use js_sys::{JsString, Reflect};
 use sdk_core::engine::storage::StoreError;
 use wasm_bindgen::{JsCast, JsValue};
 
+use super::fence::REVOKED;
+
 /// Why a piece of work on a database was not done; nothing of it was written.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -55,6 +57,7 @@ impl Refused {
 impl From<Refused> for StoreError {
     fn from(refused: Refused) -> Self {
         match refused.name.as_str() {
+            REVOKED => Self::Fenced,
             "QuotaExceededError" => Self::Full(refused.into_text()),
             "SecurityError" | "NotAllowedError" | "InvalidStateError" => Self::Denied(refused.into_text()),
             "NotReadableError" | "NotFoundError" | "DataError" | "EncodingError" => {

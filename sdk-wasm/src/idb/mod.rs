@@ -12,10 +12,12 @@
 
 mod connection;
 mod failure;
+mod fence;
 mod open;
 mod transaction;
 
 pub(crate) use connection::Connection;
-pub(crate) use failure::{Failure, Refused};
+pub(crate) use failure::Failure;
+pub(crate) use fence::{FENCE, Term};
 pub(crate) use open::Schema;
 pub(crate) use transaction::{Durability, Transaction};

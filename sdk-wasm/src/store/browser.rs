@@ -30,12 +30,12 @@ impl BrowserStore {
     /// [`is_durable`](Store::is_durable) says so.
     ///
     /// # Errors
-    /// `InUse` if another client has it open, `Corrupt` if the outbox cannot be read: neither may be passed over,
+    /// `Fenced` if another client opens it at this moment, `Corrupt` if the outbox cannot be read: neither may be passed over,
     /// for there are operations in it that wait to be sent.
     pub async fn open(name: &str, cipher: Option<Cipher>) -> Result<Self, StoreError> {
         let backing = match IndexedDbStore::open(name, cipher).await {
             Ok(store) => Backing::IndexedDb(store),
-            Err(error @ (StoreError::InUse | StoreError::Corrupt(_))) => return Err(error),
+            Err(error @ (StoreError::Fenced | StoreError::Corrupt(_))) => return Err(error),
             Err(_) => Backing::Memory(MemoryStore::new()),
         };
         let durable = matches!(backing, Backing::IndexedDb(_));

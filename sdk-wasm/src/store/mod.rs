@@ -3,7 +3,6 @@
 mod browser;
 mod cipher;
 mod keys;
-mod lock;
 mod outbox;
 mod replica;
 
@@ -15,11 +14,10 @@ use sdk_core::{
 pub use browser::BrowserStore;
 pub use cipher::Cipher;
 use cipher::Sealing;
-use lock::Lock;
 use outbox::Outbox;
 use replica::Replica;
 
-/// One client's storage, for as long as this page lives.
+/// One client's storage, until another client opens it.
 ///
 /// The outbox (`webwaka:<name>:outbox`) is written with strict durability and never rebuilt. The replica
 /// (`webwaka:<name>:replica`) is written relaxed; what is wrong with it never touches the outbox.
@@ -27,22 +25,21 @@ pub struct IndexedDbStore {
     outbox: Outbox,
     replica: Replica,
     sealing: Sealing,
-    _lock: Lock,
 }
 
 impl IndexedDbStore {
-    /// Takes the Web Lock `webwaka:<name>`, which belongs to one client at a time, and opens the outbox. With a
-    /// cipher all texts are encrypted, those that are there and are not yet as well.
+    /// Opens the outbox and takes it over: what an earlier store of this name is told to write fails with `Fenced`.
+    /// Who may open it when is agreed among the pages of an origin, by a Web Lock; this is what holds where one of
+    /// them sleeps. With a cipher all texts are encrypted, those that are there and are not yet as well.
     ///
     /// # Errors
-    /// `InUse` if another client holds the lock and does not let go within two seconds, as the page before a reload
-    /// does; `Denied` where the browser has no IndexedDB or no Web Locks, or keeps them from this page.
+    /// `Fenced` if another page took it over at the same time; `Denied` where the browser has no IndexedDB, or keeps
+    /// it from this page.
     pub async fn open(name: &str, cipher: Option<Cipher>) -> Result<Self, StoreError> {
         let prefix = ["webwaka:", name].concat();
-        let lock = Lock::acquire(&prefix).await?;
-        let outbox = Outbox::open([&prefix, ":outbox"].concat()).await?;
-        let replica = Replica::new([&prefix, ":replica"].concat());
-        Ok(Self { outbox, replica, sealing: Sealing::new(prefix, cipher), _lock: lock })
+        let (outbox, term) = Outbox::open([&prefix, ":outbox"].concat()).await?;
+        let replica = Replica::new([&prefix, ":replica"].concat(), term);
+        Ok(Self { outbox, replica, sealing: Sealing::new(prefix, cipher) })
     }
 
     /// Calls back whenever the browser or another page has closed the outbox, and may have deleted it.
@@ -55,11 +52,12 @@ impl Store for IndexedDbStore {
     async fn load(&self) -> Result<Stored, StoreError> {
         let (outbox, meta) = self.outbox.load().await?;
         let mut stored = Stored { outbox, meta, ..Stored::default() };
+        let replica = self.replica.load().await;
         if self.sealing.open_stored(&mut stored).await? {
             // What is in the outbox is irreplaceable and encrypted now. The replica, thus unreadable, is fetched anew.
             let (put, meta) = (stored.outbox.clone(), stored.meta.clone());
             self.apply(Batch::Outbox(OutboxBatch { put, meta, ..OutboxBatch::default() })).await?;
-        } else if let Some((cursors, notes)) = self.replica.load().await {
+        } else if let Some((cursors, notes)) = replica {
             (stored.cursors, stored.notes) = (Some(cursors), notes);
         }
         Ok(stored)

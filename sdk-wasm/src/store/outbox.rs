@@ -2,29 +2,32 @@
 
 use js_sys::Array;
 use sdk_core::{
-    engine::storage::{OutboxBatch, OutboxRecord, StoreError},
+    engine::storage::{Adopted, OutboxBatch, OutboxRecord, StoreError},
     protocol::MAX_SAFE_INTEGER,
 };
 use wasm_bindgen::{JsCast, JsValue};
 
-use crate::idb::{Connection, Durability, Failure, Schema};
+use crate::idb::{Connection, Durability, FENCE, Failure, Schema, Term};
 
-const SCHEMA: Schema = Schema { version: 1, stores: &[RECORDS, META] };
+const SCHEMA: Schema = Schema { version: 2, stores: &[RECORDS, META, SUBMISSIONS, FENCE] };
 /// Record key (a number) to its text.
 const RECORDS: &str = "records";
 /// One record, under the key [`META_KEY`].
 const META: &str = "meta";
 const META_KEY: &str = "client";
+/// Key of a submission to its text, as the page that left it wrote it, or to the number of the operation it became.
+const SUBMISSIONS: &str = "submissions";
 
 pub(super) struct Outbox {
     database: Connection,
 }
 
 impl Outbox {
-    pub(super) async fn open(name: String) -> Result<Self, StoreError> {
+    /// Opens it, and takes it over from whoever had it.
+    pub(super) async fn open(name: String) -> Result<(Self, Term), StoreError> {
         let database = Connection::new(name, &SCHEMA);
-        database.ensure_open().await?;
-        Ok(Self { database })
+        let term = database.take_over().await?;
+        Ok((Self { database }, term))
     }
 
     /// Every record by its key, and the metadata.
@@ -65,6 +68,12 @@ impl Outbox {
             for record in &batch.put {
                 records.put_with_key(&record.text.as_str().into(), &number(record.key))?;
             }
+            if !batch.adopted.is_empty() {
+                let submissions = transaction.store(SUBMISSIONS)?;
+                for Adopted { key, seq } in &batch.adopted {
+                    submissions.put_with_key(&number(seq.0), &key.into())?;
+                }
+            }
             if let Some(meta) = &batch.meta {
                 transaction.store(META)?.put_with_key(&meta.into(), &META_KEY.into())?;
             }
@@ -72,7 +81,7 @@ impl Outbox {
         });
         match write.await {
             Err(Failure::Lost) => {
-                self.database.accept_loss();
+                self.database.accept_loss().await?;
                 Err(StoreError::Lost)
             }
             result => Ok(result?),

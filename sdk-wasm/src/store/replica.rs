@@ -9,9 +9,9 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::IdbRequest;
 
 use super::keys;
-use crate::idb::{Connection, Durability, Failure, Schema, Transaction};
+use crate::idb::{Connection, Durability, FENCE, Failure, Schema, Term, Transaction};
 
-const SCHEMA: Schema = Schema { version: 2, stores: &[DOCUMENTS, CURSORS, SEGMENTS, NOTES] };
+const SCHEMA: Schema = Schema { version: 2, stores: &[DOCUMENTS, CURSORS, SEGMENTS, NOTES, FENCE] };
 /// Document key (bytes) to its text.
 const DOCUMENTS: &str = "documents";
 /// Collection name to its position as JSON text.
@@ -26,15 +26,17 @@ type Loaded = (Vec<(CollectionName, StreamPosition)>, Vec<(CollectionName, Strin
 
 pub(super) struct Replica {
     database: Connection,
+    term: Term,
 }
 
 impl Replica {
-    pub(super) fn new(name: String) -> Self {
-        Self { database: Connection::new(name, &SCHEMA) }
+    pub(super) fn new(name: String, term: Term) -> Self {
+        Self { database: Connection::new(name, &SCHEMA), term }
     }
 
-    /// Cursors and notes; none if they cannot be read, whatever the reason.
+    /// Takes it over from whoever had it, and reads cursors and notes; none if they cannot be read, whatever the reason.
     pub(super) async fn load(&self) -> Option<Loaded> {
+        self.database.impose(self.term).await.ok()?;
         let (cursors, notes) = self
             .database
             .read(|transaction| {
@@ -82,13 +84,14 @@ impl Replica {
         let cursors: Vec<_> = cursors.collect();
         let write =
             || self.database.write(Durability::Relaxed, |transaction| ask(transaction, batch, &cursors));
-        match write().await {
+        match write().await.map_err(StoreError::from) {
+            Err(StoreError::Fenced) => Err(StoreError::Fenced),
             // All of it may go, so a database that is damaged, or was deleted under us, is no reason to fail.
             Err(_) if batch.clear == Clear::All => {
                 self.database.recreate().await?;
                 Ok(write().await?)
             }
-            result => Ok(result?),
+            result => result,
         }
     }
 }

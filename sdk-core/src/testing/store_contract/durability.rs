@@ -4,7 +4,7 @@ use super::{Stores, cursor, document, key, open, record, write_outbox, write_rep
 use crate::{
     driver::Store,
     engine::storage::{
-        Generation, OutboxBatch, Query, ReplicaBatch, Rows, Scan, Segment, StoreError, Stored,
+        Batch, Clear, Generation, OutboxBatch, Query, ReplicaBatch, Rows, Scan, Segment, StoreError, Stored,
     },
     protocol::DocKey,
 };
@@ -57,15 +57,33 @@ pub async fn a_durable_store_keeps_everything_across_a_restart(stores: &impl Sto
     }
 }
 
-/// Two clients on one durable store would send one operation twice under one id, so the second is refused and
-/// the first goes on.
-pub async fn a_store_is_open_once(stores: &impl Stores) {
+/// Two clients on one durable store would send one operation twice under one id. So the second is refused and the
+/// first goes on, or the second takes over and the first can write to neither side any more.
+pub async fn a_store_has_one_writer(stores: &impl Stores) {
     let first = open(stores).await;
+    let batch = OutboxBatch { put: vec![record(1, "x")], ..OutboxBatch::default() };
+    write_outbox(&first, batch.clone()).await;
     if first.is_durable() {
-        let second = stores.open("main").await;
-        assert_eq!(second.map(|_| "opened").unwrap_err(), StoreError::InUse);
+        match stores.open("main").await {
+            Ok(second) => {
+                let seen = second.load().await.expect("what was taken over can be loaded");
+                let late = OutboxBatch { put: vec![record(2, "late")], remove: vec![1], ..batch };
+                let replica =
+                    ReplicaBatch { put: vec![document("cards", "a", "x")], ..ReplicaBatch::default() };
+                assert_eq!(first.apply(Batch::Outbox(late.clone())).await, Err(StoreError::Fenced));
+                assert_eq!(first.apply(Batch::Replica(replica.clone())).await, Err(StoreError::Fenced));
+                let cleared = ReplicaBatch { clear: Clear::All, ..replica };
+                assert_eq!(first.apply(Batch::Replica(cleared.clone())).await, Err(StoreError::Fenced));
+                assert_eq!(second.load().await, Ok(seen), "a fenced store writes nothing");
+                write_outbox(&second, late).await;
+                write_replica(&second, cleared).await;
+            }
+            Err(error) => {
+                assert_eq!(error, StoreError::InUse);
+                write_outbox(&first, batch).await;
+            }
+        }
     }
-    write_outbox(&first, OutboxBatch { put: vec![record(1, "x")], ..OutboxBatch::default() }).await;
     let other = stores.open("other").await.expect("another place is not in use");
     assert_eq!(other.load().await.map(|stored| stored.outbox), Ok(vec![]), "places are apart");
 }

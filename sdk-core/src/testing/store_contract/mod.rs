@@ -84,7 +84,7 @@ macro_rules! store_contract {
             a_flip_replaces_a_collection_in_one_batch
             clearing_takes_segments_and_notes
             a_durable_store_keeps_everything_across_a_restart
-            a_store_is_open_once
+            a_store_has_one_writer
         }
     };
     (@tests $test:meta, $stores:expr; $($case:ident)*) => {

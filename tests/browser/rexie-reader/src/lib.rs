@@ -22,8 +22,9 @@ struct Found {
 /// Reads what the client `name` has stored. Both databases must exist: opening one that does not would create it.
 #[wasm_bindgen(js_name = readStored)]
 pub async fn read_stored(name: String) -> Result<JsValue, JsValue> {
-    let outbox = open(&format!("webwaka:{name}:outbox"), 1, &["records", "meta"]).await?;
-    let stores = ["documents", "cursors", "segments", "notes"];
+    let stores = ["records", "meta", "submissions", "fence"];
+    let outbox = open(&format!("webwaka:{name}:outbox"), 2, &stores).await?;
+    let stores = ["documents", "cursors", "segments", "notes", "fence"];
     let replica = open(&format!("webwaka:{name}:replica"), 2, &stores).await?;
     let found = Found {
         outbox: entries(&outbox, "records")
