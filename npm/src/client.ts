@@ -88,7 +88,8 @@ class LocalClient<C extends Collections> implements Client<C> {
   }
 
   get status(): Status {
-    const { link, network, pending, rejected, conflicts, durable, problem } = this.#bridge.readStatus();
+    const { link, network, pending, rejected, conflicts, durable, role, problem } =
+      this.#bridge.readStatus();
     const now: Status = {
       link,
       network,
@@ -97,6 +98,7 @@ class LocalClient<C extends Collections> implements Client<C> {
       conflicts,
       durable,
       ...(this.#device.now && { storage: this.#device.now }),
+      role: role ?? "alone",
       ...(problem && { problem: { code: problem.code, message: problem.message } }),
     };
     return (this.#status = share(this.#status, now));

@@ -11,6 +11,8 @@ export const RETRYABLE = {
   closed: false,
   // The device's.
   in_use: true,
+  fenced: true,
+  update_needed: false,
   denied: false,
   full: true,
   wrong_key: false,

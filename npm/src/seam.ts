@@ -2,12 +2,12 @@
  * What passes between this package and the engine: its class, and the JSON texts it takes and gives. What Rust can
  * say about these types comes from there; the rest is held by `tests/vectors` and by the tests in a browser.
  */
-import type { Encryption } from "./types.js";
+import type { Encryption, Role } from "./types.js";
 import type {
   Conflicted as WireConflicted,
   Outcome as WireOutcome,
   Rejected as WireRejected,
-  Status as WireStatus,
+  Status as EngineStatus,
   Strategy,
   View as WireView,
   Engine as WasmEngine,
@@ -80,4 +80,7 @@ export type WireEvent =
   | { notRecovered: string }
   | { incident: { type: Incident["type"]; error: { code: string; message: string; retryable: boolean } } };
 
-export type { WireConflicted, WireOutcome, WireRejected, WireStatus, WireView };
+/** The engine's status, to which the tab adds how it takes part. */
+export type WireStatus = EngineStatus & { role?: Role };
+
+export type { WireConflicted, WireOutcome, WireRejected, WireView };

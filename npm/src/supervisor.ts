@@ -1,3 +1,4 @@
+import { type AnyEngine, type Arguments, READS, TICKETED } from "./calls.js";
 import { RealtimeError, realtimeError } from "./errors.js";
 import type { Instance } from "./instance.js";
 import type { Engine, OpenEngine, Rules, WireEvent, WireStatus } from "./seam.js";
@@ -11,26 +12,14 @@ const PAUSE = 500;
 /** Calls that wait for an engine that is being restarted; one more is refused. */
 const MOST_WAITING = 1_024;
 
-/** Calls whose first argument is a ticket, which an event answers. */
-const TICKETED: ReadonlySet<string> = new Set(["submit", "edit", "retry", "abort", "resolve"]);
 /** Of these, what makes an operation of the intents that it was given. */
 const SUBMIT = "submit";
-/** Calls without arguments whose last answer stands in while there is no engine to ask. */
-const READS: Readonly<Record<string, string>> = {
-  status: "{}",
-  rejected: "[]",
-  conflicts: "[]",
-  clientId: "",
-};
 
 interface Unsettled {
   seq: number;
   doc: [collection: string, id: string];
   intents: unknown[];
 }
-
-type Arguments = readonly unknown[];
-type AnyEngine = Record<string, (...args: unknown[]) => unknown>;
 
 /** Opens engines that outlive the instance they run in: after a trap a new one goes on from what is stored. */
 export function supervised(launch: () => Instance): OpenEngine {

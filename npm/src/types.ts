@@ -143,6 +143,13 @@ export interface Waiting {
 /** The state of the connection: WebSocket, plain HTTP, or nothing. */
 export type LinkState = "up" | "degraded" | "down";
 
+/**
+ * How a tab takes part in the client that all tabs of an origin share: one *leads* and has the connection and the
+ * storage, the others *follow*. A tab is *alone* where the browser lacks the means (Web Locks, BroadcastChannel), or
+ * gives no durable storage to share.
+ */
+export type Role = "leader" | "follower" | "alone";
+
 /** What a page shows its user about the state of things. Immutable; a change makes a new one. */
 export interface Status {
   readonly link: LinkState;
@@ -158,6 +165,8 @@ export interface Status {
   readonly durable: boolean;
   /** What the browser says of the storage that it gives to this origin, once it has said it. */
   readonly storage?: StorageStatus | undefined;
+  /** Whether this tab leads. It may change at any time, and nothing else with it. */
+  readonly role: Role;
   /** Why the connection does not come about, if there is a reason beyond the network. */
   readonly problem?: Problem | undefined;
 }
@@ -172,7 +181,10 @@ export interface StorageStatus {
   readonly quota?: number | undefined;
 }
 
-/** What the server has against this client at present. */
+/**
+ * What stands against this client at present. `update_needed`: another tab runs a newer version of this package that
+ * this one does not understand. What is edited here is kept on this device and sent from there; reload the page.
+ */
 export interface Problem {
   readonly code: ErrorCode;
   /** For people. */

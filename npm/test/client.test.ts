@@ -100,6 +100,7 @@ test("the status is the same object until it changes", async () => {
     rejected: 0,
     conflicts: 0,
     durable: true,
+    role: "alone",
   });
   assert.ok(Object.isFrozen(first));
   assert.equal(client.status, first);

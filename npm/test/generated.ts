@@ -10,9 +10,9 @@ const holds = <T extends true>(): T | undefined => undefined;
 
 holds<Equal<Strategy, generated.Strategy>>();
 holds<Equal<LinkState, generated.LinkState>>();
-// What the browser says of its storage is asked for in TypeScript.
-holds<Equal<keyof Omit<Status, "storage">, keyof generated.Status>>();
-holds<Equal<Omit<Status, "problem" | "storage">, Omit<generated.Status, "problem">>>();
+// What the browser says of its storage, and how the tab takes part, is added in TypeScript.
+holds<Equal<keyof Omit<Status, "storage" | "role">, keyof generated.Status>>();
+holds<Equal<Omit<Status, "problem" | "storage" | "role">, Omit<generated.Status, "problem">>>();
 holds<Equal<Outcome["type"], AllKeys<generated.Outcome>>>();
 holds<Exclude<generated.ErrorCode, keyof typeof RETRYABLE> extends never ? true : false>();
 holds<generated.Engine extends Engine ? true : false>();

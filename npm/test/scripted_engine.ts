@@ -74,6 +74,9 @@ export class ScriptedEngine implements Engine {
   resolve(...args: [number, number, string]): void {
     this.#record("resolve", args);
   }
+  adopt(...args: [number, string]): void {
+    this.#record("adopt", args);
+  }
   openQuery(id: number, query: string): void {
     this.#record("openQuery", [id, JSON.parse(query)]);
   }

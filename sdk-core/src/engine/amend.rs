@@ -1,6 +1,6 @@
 //! What the application wants of operations that it has submitted: to change, to try again, to withdraw.
 
-use super::{Amendment, Engine, Event, Refusal, Ticket, submit::saw_first};
+use super::{Amendment, Engine, Refusal, Ticket, submit::saw_first};
 use crate::{
     outbox::State,
     protocol::{Base, Intent, Operation, ResolvedBy, Seq},

@@ -1,0 +1,15 @@
+/** What is known of the engine's methods by those who stand between it and the page, and else only pass calls on. */
+
+/** Calls whose first argument is a ticket, which an event answers. */
+export const TICKETED: ReadonlySet<string> = new Set(["submit", "edit", "retry", "abort", "resolve"]);
+
+/** Calls without arguments whose last answer stands in while there is no engine to ask. */
+export const READS: Readonly<Record<string, string>> = {
+  status: "{}",
+  rejected: "[]",
+  conflicts: "[]",
+  clientId: "",
+};
+
+export type Arguments = readonly unknown[];
+export type AnyEngine = Record<string, (...args: unknown[]) => unknown>;

@@ -1,0 +1,116 @@
+import type { Submissions } from "./submissions.js";
+
+/** Milliseconds between looks that nobody asked for: for what a tab could leave but not tell of. */
+const FROM_TIME_TO_TIME = 30_000;
+
+/** Who does what is found. */
+interface Adopter {
+  /** Asks the engine for it, under a ticket that names the key; answered by `adopted`, `refused` or `again`. */
+  adopt(key: string, text: string): void;
+}
+
+/**
+ * Finds submissions in the store and has each adopted once. It reads the store and believes nobody else: what stands
+ * there as text has not become an operation, by the commit that would have put a receipt in its place.
+ */
+export class Adoption {
+  readonly #submissions: Submissions;
+  readonly #adopter: Adopter;
+  readonly #living: () => Promise<ReadonlySet<string>>;
+  /** Keys that were seen and are not to be asked for again: under way, or answered since the store was last read. */
+  readonly #known = new Map<string, "asked" | "answered" | "refused">();
+  readonly #timer: ReturnType<typeof setInterval>;
+  #looking = false;
+  #again = false;
+  #stopped = false;
+
+  /** `living` tells which tabs there are, whether or not they follow yet. */
+  constructor(submissions: Submissions, adopter: Adopter, living: () => Promise<ReadonlySet<string>>) {
+    this.#submissions = submissions;
+    this.#adopter = adopter;
+    this.#living = living;
+    this.#timer = setInterval(() => this.look(), FROM_TIME_TO_TIME);
+    this.look();
+  }
+
+  /** There may be something new. */
+  look(): void {
+    this.#again = true;
+    void this.#look();
+  }
+
+  adopted(key: string): void {
+    this.#known.set(key, "answered");
+  }
+
+  /** Its tab hears of it and takes it away; the store of a tab that is gone keeps it for the next leader. */
+  refused(key: string): void {
+    this.#known.set(key, "refused");
+  }
+
+  /** Not done, and not refused either. */
+  again(key: string): void {
+    this.#known.set(key, "answered");
+    this.look();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    this.#submissions.close();
+  }
+
+  async #look(): Promise<void> {
+    if (this.#looking) {
+      return;
+    }
+    this.#looking = true;
+    while (this.#again && !this.#stopped) {
+      this.#again = false;
+      try {
+        await this.#read();
+      } catch {
+        // The storage has trouble, which the engine tells of. The next look is not far.
+        break;
+      }
+    }
+    this.#looking = false;
+  }
+
+  async #read(): Promise<void> {
+    // What was answered before this read began shows as answered in what is read.
+    for (const [key, state] of this.#known) {
+      if (state === "answered") {
+        this.#known.delete(key);
+      }
+    }
+    const all = await this.#submissions.all();
+    for (const key of this.#known.keys()) {
+      if (!all.has(key)) {
+        this.#known.delete(key);
+      }
+    }
+    const receipts: string[] = [];
+    for (const [key, held] of all) {
+      if (this.#stopped) {
+        return;
+      }
+      if (typeof held === "number") {
+        receipts.push(key);
+      } else if (!this.#known.has(key)) {
+        this.#known.set(key, "asked");
+        this.#adopter.adopt(key, held);
+      }
+    }
+    if (receipts.length > 0) {
+      // Whoever lives takes its receipts away itself, once it has read them.
+      const living = await this.#living();
+      await this.#submissions.remove(receipts.filter((key) => !living.has(tabOf(key))));
+    }
+  }
+}
+
+/** The tab that left what rests under a key. */
+function tabOf(key: string): string {
+  return key.split("-")[1] ?? "";
+}

@@ -1,0 +1,202 @@
+// Several tabs of one browser share one client: one of them leads, whichever it is, and nobody need notice.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { browser } from "./harness/browser.mjs";
+import { database } from "./harness/database.mjs";
+import { fixtureSite, fixtureTab } from "./harness/fixture.mjs";
+import { proxy } from "./harness/proxy.mjs";
+import { server } from "./harness/server.mjs";
+import { sleep, until } from "./harness/until.mjs";
+
+/** A server behind a proxy, and a browser whose tabs share the client `tabs`. */
+async function setUp(t) {
+  const host = await server(t, { web: await fixtureSite(t) });
+  const line = await proxy(t, host.port);
+  const chromium = await browser(t);
+  const tab = async () => {
+    const page = await chromium.tab();
+    return fixtureTab(page, line.url, { name: "tabs", mint: () => host.token("ada", 600) });
+  };
+  return { host, line, chromium, tab };
+}
+
+const status = (tab) => tab.evaluate(() => client.status);
+const put = (tab, id) => tab.evaluate((id) => fixture.put(id), id);
+const shown = (tab) => tab.evaluate(() => fixture.shown());
+const role = async (tab) => (await status(tab)).role;
+
+/** The tab that leads. */
+async function leaderOf(tabs) {
+  return until("one of the tabs leads", async () => {
+    const roles = await Promise.all(tabs.map(role));
+    return roles.filter((each) => each === "leader").length === 1 && tabs[roles.indexOf("leader")];
+  });
+}
+
+async function untilShown(tabs, ids) {
+  const wanted = JSON.stringify([...ids].sort());
+  for (const tab of tabs) {
+    await until("the tab shows everything", async () => JSON.stringify(await shown(tab)) === wanted);
+  }
+}
+
+/** Everything that resolved is on the server once, in one client's name. */
+function assertOnServer(host, saved) {
+  const stored = database(host);
+  stored.assertEachOnce();
+  stored.assertInOrder();
+  assert.equal(stored.held.clients.length, 1, "one client for all tabs");
+  const judged = stored.judgements("ada").map(({ seq }) => seq);
+  assert.equal(new Set(saved.map(({ seq }) => seq)).size, saved.length, "a sequence was given out twice");
+  const lost = saved.filter(({ seq }) => !judged.includes(seq));
+  assert.deepEqual(lost, [], "lost");
+  const ids = stored.documents().map(({ id }) => id);
+  assert.deepEqual(ids.sort(), saved.map(({ id }) => id).sort());
+}
+
+for (const [order, pick] of Object.entries({
+  "the leader first": (tabs, leader) => leader,
+  "the leader last": (tabs, leader) => tabs.find((tab) => tab !== leader) ?? leader,
+  "by chance": (tabs) => tabs[Math.floor(Math.random() * tabs.length)],
+})) {
+  test(`six tabs edit offline and close, ${order}: one connection, nothing lost, nothing doubled`, async (t) => {
+    const { host, line, tab } = await setUp(t);
+    let tabs = [];
+    for (let left = 6; left > 0; left -= 1) tabs.push(await tab());
+    await until("there is a connection", async () => (await status(tabs[0])).link === "up");
+    line.set("page only");
+    await until("the last tab is offline", async () => (await status(tabs[5])).link === "down");
+    const saved = [];
+    const everywhere = async (round) => {
+      const made = tabs.map((each, index) =>
+        [`${round}-${index}-a`, `${round}-${index}-b`].map((id) => put(each, id)),
+      );
+      saved.push(...(await Promise.all(made.flat())));
+    };
+    await everywhere("first");
+    await untilShown(
+      tabs,
+      saved.map(({ id }) => id),
+    );
+    while (tabs.length > 2) {
+      const closing = pick(tabs, await leaderOf(tabs));
+      tabs = tabs.filter((each) => each !== closing);
+      await Promise.all([closing.close(), everywhere(`left-${tabs.length}`)]);
+    }
+    await untilShown(
+      tabs,
+      saved.map(({ id }) => id),
+    );
+    line.set("open");
+    await until("all is on the server", async () => (await status(tabs[0])).pending === 0);
+    assert.equal(line.webSockets(), 1);
+    await untilShown(
+      tabs,
+      saved.map(({ id }) => id),
+    );
+    assertOnServer(host, saved);
+  });
+}
+
+test("what a tab saved in its last moment is adopted by those that stay", async (t) => {
+  const { host, tab } = await setUp(t);
+  const [first, second] = [await tab(), await tab()];
+  assert.equal(await role(second), "follower");
+  await second.evaluate(() => fixture.putMany(200));
+  await second.close();
+  await until("all of the dead tab's edits are there", async () => (await shown(first)).length === 200);
+  await until("all is on the server", async () => (await status(first)).pending === 0);
+  const stored = database(host);
+  stored.assertEachOnce();
+  assert.equal(stored.documents().length, 200);
+});
+
+test("a leader that hangs is replaced within seconds, can write nothing more, and then follows", async (t) => {
+  const { host, line, tab } = await setUp(t);
+  const tabs = [await tab(), await tab(), await tab()];
+  const hung = await leaderOf(tabs);
+  const others = tabs.filter((each) => each !== hung);
+  const saved = [await put(hung, "before")];
+  await untilShown(tabs, ["before"]);
+  const started = Date.now();
+  // What it submits on its way into the hang is either stored before it is fenced, or handed to the next leader.
+  const hanging = hung.evaluate(() => fixture.hang(12_000, "hung"));
+  saved.push(...(await Promise.all(others.map((each, index) => put(each, `meanwhile-${index}`)))));
+  const taken = Date.now() - started;
+  t.diagnostic(`edits were taken over ${taken} ms after the leader hung`);
+  assert.ok(taken < 10_000, `${taken} ms`);
+  await leaderOf(others);
+  saved.push(await hanging);
+  await until("the old leader follows", async () => (await role(hung)) === "follower");
+  saved.push(await put(hung, "after"));
+  await untilShown(
+    tabs,
+    saved.map(({ id }) => id),
+  );
+  await until("all is on the server", async () => (await status(tabs[0])).pending === 0);
+  await until("there is one connection", () => line.webSockets() === 1);
+  assertOnServer(host, saved);
+});
+
+test("a frozen leader hands over, and follows when it is thawed", async (t) => {
+  const { host, line, tab } = await setUp(t);
+  const tabs = [await tab(), await tab()];
+  const frozen = await leaderOf(tabs);
+  const [other] = tabs.filter((each) => each !== frozen);
+  const saved = [await put(frozen, "before")];
+  const devtools = await frozen.context().newCDPSession(frozen);
+  await devtools.send("Page.setWebLifecycleState", { state: "frozen" });
+  saved.push(await put(other, "meanwhile"));
+  await until("the other tab leads", async () => (await role(other)) === "leader");
+  await devtools.send("Page.setWebLifecycleState", { state: "active" });
+  await until("the old leader follows", async () => (await role(frozen)) === "follower");
+  saved.push(await put(frozen, "after"));
+  await untilShown(
+    tabs,
+    saved.map(({ id }) => id),
+  );
+  await until("all is on the server", async () => (await status(other)).pending === 0);
+  await until("there is one connection", () => line.webSockets() === 1);
+  assertOnServer(host, saved);
+});
+
+test("a leader whose process dies is replaced at once", async (t) => {
+  const { host, line, tab } = await setUp(t);
+  const tabs = [];
+  for (let left = 8; left > 0; left -= 1) tabs.push(await tab());
+  const dying = await leaderOf(tabs);
+  const others = tabs.filter((each) => each !== dying);
+  const saved = await Promise.all(tabs.map((each, index) => put(each, `before-${index}`)));
+  await untilShown(
+    tabs,
+    saved.map(({ id }) => id),
+  );
+  const devtools = await dying.context().newCDPSession(dying);
+  devtools.send("Page.crash").catch(() => {});
+  await sleep(50);
+  saved.push(...(await Promise.all(others.map((each, index) => put(each, `after-${index}`)))));
+  await untilShown(
+    others,
+    saved.map(({ id }) => id),
+  );
+  await until("all is on the server", async () => (await status(others[0])).pending === 0);
+  await until("there is one connection", () => line.webSockets() === 1);
+  assertOnServer(host, saved);
+});
+
+test("the network switched off in one tab is off in all, and stays off under the next leader", async (t) => {
+  const { line, tab } = await setUp(t);
+  const tabs = [await tab(), await tab(), await tab()];
+  const leader = await leaderOf(tabs);
+  const [one, two] = tabs.filter((each) => each !== leader);
+  await one.evaluate(() => client.setNetwork(false));
+  await until("the leader is offline", async () => (await status(leader)).network === false);
+  await until("all connections are closed", () => line.webSockets() === 0);
+  await leader.close();
+  await leaderOf([one, two]);
+  await put(two, "offline");
+  assert.deepEqual([(await status(one)).network, (await status(two)).network], [false, false]);
+  assert.equal(line.webSockets(), 0);
+});
