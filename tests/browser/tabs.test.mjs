@@ -91,7 +91,7 @@ for (const [order, pick] of Object.entries({
     );
     line.set("open");
     await until("all is on the server", async () => (await status(tabs[0])).pending === 0);
-    assert.equal(line.webSockets(), 1);
+    await until("there is one connection", () => line.webSockets() === 1);
     await untilShown(
       tabs,
       saved.map(({ id }) => id),
@@ -140,19 +140,21 @@ test("a leader that hangs is replaced within seconds, can write nothing more, an
   assertOnServer(host, saved);
 });
 
-test("a frozen leader hands over, and follows when it is thawed", async (t) => {
+test("a leader that is left for another page hands over, and follows when one comes back to it", async (t) => {
   const { host, line, tab } = await setUp(t);
   const tabs = [await tab(), await tab()];
-  const frozen = await leaderOf(tabs);
-  const [other] = tabs.filter((each) => each !== frozen);
-  const saved = [await put(frozen, "before")];
-  const devtools = await frozen.context().newCDPSession(frozen);
-  await devtools.send("Page.setWebLifecycleState", { state: "frozen" });
+  const left = await leaderOf(tabs);
+  const [other] = tabs.filter((each) => each !== left);
+  const saved = [await put(left, "before")];
+  await left.evaluate(() => (globalThis.kept = true));
+  await left.goto(`${line.url}/page.js`);
   saved.push(await put(other, "meanwhile"));
-  await until("the other tab leads", async () => (await role(other)) === "leader");
-  await devtools.send("Page.setWebLifecycleState", { state: "active" });
-  await until("the old leader follows", async () => (await role(frozen)) === "follower");
-  saved.push(await put(frozen, "after"));
+  assert.equal(await role(other), "leader");
+  // Restored as it was, it does not load.
+  await left.goBack({ waitUntil: "commit" });
+  assert.equal(await left.evaluate(() => globalThis.kept), true, "the page was kept by the browser");
+  await until("it follows", async () => (await role(left)) === "follower");
+  saved.push(await put(left, "after"));
   await untilShown(
     tabs,
     saved.map(({ id }) => id),

@@ -240,19 +240,35 @@ test("what cannot be stored is refused with a code, and nothing of it is kept", 
   });
 });
 
-test("one client a name: a second is refused, one after a close is not", async () => {
+test("clients of one name share what they have, also after one is closed", async () => {
   const told = await inPage(async (url) => {
     const { start, failure } = /** @type {any} */ (window);
     const first = await start(url);
     await first.collection("cards").put("kept", { title: "A" });
-    const second = await failure(start(url));
+    const second = await start(url);
+    const seen = (await second.collection("cards").get("kept"))?.value.title;
+    const { id } = await second.collection("cards").put("second", { title: "B" });
+    const roles = [first.status.role, second.status.role];
     const other = await start(url, { name: "other" });
     await Promise.all([first.close(), first.close(), other.close()]);
     const closed = await failure(first.collection("cards").put("a", {}));
+    const after = await second.collection("cards").put("after", { title: "C" });
+    const oneClient = id.split(":")[0] === after.id.split(":")[0];
+    await second.close();
     const again = await start(url);
-    return [second, closed, (await again.collection("cards").get("kept"))?.value.title];
+    const titles = [];
+    for (const id of ["kept", "second", "after"]) {
+      titles.push((await again.collection("cards").get(id))?.value.title);
+    }
+    return { seen, roles, closed, oneClient, titles };
   });
-  assert.deepEqual(told, ["in_use", "closed", "A"]);
+  assert.deepEqual(told, {
+    seen: "A",
+    roles: ["leader", "follower"],
+    closed: "closed",
+    oneClient: true,
+    titles: ["A", "B", "C"],
+  });
 });
 
 test("a failed load can be tried again, and the module can be given in any form", async () => {

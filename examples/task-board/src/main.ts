@@ -1,12 +1,9 @@
-import { createClient, RealtimeError } from "@webwaka/realtime";
+import { createClient } from "@webwaka/realtime";
 
 import { fetchToken, rememberedName, rememberName } from "./account.js";
 import { COLLECTIONS, type BoardClient } from "./cards.js";
 import { askName, notice } from "./gate.js";
 import { showBoard } from "./page.js";
-
-/** How often a second tab looks whether the first has gone. */
-const LOOK_AGAIN = 1_000;
 
 const root = document.querySelector("#app");
 if (root) void run(root, rememberedName());
@@ -24,7 +21,7 @@ async function run(root: Element, name: string | undefined): Promise<void> {
   }
 }
 
-/** Opens the client of this person; resolves when it is there, however long another tab has it. */
+/** Opens the client of this person, which all tabs share. */
 async function open(root: Element, name: string): Promise<BoardClient> {
   for (;;) {
     try {
@@ -36,17 +33,8 @@ async function open(root: Element, name: string): Promise<BoardClient> {
         name: `task-board.${encodeURIComponent(name)}`,
       });
     } catch (error) {
-      if (error instanceof RealtimeError && error.code === "in_use") {
-        notice(
-          root,
-          "The board is open in another tab",
-          "This tab takes over by itself when the other one is closed. Nothing you wrote there is lost.",
-        );
-        await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
-      } else {
-        const reason = error instanceof Error ? error.message : String(error);
-        await new Promise<void>((again) => notice(root, "The board could not start", reason, again));
-      }
+      const reason = error instanceof Error ? error.message : String(error);
+      await new Promise<void>((again) => notice(root, "The board could not start", reason, again));
     }
   }
 }

@@ -51,15 +51,60 @@ test("a reload takes over from the page before it", () =>
   }));
 
 withStore(
-  "a second page is told that the store is in use, and gets it when it is let go",
+  "a page that opens the store takes it over: the earlier one can write nothing more",
   async (context) => {
+    await context.run(() => globalThis.store.writeOutbox(1, "first"));
     const second = await open(context.profile, tests.url);
-    const opening = () => globalThis.stores.HeldStore.open("app").then((store) => store.isDurable());
-    await assert.rejects(second.run(opening), /InUse/);
-    await context.run(() => globalThis.store.close());
-    assert.equal(await second.run(opening), true);
+    await second.run(async () => (globalThis.store = await globalThis.stores.HeldStore.open("app")));
+    await assert.rejects(
+      context.run(() => globalThis.store.writeOutbox(2, "too late")),
+      /Fenced/,
+    );
+    await second.run(() => globalThis.store.writeOutbox(3, "second"));
+    assert.deepEqual(await second.run(() => globalThis.store.outbox()), ["first", "second"]);
   },
 );
+
+withStore("a submission becomes an operation in the commit that stores it, or stays", async (context) => {
+  const submissions = () =>
+    new Promise((done, failed) => {
+      const opening = indexedDB.open("webwaka:app:outbox");
+      opening.onerror = () => failed(opening.error);
+      opening.onsuccess = () => {
+        const transaction = opening.result.transaction("submissions");
+        const store = transaction.objectStore("submissions");
+        const found = [store.getAllKeys(), store.getAll()];
+        transaction.oncomplete = () => done(found.map(({ result }) => result));
+      };
+    });
+  await context.run(
+    () =>
+      new Promise((done, failed) => {
+        const opening = indexedDB.open("webwaka:app:outbox");
+        opening.onerror = () => failed(opening.error);
+        opening.onsuccess = () => {
+          const transaction = opening.result.transaction("submissions", "readwrite");
+          ["a", "b"].forEach((key) => transaction.objectStore("submissions").put("draft", key));
+          transaction.oncomplete = () => done(opening.result.close());
+        };
+      }),
+  );
+  await context.run(() => globalThis.store.adopt(7, "operation", "a"));
+  assert.deepEqual(await context.run(submissions), [
+    ["a", "b"],
+    [7, "draft"],
+  ]);
+  const second = await open(context.profile, tests.url);
+  await second.run(() => globalThis.stores.HeldStore.open("app"));
+  await assert.rejects(
+    context.run(() => globalThis.store.adopt(8, "operation", "b")),
+    /Fenced/,
+  );
+  assert.deepEqual(await second.run(submissions), [
+    ["a", "b"],
+    [7, "draft"],
+  ]);
+});
 
 withStore("a closed store finishes what it was writing and takes nothing more", async ({ run }) => {
   const outcome = await run(async () => {
@@ -203,7 +248,9 @@ test("a database of a newer version is opened as it is", () =>
         new Promise((done, failed) => {
           const request = indexedDB.open("webwaka:app:outbox", 5);
           request.onupgradeneeded = () =>
-            ["records", "meta", "later"].forEach((name) => request.result.createObjectStore(name));
+            ["records", "meta", "submissions", "fence", "later"].forEach((name) =>
+              request.result.createObjectStore(name),
+            );
           request.onsuccess = () => done(request.result.close());
           request.onerror = () => failed(request.error);
         }),
@@ -247,10 +294,6 @@ const DENIALS = {
     IDBFactory.prototype.open = () => {
       throw new DOMException("denied", "SecurityError");
     };
-  },
-  "without Web Locks": () => Object.defineProperty(Navigator.prototype, "locks", { value: undefined }),
-  "where Web Locks are denied": () => {
-    LockManager.prototype.request = () => Promise.reject(new DOMException("denied", "SecurityError"));
   },
 };
 

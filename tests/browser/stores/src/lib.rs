@@ -6,9 +6,10 @@ use std::sync::Once;
 use sdk_core::{
     driver::Store,
     engine::storage::{
-        Batch, Clear, OutboxBatch, OutboxRecord, Query, ReplicaBatch, Scan, StoreError, StoredDocument,
+        Adopted, Batch, Clear, OutboxBatch, OutboxRecord, Query, ReplicaBatch, Scan, StoreError,
+        StoredDocument,
     },
-    protocol::{CollectionName, DocKey, Epoch, Offset, StreamPosition},
+    protocol::{CollectionName, DocKey, Epoch, Offset, Seq, StreamPosition},
     testing::store_contract::Stores,
 };
 use sdk_wasm::store::{BrowserStore, Cipher, IndexedDbStore};
@@ -74,6 +75,14 @@ impl HeldStore {
     pub async fn write_outbox(&self, key: f64, text: String) -> Result<(), JsValue> {
         let put = vec![OutboxRecord { key: key as u64, text }];
         let batch = OutboxBatch { put, meta: Some("meta".into()), remove: vec![], ..OutboxBatch::default() };
+        self.0.apply(Batch::Outbox(batch)).await.map_err(thrown)
+    }
+
+    /// Writes one record of the outbox, whose operation a submission became.
+    pub async fn adopt(&self, key: f64, text: String, submission: String) -> Result<(), JsValue> {
+        let put = vec![OutboxRecord { key: key as u64, text }];
+        let adopted = vec![Adopted { key: submission, seq: Seq(key as u64) }];
+        let batch = OutboxBatch { put, adopted, ..OutboxBatch::default() };
         self.0.apply(Batch::Outbox(batch)).await.map_err(thrown)
     }
 

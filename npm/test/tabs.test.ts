@@ -1,0 +1,220 @@
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+
+import { openClient } from "../src/client.js";
+import { RealtimeError } from "../src/errors.js";
+import { type Versions, common } from "../src/tabs/protocol.js";
+import { shared } from "../src/tabs/tab.js";
+import type { Client } from "../src/types.js";
+import { Origin } from "./browser_parts.js";
+import { ScriptedEngine } from "./scripted_engine.js";
+import { type Card, shown } from "./setup.js";
+
+const open: Client[] = [];
+after(() => Promise.all(open.map((client) => client.close())));
+
+/** A tab with a client and, for when it leads, an engine. */
+async function tab(origin: Origin, versions?: Versions) {
+  const engine = new ScriptedEngine();
+  const host = origin.tab();
+  const client = await openClient(shared(engine.open, host, versions), {
+    url: "http://127.0.0.1:8787",
+    token: "t0",
+    collections: { cards: "fieldLevel" },
+  });
+  open.push(client as unknown as Client);
+  return { client, engine, host, cards: client.collection<Card>("cards") };
+}
+
+async function until<T>(what: string, look: () => T | undefined | false): Promise<T> {
+  const end = Date.now() + 12_000;
+  for (;;) {
+    const seen = look();
+    if (seen) {
+      return seen;
+    }
+    assert.ok(Date.now() < end, `waited in vain until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** What the engine of a real leader does with a submission from the store: a receipt takes its place. */
+async function adopt(origin: Origin, engine: ScriptedEngine, seq: number) {
+  const [ticket, key] = await until("the leader adopts", () => engine.called("adopt").at(-1));
+  origin.stored.set(key as string, seq);
+  engine.emit({ submitted: [ticket, seq] });
+}
+
+test("the first tab leads, the others follow and have no engine", async () => {
+  const origin = new Origin();
+  const [first, second] = [await tab(origin), await tab(origin)];
+  assert.deepEqual([first.client.status.role, second.client.status.role], ["leader", "follower"]);
+  assert.deepEqual(second.engine.calls, []);
+});
+
+test("a follower's edit is durable before the leader hears of it, and resolves when it is adopted", async () => {
+  const origin = new Origin();
+  const [first, second] = [await tab(origin), await tab(origin)];
+  const operation = second.cards.put("a", { title: "A" });
+  const text = await until("it is stored", () => [...origin.stored.values()][0]);
+  assert.match(String(text), /"method":"submit","args":\["cards","a",0,/);
+  await adopt(origin, first.engine, 7);
+  assert.equal((await operation).id, "c1:7");
+  const args = first.engine.called("submit")[0]?.slice(1, 5);
+  assert.deepEqual(args, ["cards", "a", 0, '[{"put":{"title":"A"}}]']);
+  await until("the receipt is taken away", () => origin.stored.size === 0);
+});
+
+test("edits of one tab are adopted in the order they were made in", async () => {
+  const origin = new Origin();
+  const [first, second] = [await tab(origin), await tab(origin)];
+  const ids = Array.from({ length: 12 }, (_, number) => `card-${number}`);
+  ids.forEach((id) => void second.cards.put(id, { title: id }).catch(() => undefined));
+  const submitted = await until("all are adopted", () => {
+    const calls = first.engine.called("submit");
+    return calls.length === ids.length && calls;
+  });
+  assert.deepEqual(
+    submitted.map(([, , id]) => id),
+    ids,
+  );
+});
+
+test("an edit that cannot be stored is refused, and the leader never hears of it", async () => {
+  const origin = new Origin();
+  const [first, second] = [await tab(origin), await tab(origin)];
+  origin.failure = new RealtimeError("storage_full", "no room");
+  await assert.rejects(second.cards.put("a", { title: "A" }), { code: "storage_full" });
+  assert.deepEqual(first.engine.called("submit"), []);
+});
+
+test("an edit that the leader refuses rejects, and is not tried again", async () => {
+  const origin = new Origin();
+  const [first, second] = [await tab(origin), await tab(origin)];
+  const refused = assert.rejects(second.cards.put("a", { title: "A" }), { code: "too_large" });
+  const [ticket] = await until("the leader adopts", () => first.engine.called("adopt")[0]);
+  first.engine.emit({ refused: [ticket, { code: "too_large", message: "", retryable: false }] });
+  await refused;
+  assert.equal(origin.stored.size, 0);
+  assert.equal(first.engine.called("submit").length, 1);
+});
+
+test("a follower sees what the leader's engine shows it, and the end of its tab closes its queries", async () => {
+  const origin = new Origin();
+  const [first, second] = [await tab(origin), await tab(origin)];
+  const live = second.cards.live();
+  const [name] = await until("the query is open", () => first.engine.called("openQuery")[0]);
+  first.engine.views.set(name as number, { loaded: true, documents: [shown("a", { title: "A" })] });
+  first.engine.emit({ viewChanged: name });
+  await until("it is shown", () => live.getSnapshot()[0]?.value.title === "A");
+  await second.client.close();
+  await until("the query is closed", () => first.engine.last("closeQuery") === name);
+});
+
+test("when the leader ends, a follower opens the engine, goes on with its queries and adopts what is left", async () => {
+  const origin = new Origin();
+  const [first, second] = [await tab(origin), await tab(origin)];
+  const live = second.cards.live();
+  const [name] = await until("the query is open", () => first.engine.called("openQuery")[0]);
+  first.engine.views.set(name as number, { loaded: true, documents: [shown("a", { title: "A" })] });
+  first.engine.emit({ viewChanged: name });
+  await until("it is shown", () => live.getSnapshot().length === 1);
+  const operation = second.cards.put("b", { title: "B" });
+  await until("it is stored", () => origin.stored.size === 1);
+  await first.client.close();
+  await until("the other leads", () => second.client.status.role === "leader");
+  assert.equal(live.getSnapshot().length, 1, "what was shown stays until the new engine has read");
+  assert.equal(second.engine.called("openQuery").length, 1);
+  await adopt(origin, second.engine, 8);
+  assert.equal((await operation).seq, 8);
+});
+
+test("the answer of a leader that died before it gave it is found as a receipt in the store", async () => {
+  const origin = new Origin();
+  const [first, second] = [await tab(origin), await tab(origin)];
+  const operation = second.cards.put("b", { title: "B" });
+  const [, key] = await until("the leader adopts", () => first.engine.called("adopt")[0]);
+  origin.stored.set(key as string, 9);
+  await first.client.close();
+  assert.equal((await operation).seq, 9);
+  assert.deepEqual(second.engine.called("adopt"), [], "it is not adopted again");
+});
+
+test("a tab that is put aside hands over, and follows when it comes back", async () => {
+  const origin = new Origin();
+  const [first, second] = [await tab(origin), await tab(origin)];
+  first.host.leave();
+  await until("the other leads", () => second.client.status.role === "leader");
+  await until("its engine is stopped", () => first.engine.called("stop").length === 1);
+  first.host.join();
+  const operation = first.cards.put("c", { title: "C" });
+  await adopt(origin, second.engine, 3);
+  assert.equal((await operation).seq, 3);
+  assert.equal(first.client.status.role, "follower");
+});
+
+test("an edit that a fenced leader could not store goes to the next one", async () => {
+  const origin = new Origin();
+  const first = await tab(origin);
+  const operation = first.cards.put("a", { title: "A" });
+  const ticket = first.engine.last("submit");
+  const thief = origin.locks.request("webwaka:default", { steal: true }, () => Promise.resolve());
+  first.engine.emit({ refused: [ticket, { code: "fenced", message: "", retryable: true }] });
+  await thief;
+  await adopt(origin, first.engine, 4);
+  assert.equal((await operation).seq, 4);
+});
+
+test("a leader that does not answer is deprived of the lock within seconds", async () => {
+  const origin = new Origin();
+  // Somebody who holds the lock and says nothing.
+  void origin.locks.request("webwaka:default", () => new Promise(() => undefined)).catch(() => undefined);
+  const { client } = await tab(origin);
+  assert.equal(client.status.role, "leader");
+});
+
+test("of versions without one in common the newer leads, and the older says so and keeps its edits", async () => {
+  const origin = new Origin();
+  const old = await tab(origin);
+  const young = await tab(origin, [2, 2]);
+  await until("the newer leads", () => young.client.status.role === "leader");
+  await until("the older tells", () => old.client.status.problem?.code === "update_needed");
+  const operation = old.cards.put("a", { title: "A" });
+  await adopt(origin, young.engine, 5);
+  assert.equal((await operation).seq, 5);
+  await young.client.close();
+  await until("the older leads again", () => old.client.status.role === "leader");
+  assert.equal(old.client.status.problem, undefined);
+});
+
+test("versions are agreed on as the newest that both understand", () => {
+  assert.deepEqual(
+    [common([1, 1], [1, 1]), common([1, 3], [2, 4]), common([2, 2], [1, 1]), common([1, 1], [2, 3])],
+    [1, 3, undefined, undefined],
+  );
+});
+
+test("without Web Locks or a channel a tab works alone", async () => {
+  const origin = new Origin();
+  const engine = new ScriptedEngine();
+  const alone = { ...origin.tab(), locks: undefined };
+  const options = { url: "http://127.0.0.1:1", token: "t", collections: { cards: "fieldLevel" } } as const;
+  const client = await openClient(shared(engine.open, alone), options);
+  assert.equal(client.status.role, "alone");
+  const operation = client.collection<Card>("cards").put("a", { title: "A" });
+  engine.emit({ submitted: [engine.last("submit"), 1] });
+  assert.equal((await operation).seq, 1);
+  await client.close();
+});
+
+test("what is kept in memory is not shared", async () => {
+  const origin = new Origin();
+  const engine = new ScriptedEngine();
+  engine.statusNow = { ...engine.statusNow, durable: false };
+  const options = { url: "http://127.0.0.1:1", token: "t", collections: { cards: "fieldLevel" } } as const;
+  const client = await openClient(shared(engine.open, origin.tab()), options);
+  assert.equal(client.status.role, "alone");
+  const second = await tab(origin);
+  assert.equal(second.client.status.role, "leader", "the lock is free");
+  await client.close();
+});
