@@ -4,8 +4,11 @@ import type { Client, ClientOptions, Collections } from "./types.js";
  * Starts a client: loads the engine, opens the storage on this device, and connects in the background.
  *
  * Resolves when the client can be used, which takes no network but for loading the engine. Rejects with a
- * `RealtimeError`: `invalid_options`; `load_failed`; `in_use` if another page of this origin has a client of
- * this name; `wrong_key` if what is stored was encrypted with another key, or is and none is given: nothing is changed; or the reason of the signal.
+ * `RealtimeError`: `invalid_options`; `load_failed`; `wrong_key` if what is stored was encrypted with another key,
+ * or is and none is given: nothing is changed; or the reason of the signal.
+ *
+ * All tabs of an origin that create a client of one name share it: its storage, its connection and its network
+ * switch. Each may write; whichever are closed, frozen or killed, the others go on.
  */
 export declare function createClient<const C extends Collections>(options: ClientOptions<C>): Promise<Client<C>>;
 export { RealtimeError } from "./errors.js";
@@ -195,6 +198,12 @@ export interface Waiting {
 }
 /** The state of the connection: WebSocket, plain HTTP, or nothing. */
 export type LinkState = "up" | "degraded" | "down";
+/**
+ * How a tab takes part in the client that all tabs of an origin share: one *leads* and has the connection and the
+ * storage, the others *follow*. A tab is *alone* where the browser lacks the means (Web Locks, BroadcastChannel), or
+ * gives no durable storage to share.
+ */
+export type Role = "leader" | "follower" | "alone";
 /** What a page shows its user about the state of things. Immutable; a change makes a new one. */
 export interface Status {
     readonly link: LinkState;
@@ -210,6 +219,8 @@ export interface Status {
     readonly durable: boolean;
     /** What the browser says of the storage that it gives to this origin, once it has said it. */
     readonly storage?: StorageStatus | undefined;
+    /** Whether this tab leads. It may change at any time, and nothing else with it. */
+    readonly role: Role;
     /** Why the connection does not come about, if there is a reason beyond the network. */
     readonly problem?: Problem | undefined;
 }
@@ -222,7 +233,10 @@ export interface StorageStatus {
     /** Bytes that may be used, roughly. */
     readonly quota?: number | undefined;
 }
-/** What the server has against this client at present. */
+/**
+ * What stands against this client at present. `update_needed`: another tab runs a newer version of this package that
+ * this one does not understand. What is edited here is kept on this device and sent from there; reload the page.
+ */
 export interface Problem {
     readonly code: ErrorCode;
     /** For people. */
@@ -493,6 +507,8 @@ export declare const RETRYABLE: {
     readonly slow_merge: false;
     readonly closed: false;
     readonly in_use: true;
+    readonly fenced: true;
+    readonly update_needed: false;
     readonly denied: false;
     readonly full: true;
     readonly wrong_key: false;
