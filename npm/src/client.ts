@@ -88,8 +88,7 @@ class LocalClient<C extends Collections> implements Client<C> {
   }
 
   get status(): Status {
-    const { link, network, pending, rejected, conflicts, durable, role, problem } =
-      this.#bridge.readStatus();
+    const { link, network, pending, rejected, conflicts, durable, role, problem } = this.#bridge.readStatus();
     const now: Status = {
       link,
       network,

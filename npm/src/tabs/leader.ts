@@ -151,7 +151,7 @@ export class Leader {
       this.#seat.post({ events: forAll });
     }
     answers.forEach((events, tab) => this.#tellFollower(tab, events));
-    if (own.includes("statusChanged")) {
+    if (own.includes("statusChanged") || own.includes("conflictsChanged")) {
       this.#statusChanged();
     }
     if (own.length > 0) {

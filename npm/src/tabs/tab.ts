@@ -358,7 +358,7 @@ class Tab implements Seat {
       this.#state = message.state;
       this.#role = "follower";
       this.#ready.resolve();
-      this.tell(["statusChanged"]);
+      this.tell(["statusChanged", "conflictsChanged"]);
     } else if ("view" in message) {
       const [query, text] = message.view;
       if (this.#queries.has(query)) {
@@ -392,8 +392,8 @@ class Tab implements Seat {
     const leader = new Leader(this);
     while (isOurs()) {
       try {
-        const [options, token, , encryption] = this.#start;
-        const engine = await this.#open(options, token, leader.heard, encryption);
+        const [options, token, , ...rest] = this.#start;
+        const engine = await this.#open(options, token, leader.heard, ...rest);
         const { durable } = JSON.parse(engine.status()) as WireStatus;
         const submissions = durable && lock ? await this.#submissions().catch(() => undefined) : undefined;
         if (isOurs()) {
@@ -480,7 +480,7 @@ class Tab implements Seat {
 }
 
 /** What is known before anything is. */
-const INITIAL = { link: "down", network: true, pending: 0, rejected: 0, durable: true };
+const INITIAL = { link: "down", network: true, pending: 0, rejected: 0, conflicts: 0, durable: true };
 
 /** Whether a view shows what the store holds. The engine writes its fields in this order. */
 function isLoaded(view: string): boolean {
