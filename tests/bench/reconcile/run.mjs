@@ -3,7 +3,8 @@
 // Rounds are interleaved, so that a busy moment of the machine meets all alike. Figures are medians. BENCH_ROUNDS sets
 // the rounds of the quick parts; BENCH_SCALE makes every part smaller, to try things out.
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -20,9 +21,11 @@ const scale = Number(process.env.BENCH_SCALE ?? 1);
 const json = process.argv.includes("--json");
 const named = process.argv.slice(2).filter((word) => word in PARTS);
 
+const folder = await mkdtemp(join(tmpdir(), "bench-reconcile-"));
+// Also where somebody interrupts it; the servers end likewise, and the browser with its driver.
+process.on("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
 
-const folder = await mkdtemp(join(tmpdir(), "bench-reconcile-"));
 const pages = Object.values(PARTS).flatMap(({ CONTENDERS }) => CONTENDERS.flatMap(({ page }) => page ?? []));
 const site = await serve(new Set(pages), process.env.MERGE_MODULE);
 try {
@@ -34,7 +37,6 @@ try {
   if (json) console.log(JSON.stringify({ bench: "reconcile", rounds, scale, parts: results }));
 } finally {
   site.close();
-  await rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 }
 
 async function measure(key, part) {
@@ -46,7 +48,11 @@ async function measure(key, part) {
     const turn = round % part.CONTENDERS.length;
     for (const contender of [...part.CONTENDERS.slice(turn), ...part.CONTENDERS.slice(0, turn)]) {
       process.stderr.write(`${key}, round ${round + 1} of ${most}: ${contender.name}\n`);
-      const figure = await part.measure({ folder, site }, contender, Math.min(count, contender.most ?? count));
+      const figure = await part.measure(
+        { folder, site },
+        contender,
+        Math.min(count, contender.most ?? count),
+      );
       process.stderr.write(`    ${Math.round(figure.value)} ${part.UNIT}\n`);
       taken.get(contender.key).push(figure);
     }

@@ -11,7 +11,7 @@ const SHAPE = { documents: 1_000, fields: 8 };
 
 export const CONTENDERS = [
   { key: "native", name: "sdk_core::reconcile, native" },
-  { key: "wasm", name: "sdk_core::reconcile, WASM in Chromium", page: "merge" },
+  { key: "wasm", name: "sdk_core::reconcile, WASM in Chromium", page: "core" },
   { key: "yjs", name: "Yjs, map updates in Chromium", page: "yjs" },
 ];
 
