@@ -19,8 +19,9 @@ test("votes and labels given apart are all there, and nobody is asked", async (t
   await together(ada, ben);
   for (const each of [ada, ben]) {
     await until("every vote counts", async () => (await each.votes("Buy milk")) === 4);
-    await until("every label is there once", async () =>
-      (await each.labels("Buy milk")).sort().join() === "shop,urgent",
+    await until(
+      "every label is there once",
+      async () => (await each.labels("Buy milk")).sort().join() === "shop,urgent",
     );
   }
   await ben.removeLabel("Buy milk", "urgent");

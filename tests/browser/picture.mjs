@@ -13,7 +13,7 @@ const folder = fileURLToPath(new URL("../../docs/images/", import.meta.url));
 test("the picture of the board", async (t) => {
   const host = await server(t);
   const tab = await (await browser(t)).tab();
-  await tab.setViewportSize({ width: 1120, height: 660 });
+  await tab.setViewportSize({ width: 1120, height: 830 });
   const ada = await board(tab, host.url(), "Ada");
   await ada.add("todo", "Call the clinic in Ikeja about the cold boxes", "Order airtime for the riders");
   await ada.add("doing", "Count the stock at Balogun market");
@@ -23,13 +23,17 @@ test("the picture of the board", async (t) => {
     "Shelves A to D are done.\nAsk Chidi for the key of the back room.",
   );
   await ada.setNote("Train two new agents", "Both passed.");
+  await ada.setNotice("The shop opens at ten on Monday.");
+  await ada.addLabel("Count the stock at Balogun market", "stock");
+  await ada.addLabel("Order airtime for the riders", "urgent");
+  for (let vote = 0; vote < 3; vote++) await ada.vote("Order airtime for the riders");
   await ada.untilSaved("Everything is on the server");
   await ada.network(false);
   await ada.untilLink("Offline");
   await ada.move("Order airtime for the riders", "Doing");
   await ada.setNote("Order airtime for the riders", "Two riders waited an hour.");
-  await ada.untilSaved("2 edits saved on this device, waiting to be sent");
-  await tab.mouse.move(0, 650);
+  await ada.untilSaved("1 edit saved on this device, waiting to be sent");
+  await tab.mouse.move(0, 820);
   mkdirSync(folder, { recursive: true });
   await tab.screenshot({ path: `${folder}board.png` });
 });

@@ -94,7 +94,10 @@ export class Board {
   /** What a side of a conflict says: who and when, and the text. */
   async side(name) {
     const side = (await this.conflict()).getByRole("region", { name, exact: true });
-    return { who: await side.locator(".who-when").innerText(), text: await side.locator("blockquote").innerText() };
+    return {
+      who: await side.locator(".who-when").innerText(),
+      text: await side.locator("blockquote").innerText(),
+    };
   }
 
   async move(title, column) {

@@ -65,7 +65,9 @@ class Database {
         offsets.sort((a, b) => a - b),
         Array.from({ length: head }, (_, index) => index + 1),
       );
-      const revisions = this.held.documents.filter(({ collection }) => collection === key).map(({ rev }) => rev);
+      const revisions = this.held.documents
+        .filter(({ collection }) => collection === key)
+        .map(({ rev }) => rev);
       assert.equal(new Set(revisions).size, revisions.length, "two documents of one revision");
     }
   }
