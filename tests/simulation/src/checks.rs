@@ -14,6 +14,7 @@ use server_reference::storage::Batch as ServerBatch;
 
 use crate::{
     client::tenant,
+    conflicts::DECISIONS,
     ledger::{Committed, OpKey, Said},
     model::bare,
     reads::ticket_of,
@@ -169,6 +170,9 @@ impl World {
     fn check_acknowledged(&mut self, index: usize, judgement: &Judgement) {
         let Some(key) = self.key(index, judgement.seq.0) else { return };
         let stored = self.ledger.committed.get(&key).map(|committed| committed.judgement.clone());
+        if matches!(judgement.outcome, Outcome::Conflicted(_)) {
+            return;
+        }
         let told = in_bare_epoch(judgement.clone());
         self.claim(stored.as_ref() == Some(&told), "what the server acknowledges is committed", || {
             format!("client {index} is told {judgement:?}; committed is {stored:?}")
@@ -208,6 +212,9 @@ impl World {
 
     /// The application is told that an edit is durable: it is.
     pub(crate) fn told_submitted(&mut self, index: usize, ticket: u64, seq: u64) {
+        if ticket >= DECISIONS {
+            return;
+        }
         let kept = self.clients[index].disk.kept().any(|kept| kept.ticket == ticket && kept.seq == seq);
         self.claim(kept, "an edit that is reported durable is stored", || {
             format!("client {index} reports {ticket} as {seq}")
@@ -220,6 +227,9 @@ impl World {
 
     /// The application is told that an edit was refused.
     pub(crate) fn told_refused(&mut self, index: usize, ticket: u64, refusal: &Refusal) {
+        if ticket >= DECISIONS {
+            return;
+        }
         self.tally.refused += 1;
         let expected = match refusal {
             Refusal::NotDurable(error) => Some(error) == self.clients[index].disk_error.as_ref(),
@@ -256,13 +266,21 @@ impl World {
         for (operation, judgement) in batch.operations.iter().zip(judgements) {
             let judgement = &judgement;
             let key = (batch.scope.tenant().to_string(), batch.client.to_string(), operation.seq.0);
+            if self.is_former(&key, operation, judgement) {
+                continue;
+            }
             let there = self.server.witness.as_ref().and_then(|witness| witness.judgement(&key).ok()?);
             let seen = format!("{key:?} is said to be {judgement:?}; the database has {there:?}");
+            let conflicted = matches!(judgement.outcome, Outcome::Conflicted(_));
             self.claim(
-                there.as_ref() == Some(judgement),
-                "what the server says is committed is committed",
+                if conflicted { there.is_none() } else { there.as_ref() == Some(judgement) },
+                "what the server says is committed is committed, and a conflict is not",
                 || seen,
             );
+            if matches!(judgement.outcome, Outcome::Conflicted(_)) {
+                self.check_conflicted(key, actor, batch, operation, judgement);
+                continue;
+            }
             if let Some(first) = self.ledger.committed.get(&key) {
                 self.tally.repeated += 1;
                 let same = first.judgement == *judgement;
@@ -284,7 +302,17 @@ impl World {
         }
     }
 
-    fn check_new(&mut self, key: &OpKey, operation: &Operation, judgement: &Judgement) {
+    /// Whether an operation is what another under its id was before its conflict was decided, and is refused as such.
+    fn is_former(&self, key: &OpKey, operation: &Operation, judgement: &Judgement) -> bool {
+        let reused =
+            matches!(&judgement.outcome, Outcome::Rejected(why) if why.code == ErrorCode::OperationIdReused);
+        let decided = |one: &Committed| {
+            one.operation.resolves.is_some() && one.operation.payload() != operation.payload()
+        };
+        reused && self.ledger.committed.get(key).is_some_and(decided)
+    }
+
+    pub(crate) fn check_new(&mut self, key: &OpKey, operation: &Operation, judgement: &Judgement) {
         let ticket = u64::from(operation.schema);
         let Some(one) = self.ledger.submissions.get(&ticket).cloned() else {
             return self.violate("only what was submitted reaches the server", format!("{operation:?}"));
@@ -294,7 +322,11 @@ impl World {
         self.claim(durable, "only what was reported durable reaches the server", || {
             format!("ticket {ticket} arrives as {key:?} and its client said {:?}", one.said)
         });
-        let same = one.doc == operation.doc && one.intents == operation.intents;
+        let wanted = match &operation.resolves {
+            Some(resolves) if !resolves.mine.is_empty() => &resolves.mine,
+            _ => &operation.intents,
+        };
+        let same = one.doc == operation.doc && one.intents == *wanted;
         self.claim(same, "an operation arrives as it was submitted", || format!("{operation:?}"));
         let home = tenant(self.clients[one.client].tenant);
         self.claim(home == key.0, "an operation arrives in its own tenant", || format!("{key:?}"));

@@ -3,7 +3,6 @@
 use sdk_core::{
     engine::{Effect, Engine, Event as Told, HttpFailure, HttpId, Input, LinkId, Reply, TokenError},
     protocol::{ClientFrame, encode},
-    reconcile::Resolution,
 };
 
 use crate::{
@@ -101,10 +100,7 @@ impl World {
                 }
             }
             Effect::Http(id, call) => self.post(index, id, call),
-            Effect::Resolve(seq, id, _) => {
-                let resolution = Ok(Resolution::TakeMine);
-                self.input(index, Input::Resolved { seq, id, resolution, took: 0 });
-            }
+            Effect::Resolve(seq, id, conflict) => self.ask(index, seq, id, &conflict),
             Effect::Emit(event) => self.hear(index, event),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sdk_core::{
     engine::{QueryId, storage::Query},
-    protocol::{CollectionName, Document, ErrorCode, Outcome, decode},
+    protocol::{CollectionName, Document, ErrorCode, Outcome, Strategy, decode},
 };
 
 use crate::{
@@ -160,7 +160,18 @@ impl World {
             .iter()
             .filter(|pruning| pruning.collection == (tenant.to_owned(), name.to_owned()))
             .peekable();
+        let conflicted = self.ledger.conflicted.clone();
+        let mine = |(key, _, one): &&(OpKey, u32, Committed)| {
+            key.0 == tenant && one.operation.doc.collection.as_str() == name
+        };
+        let mut conflicted = conflicted.iter().filter(mine).peekable();
         for (place, ((_, client, _), one)) in log.iter().enumerate() {
+            while let Some((_, actor, other)) = conflicted.next_if(|(_, _, other)| other.order <= one.order) {
+                while let Some(pruning) = prunings.next_if(|pruning| pruning.order < other.order) {
+                    horizon = horizon.max(self.forget(&mut expected, pruning));
+                }
+                self.check_conflict(collection.strategy, &expected, *actor, other, horizon);
+            }
             while let Some(pruning) = prunings.next_if(|pruning| pruning.order <= one.order) {
                 horizon = horizon.max(self.forget(&mut expected, pruning));
             }
@@ -168,7 +179,8 @@ impl World {
             let actor = records.actors.get(&(tenant.to_owned(), client.clone())).copied().unwrap_or_default();
             let id = operation.doc.id.to_string();
             let before = expected.get(&id).cloned().unwrap_or_default();
-            let mine = self.plan.takes_mine && workload::takes_mine(&id);
+            let resolves = self.plan.server_resolves && name == workload::RESOLVED;
+            let mine = resolves.then_some(self.plan.takes_mine && workload::takes_mine(&id));
             let judge = |epoch: &str| {
                 let judged = Judged {
                     operation,
@@ -190,7 +202,7 @@ impl World {
                     let (after, rule, within) = judge(position.epoch.as_str());
                     expected.insert(id, after);
                     head = position.offset.0;
-                    rule == *outcome && within
+                    rule.as_ref() == Some(outcome) && within
                 }
                 // Rejected in the epoch of the operation before or after it, whichever is there.
                 (None, Outcome::Rejected(why)) if why.code == ErrorCode::DocumentTooLarge => {
@@ -225,6 +237,31 @@ impl World {
                 format!("{tenant} {name}/{id}: {text} should be {expected:?}")
             });
         }
+    }
+
+    /// An operation that the server called conflicted collides with what its maker had not seen, or waits behind one
+    /// that does.
+    fn check_conflict(
+        &mut self,
+        strategy: Strategy,
+        expected: &BTreeMap<String, Expected>,
+        actor: u32,
+        one: &Committed,
+        horizon: u64,
+    ) {
+        let behind =
+            matches!(&one.judgement.outcome, Outcome::Conflicted(collision) if collision.fields.is_empty());
+        let (operation, now) = (&one.operation, one.now.0);
+        let Some(epoch) = one.judgement.position.as_ref().map(|position| position.epoch.as_str()) else {
+            return;
+        };
+        let judged = Judged { operation, actor, rev: 0, epoch, now, horizon, decided: false };
+        let before = expected.get(operation.doc.id.as_str()).cloned().unwrap_or_default();
+        self.claim(
+            behind || before.collides(strategy, judged),
+            "what the server calls a conflict is one",
+            || format!("{one:?} on {before:?}"),
+        );
     }
 
     /// The server forgets documents; they must have been deleted. Returns the newest revision among them.

@@ -49,6 +49,7 @@ impl World {
                 self.input(index, Input::Network(allowed));
             }
             18 => self.input(index, Input::Wake),
+            19 if self.random.bool() => self.decide(index),
             _ => self.discard_rejected(index),
         }
     }

@@ -122,6 +122,8 @@ pub(crate) struct Ledger {
     pub(crate) touches: BTreeMap<(String, DocKey), Vec<Touch>>,
     /// The same, for what is said of deletions.
     pub(crate) histories: BTreeMap<(String, DocKey), Vec<deleted::Entry>>,
+    /// Operations that the server called conflicted, with their writers' numbers.
+    pub(crate) conflicted: Vec<(OpKey, u32, Committed)>,
     /// What the server has forgotten, in order.
     pub(crate) prunings: Vec<Pruning>,
     /// The newest revision of a document that was forgotten, by tenant and collection.

@@ -8,6 +8,7 @@
 mod agenda;
 mod checks;
 mod client;
+mod conflicts;
 mod deleted;
 mod disk;
 mod drive;

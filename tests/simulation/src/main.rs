@@ -106,6 +106,7 @@ fn print(report: &Report) {
         tally.operations, tally.rejected, tally.repeated
     );
     println!("connections     {:>12}   {} HTTP requests", tally.connections, tally.requests);
+    println!("conflicts       {:>12}   {} answers", tally.conflicted, tally.decided);
     println!("deletions       {:>12}   forgotten by servers", tally.pruned);
     println!(
         "crashes         {:>12}   of clients, {} of servers",

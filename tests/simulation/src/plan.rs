@@ -52,6 +52,8 @@ pub(crate) struct Plan {
     /// Whether the server's resolver lets those who come later have their way in some documents. Not where that might meet
     /// a document's limit: what cannot be applied is left to the client's side.
     pub(crate) takes_mine: bool,
+    /// Whether the server has that resolver; otherwise each client decides.
+    pub(crate) server_resolves: bool,
     /// Which faults there are.
     pub(crate) faults: Vec<Fault>,
     /// Per mille of HTTP requests and replies that are lost, doubled or late.
@@ -151,6 +153,7 @@ impl Plan {
             outbox: if random.u8(0..5) == 0 { 12 } else { 10_000 },
             large,
             takes_mine: !small && !large,
+            server_resolves: random.bool(),
             limits: if small { SMALL } else { Limits::default() },
             calm: pick(random, &[3_000, 12_000, 40_000]),
             faults: FAULTS.into_iter().filter(|_| random.bool()).collect(),

@@ -100,6 +100,8 @@ pub(crate) struct Server {
     pub(crate) issuer_apart: bool,
     /// Whether its resolver lets those who come later have their way in some documents.
     takes_mine: bool,
+    /// Whether it has one.
+    resolves: bool,
     /// Makes tokens.
     pub(crate) issuer: DevIssuer,
     /// Verifies them.
@@ -132,6 +134,7 @@ impl Server {
             skew: 0,
             issuer_apart: plan.issuer_apart,
             takes_mine: plan.takes_mine,
+            resolves: plan.server_resolves,
             verifier: issuer.verifier(),
             issuer,
             limits: plan.limits,
@@ -157,7 +160,8 @@ impl Server {
             if mine { Resolution::TakeMine } else { Resolution::TakeTheirs }
         };
         let name = workload::RESOLVED.parse().expect("a collection's name");
-        let resolvers = Resolvers::default().with(name, resolver);
+        let resolvers = Resolvers::default();
+        let resolvers = if self.resolves { resolvers.with(name, resolver) } else { resolvers };
         let documents = SqliteDocuments::open(&self.path(), self.limits, Box::new(new_epoch))?;
         self.documents = Some(documents.with_resolvers(resolvers));
         self.witness = Some(Witness::open(&self.path())?);

@@ -29,6 +29,10 @@ pub struct Tally {
     pub full: u64,
     /// Edits that were durable and went with a wiped storage before they were judged.
     pub wiped: u64,
+    /// Operations that the server called conflicted.
+    pub conflicted: u64,
+    /// Answers of persons and functions that were asked to decide.
+    pub decided: u64,
     /// Deleted documents that the server forgot.
     pub pruned: u64,
     /// HTTP requests.
@@ -53,6 +57,8 @@ impl Tally {
             phantoms,
             full,
             wiped,
+            conflicted,
+            decided,
             pruned,
             requests,
             connections,
@@ -69,6 +75,8 @@ impl Tally {
         self.phantoms += phantoms;
         self.full += full;
         self.wiped += wiped;
+        self.conflicted += conflicted;
+        self.decided += decided;
         self.pruned += pruned;
         self.requests += requests;
         self.connections += connections;

@@ -23,6 +23,7 @@ pub(crate) fn collections() -> Vec<(CollectionName, Strategy)> {
         ("lists", Strategy::FieldLevel),
         ("notes", Strategy::LastWriteWins),
         (RESOLVED, Strategy::Merge),
+        ("drafts", Strategy::Manual),
     ];
     named.map(|(name, strategy)| (name.parse().expect("a collection's name"), strategy)).to_vec()
 }
@@ -38,15 +39,17 @@ pub(crate) fn edit(random: &mut Rng, plan: &Plan, tag: u64) -> (DocKey, Vec<Inte
     let collections = collections();
     let (collection, strategy) = collections[random.usize(0..collections.len())].clone();
     let doc = DocKey { collection, id: document(random, plan) };
-    let put = |random: &mut Rng| Intent::Put(fields(random, plan, tag));
+    // An operation that met a conflict grows by what was decided, and must stay within its own limit.
+    let large = plan.large && !strategy.has_conflicts();
+    let put = |random: &mut Rng| Intent::Put(fields(random, large, tag));
     let intents = match (strategy, random.u8(0..20)) {
         (_, 0..3) => vec![Intent::Delete {}],
         (_, 3) => vec![Intent::Delete {}, put(random)],
         (Strategy::LastWriteWins, _) | (_, 4..8) => vec![put(random)],
         (_, 8..11) => vec![Intent::Unset(vec![field(random)])],
-        (_, 11..13) => vec![Intent::Set(fields(random, plan, tag)), Intent::Unset(vec![field(random)])],
+        (_, 11..13) => vec![Intent::Set(fields(random, large, tag)), Intent::Unset(vec![field(random)])],
         (_, 13..17) => contribution(random),
-        _ => vec![Intent::Set(fields(random, plan, tag))],
+        _ => vec![Intent::Set(fields(random, large, tag))],
     };
     (doc, intents)
 }
@@ -101,12 +104,12 @@ fn name(text: &str) -> FieldName {
     text.parse().expect("a field's name")
 }
 
-fn fields(random: &mut Rng, plan: &Plan, tag: u64) -> Fields {
+fn fields(random: &mut Rng, large: bool, tag: u64) -> Fields {
     let value = |random: &mut Rng, number: usize| {
         let text = match random.u8(0..8) {
             0 => "null".to_owned(),
             1 => format!("{{\"tag\":[{tag},{number}]}}"),
-            2..5 if plan.large => format!("\"{}{tag}\"", "x".repeat(random.usize(20_000..40_000))),
+            2..5 if large => format!("\"{}{tag}\"", "x".repeat(random.usize(20_000..40_000))),
             _ => format!("\"{tag}.{number}\""),
         };
         Json::parse(text).expect("a value")

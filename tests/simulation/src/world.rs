@@ -117,6 +117,8 @@ pub(crate) struct World {
     pub(crate) tally: Tally,
     /// Epochs that are over.
     pub(crate) retired: BTreeSet<String>,
+    /// Decisions of persons.
+    pub(crate) decisions: u64,
     /// The first claim that did not hold.
     pub(crate) violation: Option<Violation>,
     /// Since when all faults are over.
@@ -161,6 +163,7 @@ impl World {
             ledger: Ledger::default(),
             tally: Tally::default(),
             retired: BTreeSet::new(),
+            decisions: 0,
             violation: None,
             healed: None,
             quiet: None,
@@ -229,6 +232,7 @@ impl World {
         let Some(healed) = self.healed else { return };
         for client in 0..self.clients.len() {
             self.discard_rejected(client);
+            self.decide(client);
         }
         let pending = self.pending();
         match pending {

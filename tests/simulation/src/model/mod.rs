@@ -72,16 +72,22 @@ pub(crate) fn bare(epoch: &str) -> &str {
 
 impl Expected {
     /// Applies the next operation; returns the outcome that the server must have given. Where it collides, either it has
-    /// its way or others do.
-    pub(crate) fn judge(&mut self, strategy: Strategy, judged: Judged<'_>, mine: bool) -> Outcome {
+    /// its way or others do, as the server's resolver decides; none if there is nobody to decide, and the server must
+    /// not have judged it.
+    pub(crate) fn judge(
+        &mut self,
+        strategy: Strategy,
+        judged: Judged<'_>,
+        takes_mine: Option<bool>,
+    ) -> Option<Outcome> {
         if !self.collides(strategy, judged) {
-            return self.apply(strategy, judged);
+            return Some(self.apply(strategy, judged));
         }
-        if mine {
-            return self.apply(strategy, Judged { decided: true, ..judged });
+        if judged.operation.resolves.is_none() && takes_mine? {
+            return Some(self.apply(strategy, Judged { decided: true, ..judged }));
         }
         self.rev = judged.rev;
-        Outcome::Superseded {}
+        (judged.operation.resolves.is_none()).then_some(Outcome::Superseded {})
     }
 
     fn apply(&mut self, strategy: Strategy, judged: Judged<'_>) -> Outcome {
@@ -107,7 +113,7 @@ impl Expected {
 
     /// Whether an operation, in a collection where that is for somebody to decide, disagrees with what its maker had
     /// not seen.
-    fn collides(&self, strategy: Strategy, judged: Judged<'_>) -> bool {
+    pub(crate) fn collides(&self, strategy: Strategy, judged: Judged<'_>) -> bool {
         if !asks(strategy) || judged.yields() {
             return false;
         }
