@@ -49,7 +49,7 @@ class Supervisor {
   #instance: Instance | undefined;
   #running: AnyEngine | undefined;
   #over: "stopped" | "failed" | undefined;
-  readonly #answers: Record<string, string> = { ...READS };
+  readonly #answers: Record<string, string> = { ...READS, unsettled: "[]" };
   readonly #queries = new Map<unknown, Arguments>();
   #network: Arguments | undefined;
   /** Calls by their ticket that no event has answered yet. */
