@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::support::{Socket, cards, client, push, set};
-use sdk_core::protocol::{ClientFrame, Hello, Outcome, SUBPROTOCOL, ServerFrame};
+use sdk_core::protocol::{ClientFrame, Hello, Intent, Operation, Outcome, SUBPROTOCOL, ServerFrame};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 fn server() -> Command {
@@ -131,4 +131,30 @@ async fn two_servers_do_not_share_a_data_folder() {
     let folder = data.path().to_str().unwrap();
     assert!(complaint(&["serve", "--dev", "--listen", "127.0.0.1:0", "--data", folder]).contains("in use"));
     assert!(complaint(&["renew-epochs", "--data", folder]).contains("in use"));
+}
+
+#[tokio::test]
+async fn old_deletions_and_wrong_times_are_dealt_with_from_the_command_line() {
+    let data = tempfile::tempdir().unwrap();
+    let process = Process::start(data.path());
+    let mut session = process.session(data.path()).await;
+    let delete = Operation { intents: vec![Intent::Delete {}], ..set(2, "a", "x", "1") };
+    session.send(&push(vec![set(1, "a", "x", "1"), delete, set(3, "b", "x", "1")])).await;
+    assert!(matches!(session.next_answer().await, Some(ServerFrame::Outcomes(_))));
+    drop(process);
+
+    let run = |arguments: &[&str]| {
+        let Output { status, stdout, .. } =
+            server().args(arguments).arg("--data").arg(data.path()).output().unwrap();
+        assert!(status.success());
+        String::from_utf8(stdout).unwrap()
+    };
+    assert!(run(&["prune"]).starts_with("0 "), "it is not old yet");
+    assert!(run(&["prune", "--tombstone-days", "0"]).starts_with("1 "));
+    assert!(run(&["heal"]).starts_with("0 "));
+
+    let process = Process::start(data.path());
+    let mut session = process.session(data.path()).await;
+    let Some(ServerFrame::Changes(changes)) = session.next().await else { panic!() };
+    assert_eq!((changes.documents.len(), changes.to.offset.0), (1, 3));
 }
