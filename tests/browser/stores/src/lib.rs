@@ -114,7 +114,7 @@ impl HeldStore {
 
     /// The texts of the documents of `cards`.
     pub async fn texts(&self) -> Result<Vec<String>, JsValue> {
-        let documents = self.0.read(Query::all(cards()?)).await.map_err(thrown)?;
+        let documents = self.0.read(Query::all(cards()?), Scan::NONE).await.map_err(thrown)?.documents;
         Ok(documents.into_iter().map(|document| document.text).collect())
     }
 
