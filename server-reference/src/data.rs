@@ -29,6 +29,11 @@ impl DataFolder {
         }
     }
 
+    /// The database of snapshots, which may be deleted while no server runs.
+    pub fn snapshots(&self) -> PathBuf {
+        self.path.join("snapshots.db")
+    }
+
     /// The database file.
     pub fn database(&self) -> PathBuf {
         self.path.join("webwaka.sqlite3")

@@ -23,6 +23,7 @@ pub mod origin;
 pub mod resolvers;
 pub mod server;
 pub mod service;
+pub mod snapshot;
 pub mod storage;
 pub mod sync;
 pub mod tenant;

@@ -32,6 +32,7 @@ use crate::{
     dev, gateway, health,
     hub::Hub,
     service::{MAX_SESSIONS, Service},
+    snapshot::{self, Snapshots, store::SnapshotStore},
     storage::sqlite::{NewEpoch, SqliteStore},
     sync, upkeep,
 };
@@ -77,7 +78,9 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let store = Arc::new(store);
         let (listen, web, tombstone_age) = (config.listen, config.web.clone(), config.tombstone_age);
-        let service = Service::new(store.clone(), hub, config, stopping);
+        let snapshots = SnapshotStore::open(&data.snapshots(), Box::new(random_name))?;
+        let snapshots = Snapshots::new(store.clone(), snapshots);
+        let service = Service::new(store.clone(), snapshots, hub, config, stopping);
         let sessions = service.sessions.clone();
         let router = router(service, web.as_deref());
         let listener =
@@ -146,7 +149,8 @@ pub fn router(service: Service, web: Option<&Path>) -> Router {
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
         .expose_headers([header::RETRY_AFTER])
         .max_age(PREFLIGHT_AGE);
-    let mut routes = gateway::socket::routes().merge(sync::routes()).merge(health::routes());
+    let mut routes =
+        gateway::socket::routes().merge(sync::routes()).merge(snapshot::routes()).merge(health::routes());
     if service.dev.is_some() {
         routes = routes.merge(dev::routes());
     }
@@ -174,14 +178,19 @@ fn fixed_header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer
 pub fn random_epochs() -> NewEpoch {
     Box::new(|| {
         loop {
-            let mut bytes = [0; 16];
-            if getrandom::fill(&mut bytes).is_ok()
-                && let Ok(epoch) = Epoch::new(&format!("{:032x}", u128::from_be_bytes(bytes)))
-            {
+            if let Ok(epoch) = Epoch::new(&random_name()) {
                 return epoch;
             }
-            // An epoch that is not random could be one that a reader knows already.
-            std::thread::yield_now();
         }
     })
+}
+
+/// 128 random bits in hexadecimal.
+fn random_name() -> String {
+    let mut bytes = [0; 16];
+    // What is not random could be known already.
+    while getrandom::fill(&mut bytes).is_err() {
+        std::thread::yield_now();
+    }
+    format!("{:032x}", u128::from_be_bytes(bytes))
 }

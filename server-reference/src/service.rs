@@ -11,6 +11,7 @@ use crate::{
     dev::DevIssuer,
     hub::Hub,
     origin::Origins,
+    snapshot::Snapshots,
     storage::Documents,
 };
 
@@ -24,6 +25,7 @@ pub const MAX_REQUESTS: usize = 512;
 /// One running server, whichever its storage.
 pub struct Service {
     pub(crate) documents: Arc<dyn Documents>,
+    pub(crate) snapshots: Snapshots,
     pub(crate) hub: Arc<Hub>,
     pub(crate) verifier: Verifier,
     /// Hands out development tokens, if this is a development server.
@@ -41,6 +43,7 @@ impl Service {
     /// A service over a store that tells `hub` of its commits. It ends its sessions once `stopping` holds true.
     pub fn new(
         documents: Arc<dyn Documents>,
+        snapshots: Snapshots,
         hub: Arc<Hub>,
         config: ServerConfig,
         stopping: watch::Receiver<bool>,
@@ -52,6 +55,7 @@ impl Service {
         };
         Self {
             documents,
+            snapshots,
             hub,
             verifier,
             dev,

@@ -49,12 +49,12 @@ async fn pull(State(service): State<Arc<Service>>, request: Request) -> Result<R
     Ok(reply(&answer))
 }
 
-fn admit(service: &Service) -> Result<SemaphorePermit<'_>, Problem> {
+pub(crate) fn admit(service: &Service) -> Result<SemaphorePermit<'_>, Problem> {
     let busy = |_| ProtocolError::new(ErrorCode::Overloaded, "too many requests at once; nothing was done");
     Ok(service.requests.try_acquire().map_err(busy)?)
 }
 
-fn authenticate(service: &Service, headers: &HeaderMap) -> Result<TenantScope, Problem> {
+pub(crate) fn authenticate(service: &Service, headers: &HeaderMap) -> Result<TenantScope, Problem> {
     let bearer = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())

@@ -5,5 +5,6 @@ mod conflicts;
 mod http;
 #[cfg(unix)]
 mod process;
+mod snapshots;
 mod support;
 mod websocket;

@@ -1,11 +1,14 @@
 //! Reading.
 
 use rusqlite::{Connection, OptionalExtension};
-use sdk_core::protocol::{Changed, Changes, DocumentId, Epoch, Offset, Strategy, StreamPosition, decode};
+use sdk_core::protocol::{
+    Changed, Changes, CollectionName, DocumentId, Epoch, Offset, Strategy, StreamPosition, decode,
+};
 
 use super::corrupt;
 use crate::{
     access::Portion,
+    snapshot::Export,
     storage::{
         PAGE_DOCUMENTS, Page, StorageError,
         history::{History, nowhere},
@@ -117,6 +120,29 @@ pub(super) fn changes(
     }
     let to = StreamPosition { epoch: name, offset: if more { reached } else { collection.head } };
     Ok(Changes { collection: page.collection.clone(), from, to, documents, recovered, more })
+}
+
+/// Reads every living document of a collection by id, within one transaction, and returns where it stands.
+pub(super) fn export(
+    connection: &Connection,
+    scope: &TenantScope,
+    name: &CollectionName,
+    to: &mut dyn Export,
+) -> Result<StreamPosition, StorageError> {
+    let portion = scope.access().portion(name);
+    let found = collection(connection, scope.tenant(), name.as_str())?;
+    let collection = found.filter(|_| portion == Portion::Whole).ok_or(StorageError::NoSuchCollection)?;
+    let sql = "SELECT id, state FROM documents WHERE collection = ?1 AND buried IS NULL ORDER BY id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([collection.key])?;
+    while let Some(row) = rows.next()? {
+        let id = row.get_ref(0)?.as_str().map_err(corrupt("a document"))?;
+        let id = DocumentId::new(id).map_err(corrupt("a document"))?;
+        to.document(&id, row.get_ref(1)?.as_str().map_err(corrupt("a document"))?)?;
+    }
+    let history = History { epoch: &collection.epoch, portion: &portion };
+    let epoch = history.name(collection.pruned).map_err(corrupt("a collection"))?;
+    Ok(StreamPosition { epoch, offset: collection.head })
 }
 
 /// The page of a collection of which the reader may see nothing. What it has from before is void.

@@ -10,13 +10,14 @@ use futures::future::{BoxFuture, FutureExt};
 use rusqlite::{Connection, OpenFlags};
 use sdk_core::{
     clock::Millis,
-    protocol::{Changes, Limits},
+    protocol::{Changes, CollectionName, Limits, Manifest},
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{NewEpoch, SqliteDocuments, UPKEEP_SLICE, read, schema};
 use crate::{
     resolvers::Resolvers,
+    snapshot::{Export, Exports},
     storage::{Advance, Batch, Committed, Documents, Page, StorageError},
     tenant::TenantScope,
 };
@@ -93,18 +94,38 @@ impl SqliteStore {
         answer.await.map_err(|_| stopped())?
     }
 
-    async fn read(&self, scope: TenantScope, page: Page) -> Result<Changes, StorageError> {
+    /// Reads at one point in time.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| stopped())?;
         let readers = self.readers.clone();
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             // There are as many connections as permits, and each goes back before its permit does.
             let connection = lock(&readers).pop().ok_or_else(stopped)?;
-            let result = snapshot(&connection, &scope, &page);
+            let result = at_one_time(&connection, read);
             lock(&readers).push(connection);
             result
         });
         task.await.map_err(|error| StorageError::Unavailable(Box::new(error)))?
+    }
+}
+
+impl Exports for SqliteStore {
+    fn export(
+        &self,
+        scope: TenantScope,
+        collection: CollectionName,
+        to: Box<dyn Export>,
+    ) -> BoxFuture<'_, Result<Manifest, StorageError>> {
+        self.read(move |connection| {
+            let mut to = to;
+            let at = read::export(connection, &scope, &collection, &mut *to)?;
+            to.finish(at)
+        })
+        .boxed()
     }
 }
 
@@ -114,7 +135,7 @@ impl Documents for SqliteStore {
     }
 
     fn changes(&self, scope: TenantScope, page: Page) -> BoxFuture<'_, Result<Changes, StorageError>> {
-        self.read(scope, page).boxed()
+        self.read(move |connection| read::changes(connection, &scope, &page)).boxed()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), StorageError>> {
@@ -163,9 +184,12 @@ fn open_reader(path: &Path) -> Result<Connection, StorageError> {
     Ok(connection)
 }
 
-fn snapshot(connection: &Connection, scope: &TenantScope, page: &Page) -> Result<Changes, StorageError> {
+fn at_one_time<T>(
+    connection: &Connection,
+    read: impl FnOnce(&Connection) -> Result<T, StorageError>,
+) -> Result<T, StorageError> {
     let transaction = connection.unchecked_transaction()?;
-    read::changes(&transaction, scope, page)
+    read(&transaction)
 }
 
 fn lock(readers: &Mutex<Vec<Connection>>) -> std::sync::MutexGuard<'_, Vec<Connection>> {

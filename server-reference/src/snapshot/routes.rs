@@ -1,0 +1,70 @@
+//! `GET /v1/snapshots/{collection}` and `GET /v1/snapshots/{collection}/chunks/{hash}`.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use sdk_core::protocol::{CollectionName, ContentHash, ErrorCode, ProtocolError};
+
+use crate::{
+    service::Service,
+    sync::{Problem, admit, authenticate, reply},
+};
+
+/// A chunk never changes: what is in it is its name. Any cache may keep it, also one that others share, because who
+/// knows its hash was once told it by somebody who may read it.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+pub(crate) fn routes() -> Router<Arc<Service>> {
+    Router::new()
+        .route("/v1/snapshots/{collection}", get(manifest))
+        .route("/v1/snapshots/{collection}/chunks/{hash}", get(chunk))
+}
+
+async fn manifest(
+    State(service): State<Arc<Service>>,
+    Path(collection): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let _permit = admit(&service)?;
+    let scope = authenticate(&service, &headers)?;
+    let collection = CollectionName::new(&collection).map_err(unknown)?;
+    let root = match query.as_deref().and_then(|query| query.strip_prefix("root=")) {
+        Some(root) => Some(root.parse::<ContentHash>().map_err(unknown)?),
+        None => None,
+    };
+    Ok(reply(&service.snapshots.manifest(&scope, &collection, root).await?))
+}
+
+async fn chunk(
+    State(service): State<Arc<Service>>,
+    Path((collection, hash)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let _permit = admit(&service)?;
+    let scope = authenticate(&service, &headers)?;
+    let collection = CollectionName::new(&collection).map_err(unknown)?;
+    let hash: ContentHash = hash.parse().map_err(unknown)?;
+    let tag = HeaderValue::try_from(format!("\"{hash}\"")).map_err(unknown)?;
+    let text = service.snapshots.chunk(&scope, &collection, &hash)?;
+    let mut response = match headers.get(header::IF_NONE_MATCH) {
+        Some(known) if *known == tag => StatusCode::NOT_MODIFIED.into_response(),
+        _ => text.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(FOR_EVER));
+    headers.insert(header::ETAG, tag);
+    Ok(response)
+}
+
+/// What cannot be there is told as what is not there, and that as what is another's.
+fn unknown<E>(_: E) -> ProtocolError {
+    ProtocolError::new(ErrorCode::Forbidden, "no such collection")
+}
