@@ -23,6 +23,8 @@ pub mod native;
 pub mod outbox;
 #[cfg(feature = "client")]
 pub mod routing;
+#[cfg(feature = "client")]
+pub mod snapshot;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -1,9 +1,10 @@
 //! The HTTP twins of the session's frames.
 
-use super::{HttpReply, HttpRequest, Transport};
+use super::{HttpGet, HttpReply, HttpRequest, Transport};
 use crate::{
-    engine::{Call, CallBody, HttpFailure, Reply},
+    engine::{Call, CallBody, Fetch, HttpFailure, Reply},
     protocol::{ErrorCode, ProtocolError, PullReply, PushReply, decode, encode},
+    snapshot::Part,
     wire::record,
 };
 
@@ -24,6 +25,23 @@ pub(super) async fn post(transport: &impl Transport, call: Call) -> Result<Reply
     } else {
         decode::<PullReply>(&reply.body).map(Reply::Pull).map_err(foreign)
     }
+}
+
+/// A part of a snapshot, as text.
+pub(super) async fn fetch(transport: &impl Transport, fetch: Fetch) -> Result<String, HttpFailure> {
+    let collection = fetch.collection.as_str();
+    let (path, bypass) = match fetch.part {
+        Part::Manifest(None) => (["v1/snapshots/", collection].concat(), true),
+        Part::Manifest(Some(root)) => {
+            (["v1/snapshots/", collection, "?root=", &root.to_string()].concat(), true)
+        }
+        Part::Chunk { hash, bypass, .. } => {
+            (["v1/snapshots/", collection, "/chunks/", &hash.to_string()].concat(), bypass)
+        }
+    };
+    let request = HttpGet { path, token: fetch.token, bypass };
+    let reply = transport.get(request).await.map_err(|_| HttpFailure::Unreachable)?;
+    if reply.status == 200 { Ok(reply.body) } else { Err(problem(&reply)) }
 }
 
 /// A problem document (RFC 9457) of ours, or somebody else's answer.

@@ -13,7 +13,7 @@ pub use memory::MemoryStore;
 pub use parts::{EventSink, Parts, Platform};
 pub use rules::Rules;
 pub use store::Store;
-pub use transport::{HttpReply, HttpRequest, Link, Runtime, TokenSource, Transport, TransportError};
+pub use transport::{HttpGet, HttpReply, HttpRequest, Link, Runtime, TokenSource, Transport, TransportError};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -258,6 +258,10 @@ impl<P: Platform> Driver<P> {
                 let Parts { rules, runtime, .. } = &driver.0.parts;
                 let (resolution, took) = rules::resolve(&**rules, runtime, &conflict);
                 driver.dispatch(Input::Resolved { seq, id, resolution, took });
+            }),
+            Effect::Fetch(id, fetch) => runtime.spawn(async move {
+                let result = http::fetch(&driver.0.parts.transport, fetch).await;
+                driver.dispatch(Input::Fetched(id, result));
             }),
             Effect::Emit(event) => self.announce(core, event),
         }

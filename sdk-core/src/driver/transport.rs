@@ -17,6 +17,9 @@ pub trait Transport: MaybeSend + MaybeSync + 'static {
     /// server has agreed to the subprotocol. The caller limits the time.
     fn open(&self) -> impl Future<Output = Result<Self::Link, TransportError>> + MaybeSend;
 
+    /// Sends `GET` to a path below the server's address. An answer of any status is an answer.
+    fn get(&self, request: HttpGet) -> impl Future<Output = Result<HttpReply, TransportError>> + MaybeSend;
+
     /// Sends `POST` to a path below the server's address. An answer of any status is an answer.
     fn post(
         &self,
@@ -51,6 +54,24 @@ pub struct HttpRequest {
 impl std::fmt::Debug for HttpRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("HttpRequest").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// A request without a body.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpGet {
+    /// Path and query below the server's address, such as `v1/snapshots/cards`.
+    pub path: String,
+    /// Sent as `Authorization: Bearer`.
+    pub token: String,
+    /// Whether the answer has to come from the server and not from a cache.
+    pub bypass: bool,
+}
+
+/// Without the token, which must not reach a log.
+impl std::fmt::Debug for HttpGet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpGet").field("path", &self.path).finish_non_exhaustive()
     }
 }
 

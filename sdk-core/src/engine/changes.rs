@@ -5,6 +5,9 @@ use crate::protocol::Changes;
 
 impl Engine {
     pub(super) fn changes(&mut self, now: super::Now, changes: Changes) {
+        if self.takes_snapshot(&changes) {
+            return;
+        }
         let (name, epoch) = (changes.collection.clone(), changes.to.epoch.clone());
         let whole = (!changes.more).then(|| changes.to.clone());
         for changed in &changes.documents {

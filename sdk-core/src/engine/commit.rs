@@ -153,6 +153,7 @@ impl Engine {
     fn replica_failed(&mut self, now: Millis, error: &StoreError) {
         self.problem = Some(ProtocolError::new(ErrorCode::StorageUnavailable, error.to_string()));
         self.saving.replica = None;
+        self.abandon_fetches();
         self.views.mark_stale(|_| true);
         self.replica.fail(now, &mut self.random);
         self.forget_positions(|_, _| true);
@@ -165,6 +166,11 @@ impl Engine {
             removed |= !document.is_alive();
             self.inbox.touch(&self.outbox, &key);
             self.views.update(&key, document, self.outbox.has_lane(&key));
+        }
+        for name in &stored.flips {
+            for (id, query) in self.views.replaced(name) {
+                self.read(id, query);
+            }
         }
         for name in &stored.complete {
             self.views.drop_stale(|key| key.collection == *name);

@@ -57,7 +57,10 @@ impl Engine {
 
     fn pull_request(&mut self) -> PullRequest {
         self.replica.link_changed();
-        PullRequest { client: self.client(), collections: self.replica.resume() }
+        // What is being fetched as a snapshot is not pulled page by page beside it.
+        let mut collections = self.replica.resume();
+        collections.retain(|resume| !self.is_fetching(&resume.collection));
+        PullRequest { client: self.client(), collections }
     }
 
     pub(super) fn http_done(&mut self, now: Now, id: HttpId, result: Result<Reply, HttpFailure>) {

@@ -1,7 +1,7 @@
 //! What goes into the engine and what comes out of it.
 
 use super::{
-    Event,
+    Event, Fetch,
     storage::{Batch, Query, Rows, Scan, StoreError},
 };
 use crate::{
@@ -108,6 +108,8 @@ pub enum Input {
         /// Milliseconds that it took.
         took: u64,
     },
+    /// A part of a snapshot came as text, or did not come.
+    Fetched(HttpId, Result<String, HttpFailure>),
     /// Something hints that the network may be back, or the page was woken.
     Wake,
     /// The time of `poll_timeout` has come.
@@ -146,6 +148,8 @@ pub enum Effect {
     Http(HttpId, Call),
     /// Ask the application's function how a conflict of this operation is to end; answer with `Resolved`.
     Resolve(Seq, ResolveId, Conflict),
+    /// Get a part of a snapshot by HTTP; answer with `Fetched`.
+    Fetch(HttpId, Fetch),
     /// Tell the application.
     Emit(Event),
 }

@@ -17,6 +17,7 @@ mod config;
 mod conflict;
 mod event;
 mod fallback;
+mod fetch;
 mod identity;
 mod input;
 mod link;
@@ -25,6 +26,7 @@ mod note;
 mod replica;
 mod rows;
 mod settle;
+mod staging;
 mod status;
 pub mod storage;
 mod submit;
@@ -38,6 +40,7 @@ use std::collections::VecDeque;
 pub use config::Config;
 pub use conflict::Conflicted;
 pub use event::{Event, Refusal};
+pub use fetch::{Fetch, Syncing};
 pub use input::{
     Amendment, BatchId, Call, CallBody, Effect, HttpFailure, HttpId, Input, LinkId, Now, QueryId, ReadId,
     Reply, ResolveId, Ticket, TokenError,
@@ -83,6 +86,7 @@ pub struct Engine {
     saving: Saving,
     replica: Replica,
     views: Views,
+    fetches: fetch::Fetches,
     socket: Socket,
     link: LinkId,
     poll: Poll,
@@ -135,6 +139,7 @@ impl Engine {
             saving: Saving::default(),
             replica: Replica::restore(&config.collections, stored.cursors, &stored.notes),
             views: Views::default(),
+            fetches: fetch::Fetches::default(),
             socket: Socket::new(),
             link: LinkId(0),
             poll: Poll::new(config.poll_interval),
@@ -178,6 +183,7 @@ impl Engine {
             Input::Received(id, frame) => self.received(now, id, frame),
             Input::HttpDone(id, result) => self.http_done(now, id, result),
             Input::Resolved { seq, id, resolution, took } => self.resolved(seq, id, resolution, took),
+            Input::Fetched(id, result) => self.fetched(at, id, result),
             Input::Wake => self.wake(at),
             Input::Timeout => {}
         }
@@ -192,8 +198,11 @@ impl Engine {
     /// When to call with [`Input::Timeout`], on the monotonic clock.
     pub fn poll_timeout(&self) -> Option<Millis> {
         let stores = [self.saving.timeout(), self.replica.timeout()];
-        let network =
-            if self.may_connect() { [self.link_timeout(), self.fallback_timeout()] } else { [None; 2] };
+        let network = if self.may_connect() {
+            [self.link_timeout(), self.fallback_timeout(), self.fetches_timeout()]
+        } else {
+            [None; 3]
+        };
         stores.into_iter().chain(network).flatten().min()
     }
 
@@ -207,10 +216,12 @@ impl Engine {
         self.advance_conflicts();
         self.renew_identity(now);
         self.flush_outbox(now);
+        self.stage_fetched();
         self.flush_replica(now);
         if self.may_connect() {
             self.advance_link(now);
             self.advance_fallback(now);
+            self.advance_fetches(now);
         }
         for id in self.views.take_dirty() {
             self.emit(Event::ViewChanged(id));

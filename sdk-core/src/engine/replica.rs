@@ -2,7 +2,7 @@
 
 use super::{
     note::Note,
-    storage::{Clear, Generation, Query, ReplicaBatch, Scan, StoredDocument},
+    storage::{Clear, Generation, Query, ReplicaBatch, Scan, Segment, StoredDocument},
 };
 use crate::sorted::{SortedMap, SortedSet};
 use crate::{
@@ -55,13 +55,17 @@ pub(super) struct Staged {
     pub(super) complete: SortedSet<CollectionName>,
     /// Collections whose snapshot takes the place of what was there.
     pub(super) flips: SortedSet<CollectionName>,
+    /// Generations that are not needed any more.
+    pub(super) drop: Vec<(CollectionName, Generation)>,
+    pub(super) segments: Vec<Segment>,
+    pub(super) notes: SortedMap<CollectionName, Note>,
 }
 
 /// Every followed collection, and the commits of their changes.
 #[derive(Debug)]
 pub(super) struct Replica {
     pub(super) collections: SortedMap<CollectionName, Collection>,
-    staged: Staged,
+    pub(super) staged: Staged,
     in_flight: Option<Staged>,
     backoff: Backoff,
     retry_at: Millis,
@@ -122,7 +126,21 @@ impl Replica {
 
     /// Whether what is stored of a collection is just being replaced.
     pub(super) fn is_flipping(&self, name: &CollectionName) -> bool {
-        self.in_flight.as_ref().is_some_and(|staged| staged.flips.contains(name))
+        let mut staged = self.in_flight.iter().chain([&self.staged]);
+        staged.any(|staged| staged.flips.contains(name))
+    }
+
+    /// Segments that wait for the store.
+    pub(super) fn staged_segments(&self) -> usize {
+        self.in_flight.iter().chain([&self.staged]).map(|staged| staged.segments.len()).sum()
+    }
+
+    /// The collection waits for a snapshot: nothing of it is pulled.
+    pub(super) fn rest(&mut self, name: &CollectionName) {
+        if let Some(collection) = self.collections.get_mut(name) {
+            collection.pulling = false;
+            collection.wants_pull = false;
+        }
     }
 
     /// How many segments a read of a query takes.
@@ -196,6 +214,10 @@ impl Replica {
                 batch.remove.push(key.clone());
             }
         }
+        batch.flip = staged.flips.iter().cloned().collect();
+        batch.drop.clone_from(&staged.drop);
+        batch.stage.clone_from(&staged.segments);
+        batch.notes = staged.notes.iter().map(|(name, note)| (name.clone(), encode(note))).collect();
         batch.cursors =
             staged.cursors.iter().map(|(name, position)| (name.clone(), position.clone())).collect();
         self.in_flight = Some(staged);
@@ -211,6 +233,11 @@ impl Replica {
                 collection.applied = Some(position.clone());
                 collection.history = position.epoch.clone();
                 collection.resetting &= !stored.complete.contains(name);
+            }
+        }
+        for name in stored.flips.iter() {
+            if let (Some(collection), Some(note)) = (self.collections.get_mut(name), stored.notes.get(name)) {
+                collection.note = note.clone();
             }
         }
         if stored.clear == Clear::All {
@@ -317,14 +344,23 @@ impl Collection {
 
 impl Staged {
     fn is_empty(&self) -> bool {
-        self.clear == Clear::Nothing && self.cursors.is_empty()
+        self.clear == Clear::Nothing && self.cursors.is_empty() && self.notes.is_empty()
+    }
+
+    /// Drops the changes that wait of a collection.
+    pub(super) fn forget_changes(&mut self, name: &CollectionName) {
+        self.documents.retain(|key, _| key.collection != *name);
+        self.cursors.remove(name);
+        self.complete.remove(name);
     }
 
     /// Drops what waits of a collection, and empties what is stored of it.
     fn forget(&mut self, name: &CollectionName) {
-        self.documents.retain(|key, _| key.collection != *name);
-        self.cursors.remove(name);
-        self.complete.remove(name);
+        self.forget_changes(name);
+        self.flips.remove(name);
+        self.drop.retain(|(collection, _)| collection != name);
+        self.segments.retain(|segment| segment.collection != *name);
+        self.notes.remove(name);
         match &mut self.clear {
             Clear::All => {}
             Clear::Collections(names) => names.push(name.clone()),

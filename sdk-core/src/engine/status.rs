@@ -1,6 +1,6 @@
 //! The truth about the network and what is saved where, in one value.
 
-use super::Engine;
+use super::{Engine, Syncing};
 use crate::{
     clock::Millis,
     outbox::State,
@@ -25,6 +25,9 @@ pub struct Status {
     pub conflicts: usize,
     /// Whether what is submitted survives a restart.
     pub durable: bool,
+    /// The snapshot that is being fetched.
+    #[cfg_attr(feature = "typescript", tsify(optional))]
+    pub syncing: Option<Syncing>,
     /// Why the link is not up, or what last went wrong with it.
     #[cfg_attr(
         feature = "typescript",
@@ -77,6 +80,7 @@ impl Engine {
             rejected: self.outbox.rejected(),
             conflicts: self.outbox.conflicted().len(),
             durable: self.config.durable,
+            syncing: self.syncing(),
             problem: self.problem.clone(),
         }
     }
@@ -128,6 +132,7 @@ record!(out Status {
     rejected: "rejected";
     conflicts: "conflicts";
     durable: "durable";
+    syncing: "syncing";
     problem: "problem";
 });
 

@@ -51,6 +51,14 @@ impl Address {
         url
     }
 
+    /// The same, where a query may follow the path after a question mark.
+    pub(super) fn route_with_query(&self, path: &str) -> Url {
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        let mut url = self.route(path);
+        url.set_query(query);
+        url
+    }
+
     /// The same for a WebSocket: `ws` for `http`, `wss` for `https`.
     pub(super) fn socket_route(&self, path: &str) -> String {
         let url = self.route(path);

@@ -3,8 +3,8 @@
 use std::{error::Error, time::Duration};
 
 use reqwest::{
-    Client, Response, Url,
-    header::{CONTENT_TYPE, RETRY_AFTER},
+    Client, RequestBuilder, Response, Url,
+    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
     redirect,
 };
 
@@ -40,17 +40,32 @@ impl Http {
         token: String,
         body: String,
     ) -> Result<HttpReply, TransportError> {
-        let failed = |error: reqwest::Error| TransportError(chain(&error));
         let request = self.client.post(url).bearer_auth(token).header(CONTENT_TYPE, "application/json");
-        let response = request.body(body).send().await.map_err(failed)?;
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        Ok(HttpReply {
-            status: response.status().as_u16(),
-            // The other form, a date, is of no use to a machine whose clock may be wrong.
-            retry_after: retry_after.and_then(|seconds| seconds.trim().parse().ok()),
-            body: read_body(response).await.map_err(failed)?,
-        })
+        send(request.body(body)).await
     }
+
+    pub(super) async fn get(
+        &self,
+        url: Url,
+        token: String,
+        bypass: bool,
+    ) -> Result<HttpReply, TransportError> {
+        let request = self.client.get(url).bearer_auth(token);
+        // There is no cache in this client; there may be one on the way.
+        send(if bypass { request.header(CACHE_CONTROL, "no-cache") } else { request }).await
+    }
+}
+
+async fn send(request: RequestBuilder) -> Result<HttpReply, TransportError> {
+    let failed = |error: reqwest::Error| TransportError(chain(&error));
+    let response = request.send().await.map_err(failed)?;
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    Ok(HttpReply {
+        status: response.status().as_u16(),
+        // The other form, a date, is of no use to a machine whose clock may be wrong.
+        retry_after: retry_after.and_then(|seconds| seconds.trim().parse().ok()),
+        body: read_body(response).await.map_err(failed)?,
+    })
 }
 
 /// The body up to [`MAX_MESSAGE`]; what follows is not even received.

@@ -13,7 +13,7 @@ use tokio_tungstenite::{
 
 use super::{InvalidServer, MAX_MESSAGE, NativeLink, address::Address, http::Http, tls};
 use crate::{
-    driver::{HttpReply, HttpRequest, Transport, TransportError},
+    driver::{HttpGet, HttpReply, HttpRequest, Transport, TransportError},
     protocol::SUBPROTOCOL,
 };
 
@@ -63,6 +63,10 @@ impl Transport for NativeTransport {
                 .await
                 .map_err(failed)?;
         Ok(NativeLink::new(socket))
+    }
+
+    async fn get(&self, request: HttpGet) -> Result<HttpReply, TransportError> {
+        self.http.get(self.address.route_with_query(&request.path), request.token, request.bypass).await
     }
 
     async fn post(&self, request: HttpRequest) -> Result<HttpReply, TransportError> {

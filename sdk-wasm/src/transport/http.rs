@@ -1,7 +1,7 @@
 //! One HTTP request by `fetch`.
 
 use js_sys::{Object, Promise, Reflect, Uint8Array};
-use sdk_core::driver::{HttpReply, HttpRequest, TransportError};
+use sdk_core::driver::{HttpGet, HttpReply, HttpRequest, TransportError};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, ReadableStream, ReadableStreamDefaultReader, Response};
@@ -19,12 +19,32 @@ extern "C" {
 }
 
 pub(super) async fn post(base: &str, request: &HttpRequest) -> Result<HttpReply, TransportError> {
-    exchange(base, request).await.map_err(|_| TransportError("the server was not reached".into()))
+    let headers = [("content-type", "application/json")];
+    let body = Some(request.body.as_str());
+    let sent = exchange(&[base, "/", request.path], "POST", &request.token, &headers, body, "no-store");
+    sent.await.map_err(|_| unreached())
 }
 
-async fn exchange(base: &str, request: &HttpRequest) -> Result<HttpReply, JsValue> {
-    let url = [base, "/", request.path].concat();
-    let response = JsFuture::from(fetch(&url, &options(request)?)?).await?;
+pub(super) async fn get(base: &str, request: &HttpGet) -> Result<HttpReply, TransportError> {
+    let cache = if request.bypass { "reload" } else { "default" };
+    let sent = exchange(&[base, "/", &request.path], "GET", &request.token, &[], None, cache);
+    sent.await.map_err(|_| unreached())
+}
+
+fn unreached() -> TransportError {
+    TransportError("the server was not reached".into())
+}
+
+async fn exchange(
+    url: &[&str],
+    method: &str,
+    token: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+    cache: &str,
+) -> Result<HttpReply, JsValue> {
+    let options = options(method, token, headers, body, cache)?;
+    let response = JsFuture::from(fetch(&url.concat(), &options)?).await?;
     let response: Response = response.unchecked_into();
     let retry_after = response.headers().get("retry-after")?;
     Ok(HttpReply {
@@ -37,18 +57,24 @@ async fn exchange(base: &str, request: &HttpRequest) -> Result<HttpReply, JsValu
     })
 }
 
-fn options(request: &HttpRequest) -> Result<JsValue, JsValue> {
-    let headers = object(&[
-        ("authorization", ["Bearer ", &request.token].concat().into()),
-        ("content-type", "application/json".into()),
-    ])?;
+fn options(
+    method: &str,
+    token: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+    cache: &str,
+) -> Result<JsValue, JsValue> {
+    let given = object(&[("authorization", ["Bearer ", token].concat().into())])?;
+    for (name, value) in headers {
+        Reflect::set(&given, &(*name).into(), &(*value).into())?;
+    }
     object(&[
-        ("method", "POST".into()),
-        ("headers", headers),
-        ("body", request.body.as_str().into()),
+        ("method", method.into()),
+        ("headers", given),
+        ("body", body.map_or(JsValue::UNDEFINED, JsValue::from_str)),
         // The token is all that identifies us; cookies would make it a question of cross-site requests too.
         ("credentials", "omit".into()),
-        ("cache", "no-store".into()),
+        ("cache", cache.into()),
         // A token goes to the server it is for and nowhere else.
         ("redirect", "error".into()),
         ("signal", AbortSignal::timeout_with_u32(DEADLINE).into()),

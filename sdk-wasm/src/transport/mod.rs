@@ -3,7 +3,7 @@
 mod http;
 mod socket;
 
-use sdk_core::driver::{HttpReply, HttpRequest, Transport, TransportError};
+use sdk_core::driver::{HttpGet, HttpReply, HttpRequest, Transport, TransportError};
 
 pub use socket::Socket;
 
@@ -33,6 +33,10 @@ impl Transport for BrowserTransport {
 
     async fn open(&self) -> Result<Socket, TransportError> {
         Socket::open(&self.socket).await
+    }
+
+    async fn get(&self, request: HttpGet) -> Result<HttpReply, TransportError> {
+        http::get(&self.base, &request).await
     }
 
     async fn post(&self, request: HttpRequest) -> Result<HttpReply, TransportError> {

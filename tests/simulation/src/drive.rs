@@ -2,7 +2,7 @@
 
 use sdk_core::{
     engine::{Effect, Engine, Event as Told, HttpFailure, HttpId, Input, LinkId, Reply, TokenError},
-    protocol::{ClientFrame, encode},
+    protocol::{ClientFrame, ErrorCode, ProtocolError, encode},
 };
 
 use crate::{
@@ -101,6 +101,10 @@ impl World {
             }
             Effect::Http(id, call) => self.post(index, id, call),
             Effect::Resolve(seq, id, conflict) => self.ask(index, seq, id, &conflict),
+            Effect::Fetch(id, _) => {
+                let delay = self.latency();
+                self.agenda.after(delay, Event::Fetched(index, life, id));
+            }
             Effect::Emit(event) => self.hear(index, event),
         }
     }
@@ -205,6 +209,14 @@ impl World {
         }
         let delay = self.latency() + if late { self.up_to(60_000) } else { 0 };
         self.agenda.after(delay, Event::Request(request(call, mute)));
+    }
+
+    /// The simulated server has no snapshots: what is more than a page comes page by page.
+    pub(crate) fn fetched(&mut self, index: usize, life: u32, id: HttpId) {
+        if self.clients[index].life == life && self.clients[index].engine.is_some() {
+            let none = ProtocolError::new(ErrorCode::Forbidden, "no such collection");
+            self.input(index, Input::Fetched(id, Err(HttpFailure::Refused(none))));
+        }
     }
 
     /// A request is over.

@@ -61,6 +61,8 @@ pub(crate) enum Event {
     Request(Box<Request>),
     /// An HTTP request is over for the client.
     HttpDone(usize, u32, HttpId, Result<Reply, HttpFailure>),
+    /// A client hears that there is no snapshot.
+    Fetched(usize, u32, HttpId),
     /// A session gets an answer or a hint.
     Session(u32, ConnectionId, Box<SessionInput>),
     /// A session's timer fires.
@@ -216,6 +218,7 @@ impl World {
             Event::Lost(connection) => self.lost(connection),
             Event::Request(request) => self.request(*request),
             Event::HttpDone(client, life, id, result) => self.http_done(client, life, id, result),
+            Event::Fetched(client, life, id) => self.fetched(client, life, id),
             Event::Session(life, connection, input) => self.session(life, connection, *input),
             Event::SessionTimer(life, connection, timer) => self.session_timer(life, connection, timer),
             Event::ServerRead(life, question) => self.server_read(life, question),
