@@ -107,7 +107,8 @@ impl Engine {
         self.replica.rest(name);
         self.fetches.downloads.insert(name.clone(), Download::new(name.clone(), resume));
         if !changes.recovered {
-            self.forget_positions(|collection| collection == name);
+            let epoch = &changes.to.epoch;
+            self.forget_positions(|collection, position| collection == name && position.epoch != *epoch);
             if knew {
                 self.emit(Event::NotRecovered(name.clone()));
             }
