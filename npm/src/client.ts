@@ -88,7 +88,8 @@ class LocalClient<C extends Collections> implements Client<C> {
   }
 
   get status(): Status {
-    const { link, network, pending, rejected, conflicts, durable, role, problem } = this.#bridge.readStatus();
+    const { link, network, pending, rejected, conflicts, durable, syncing, role, problem } =
+      this.#bridge.readStatus();
     const now: Status = {
       link,
       network,
@@ -96,6 +97,7 @@ class LocalClient<C extends Collections> implements Client<C> {
       rejected,
       conflicts,
       durable,
+      ...(syncing && { syncing }),
       ...(this.#device.now && { storage: this.#device.now }),
       role: role ?? "alone",
       ...(problem && { problem: { code: problem.code, message: problem.message } }),

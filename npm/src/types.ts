@@ -163,6 +163,9 @@ export interface Status {
   readonly conflicts: number;
   /** Whether what is saved here survives the end of the page. */
   readonly durable: boolean;
+  /** A large collection that is being fetched: documents that are here, and in all (0 until that is known). */
+  readonly syncing?:
+    { readonly collection: string; readonly done: number; readonly total: number } | undefined;
   /** What the browser says of the storage that it gives to this origin, once it has said it. */
   readonly storage?: StorageStatus | undefined;
   /** Whether this tab leads. It may change at any time, and nothing else with it. */

@@ -2,12 +2,11 @@
 
 use futures::executor::block_on;
 
-use super::Fetch;
-use crate::{
+use sdk_core::{
     clock::{Dot, Hlc, Millis},
     driver::{MemoryStore, Store},
     engine::{
-        Config, Effect, Engine, Event, HttpFailure, HttpId, Input, LinkId, Now, QueryId, Ticket,
+        Config, Effect, Engine, Event, Fetch, HttpFailure, HttpId, Input, LinkId, Now, QueryId, Ticket,
         storage::Query,
     },
     protocol::{
@@ -25,7 +24,7 @@ struct Device {
     pulls: Vec<Option<StreamPosition>>,
     events: Vec<Event>,
     /// Commits wait here while the disk is slow.
-    slow: Option<Vec<(crate::engine::BatchId, crate::engine::storage::Batch)>>,
+    slow: Option<Vec<(sdk_core::engine::BatchId, sdk_core::engine::storage::Batch)>>,
 }
 
 fn cards() -> CollectionName {

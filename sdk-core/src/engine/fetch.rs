@@ -229,6 +229,3 @@ impl Engine {
         lost.or(again.then_some(self.fetches.retry_at))
     }
 }
-
-#[cfg(test)]
-mod tests;
