@@ -21,14 +21,14 @@ extern "C" {
 pub(super) async fn post(base: &str, request: &HttpRequest) -> Result<HttpReply, TransportError> {
     let headers = [("content-type", "application/json")];
     let body = Some(request.body.as_str());
-    let sent = exchange(&[base, "/", request.path], "POST", &request.token, &headers, body, "no-store");
-    sent.await.map_err(|_| unreached())
+    let url = [base, "/", request.path];
+    exchange(&url, "POST", &request.token, &headers, body, "no-store").await.map_err(|_| unreached())
 }
 
 pub(super) async fn get(base: &str, request: &HttpGet) -> Result<HttpReply, TransportError> {
     let cache = if request.bypass { "reload" } else { "default" };
-    let sent = exchange(&[base, "/", &request.path], "GET", &request.token, &[], None, cache);
-    sent.await.map_err(|_| unreached())
+    let url = [base, "/", &request.path];
+    exchange(&url, "GET", &request.token, &[], None, cache).await.map_err(|_| unreached())
 }
 
 fn unreached() -> TransportError {
