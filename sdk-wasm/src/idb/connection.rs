@@ -52,6 +52,12 @@ impl Connection {
         self.on_taken.replace(Some(Box::new(callback)));
     }
 
+    /// Fences all that is written from now on.
+    pub(crate) fn in_term(self, term: Term) -> Self {
+        self.term.set(Some(term));
+        self
+    }
+
     /// Writes in one transaction, asked for in one go by `ask`. Resolves when it is complete.
     ///
     /// # Errors

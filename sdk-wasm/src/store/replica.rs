@@ -31,7 +31,7 @@ pub(super) struct Replica {
 
 impl Replica {
     pub(super) fn new(name: String, term: Term) -> Self {
-        Self { database: Connection::new(name, &SCHEMA), term }
+        Self { database: Connection::new(name, &SCHEMA).in_term(term), term }
     }
 
     /// Takes it over from whoever had it, and reads cursors and notes; none if they cannot be read, whatever the reason.

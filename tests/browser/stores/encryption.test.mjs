@@ -25,7 +25,8 @@ async function everyText() {
     const database = await new Promise((opened) => {
       indexedDB.open(name).onsuccess = (event) => opened(event.target.result);
     });
-    for (const store of database.objectStoreNames) {
+    // Who may write has changed; what is written has not.
+    for (const store of [...database.objectStoreNames].filter((name) => name !== "fence")) {
       const rows = await new Promise((read) => {
         database.transaction(store).objectStore(store).getAll().onsuccess = (event) =>
           read(event.target.result);

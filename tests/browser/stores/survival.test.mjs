@@ -225,7 +225,7 @@ test("a replica that another program has spoilt reads as none, and can be replac
     await run(
       () =>
         new Promise((done, failed) => {
-          const request = indexedDB.open("webwaka:app:replica", 1);
+          const request = indexedDB.open("webwaka:app:replica", 2);
           request.onupgradeneeded = () => request.result.createObjectStore("something else");
           request.onsuccess = () => done(request.result.close());
           request.onerror = () => failed(request.error);
