@@ -137,8 +137,13 @@ impl Engine {
 
     pub(super) fn loaded(&mut self, now: Millis, id: ReadId, result: Result<Rows, StoreError>) {
         let taken = match self.inbox.take_read(id) {
-            Some((query, scan)) => result.and_then(|rows| self.views.adopt(&query, scan, &rows).map(drop)),
-            None => result.and_then(|rows| self.views.loaded(id, &rows)),
+            Some((query, scan)) => {
+                let void = self.replica.is_emptying(query.collection());
+                result.and_then(|rows| self.views.adopt(&query, scan, &rows, void).map(drop))
+            }
+            None => result.and_then(|rows| {
+                self.views.loaded(id, &rows, |collection| self.replica.is_emptying(collection))
+            }),
         };
         match taken {
             Ok(()) => self.refill(),

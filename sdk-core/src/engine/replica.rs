@@ -143,6 +143,16 @@ impl Replica {
         }
     }
 
+    /// Whether what is stored of a collection is void and about to be emptied: what is read of it means nothing.
+    pub(super) fn is_emptying(&self, name: &CollectionName) -> bool {
+        let empties = |staged: &Staged| match &staged.clear {
+            Clear::Nothing => false,
+            Clear::Collections(names) => names.contains(name),
+            Clear::All => true,
+        };
+        empties(&self.staged) || self.in_flight.as_ref().is_some_and(empties)
+    }
+
     /// How many segments a read of a query takes.
     pub(super) fn scan(&self, query: &Query) -> Scan {
         self.collections.get(query.collection()).map_or(Scan::NONE, |collection| collection.note.scan(query))

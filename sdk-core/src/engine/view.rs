@@ -121,28 +121,35 @@ impl Views {
     }
 
     /// Rows come from the store. Documents at hand are newer.
-    pub(super) fn loaded(&mut self, read: ReadId, rows: &Rows) -> Result<(), StoreError> {
+    pub(super) fn loaded(
+        &mut self,
+        read: ReadId,
+        rows: &Rows,
+        is_void: impl Fn(&CollectionName) -> bool,
+    ) -> Result<(), StoreError> {
         let mine = |reading: &mut Reading| reading.id == read;
         let found = self.queries.iter_mut().find_map(|(id, live)| Some((*id, live.reading.take_if(mine)?)));
         let Some((id, Reading { query, scan, .. })) = found else { return Ok(()) };
-        let horizon = self.adopt(&query, scan, rows)?;
+        let horizon = self.adopt(&query, scan, rows, is_void(query.collection()))?;
         if let Some(live) = self.queries.get_mut(&id) {
             (live.loaded, live.dirty, live.horizon) = (true, true, horizon);
         }
         Ok(())
     }
 
-    /// Takes what a read has found. Returns how far it reached, if the store has more.
+    /// Takes what a read has found; if that is `void`, it shows until the new history has been fetched. Returns how far it reached, if the store has more.
     pub(super) fn adopt(
         &mut self,
         query: &Query,
         scan: Scan,
         rows: &Rows,
+        void: bool,
     ) -> Result<Option<DocumentId>, StoreError> {
+        let age = if void { Age::Void } else { Age::Current };
         let Found { documents, horizon } = rows::merge(query, scan, rows)?;
         for (key, document) in documents {
             if self.cache.get(&key).is_none_or(|known| known.age == Age::Replaced) {
-                self.cache.insert(key, Cached { document, age: Age::Current });
+                self.cache.insert(key, Cached { document, age });
             }
         }
         let known = |key: &DocKey| horizon.as_ref().is_none_or(|end| key.id <= *end);

@@ -96,3 +96,27 @@ fn the_answer_to_an_older_question_settles_nothing_before_its_effect_is_there() 
     bench.commit();
     assert_eq!(bench.engine.status().pending, 0);
 }
+
+#[test]
+fn what_is_read_of_a_replica_that_is_thrown_away_does_not_outlive_it() {
+    let mut bench = Bench::new(Stored { cursors: Some(vec![(cards(), at(5))]), ..Stored::default() });
+    let read = |effect: &Effect| if let Effect::Read(id, ..) = effect { Some(*id) } else { None };
+    bench.input(Input::Open(QueryId(1), Query::all(cards())));
+    let reads = bench.take(read);
+    bench.input(Input::Loaded(reads[0], Err(StoreError::Failed("the disk is ill".into()))));
+    bench.input(Input::Open(QueryId(2), Query::all(cards())));
+    let by = Dot { actor: ActorId(9), seq: Seq(1) };
+    let stamp = Stamp { at: Hlc { wall: Millis(1), counter: 0 }, by, rev: Offset(1) };
+    let text = encode(&Document { rev: Offset(1), written: Some(stamp), ..Document::default() });
+    let documents = vec![StoredDocument { key: key("gone"), text }];
+    let reads = bench.take(read);
+    bench.input(Input::Loaded(reads[0], Ok(Rows { documents, segments: vec![] })));
+    let shown = |bench: &Bench| bench.engine.view(QueryId(2)).unwrap().documents.len();
+    assert_eq!(shown(&bench), 1, "until the new history is here");
+    bench.later(60_000);
+    bench.commit();
+    let link = bench.connect();
+    bench.receive(link, changes(None, 6, "other"));
+    bench.commit();
+    assert_eq!(shown(&bench), 0);
+}
