@@ -19,6 +19,9 @@ interface Submission {
   reject(reason: unknown): void;
 }
 
+/** Incidents after which there is no engine any more. */
+const ENDS: ReadonlySet<Incident["type"]> = new Set(["engineFailed", "loggedOut"]);
+
 /** Someone who follows a live query. */
 export interface Follower {
   /** The query shows something else, or has ended. */
@@ -185,7 +188,7 @@ export class Bridge implements Amender {
   /** Tells the application of an incident, and ends if that is what it means. */
   befell(incident: Incident): void {
     const { code, message } = incident.error;
-    if (incident.type === "engineFailed") {
+    if (ENDS.has(incident.type)) {
       this.#statusNow = { ...this.readStatus(), problem: { code, message } };
       this.#engine = undefined;
       this.#end = incident.error;

@@ -3,6 +3,7 @@ import { BoundCollection } from "./collection.js";
 import { RealtimeError, realtimeError } from "./errors.js";
 import { storageIncident } from "./incident.js";
 import { LatestIterator } from "./latest.js";
+import { logout, type Store } from "./logout.js";
 import { engineOptions, tokenSource } from "./options.js";
 import { conflict, resolution, rules, strategyOf } from "./rules.js";
 import type { OpenEngine } from "./seam.js";
@@ -15,6 +16,8 @@ import type {
   Collection,
   Collections,
   JsonFields,
+  LogoutOptions,
+  LogoutResult,
   OpenConflict,
   Operation,
   RejectedOperation,
@@ -23,10 +26,11 @@ import type {
   Waiting,
 } from "./types.js";
 
-/** Starts a client on an engine. */
+/** Starts a client on an engine. With `alone` an engine is opened that no other tab has a part in, to log out. */
 export async function openClient<const C extends Collections>(
   open: OpenEngine,
   options: ClientOptions<C>,
+  alone: OpenEngine = open,
 ): Promise<Client<C>> {
   const wire = engineOptions(options);
   const ending = new AbortController();
@@ -53,6 +57,11 @@ export async function openClient<const C extends Collections>(
     options.schema ?? 0,
     ending,
     device,
+    {
+      name: wire.name,
+      encryption: options.encryption,
+      reopen: (encryption) => alone(JSON.stringify(wire), token, () => undefined, encryption, undefined),
+    },
   );
   if (options.signal?.aborted) {
     await client.close();
@@ -67,6 +76,7 @@ class LocalClient<C extends Collections> implements Client<C> {
   readonly #schema: number;
   readonly #ending: AbortController;
   readonly #device: DeviceStorage;
+  readonly #store: Store;
   #status: Status | undefined;
   #conflicts: readonly OpenConflict[] | undefined;
   #closing: Promise<void> | undefined;
@@ -77,12 +87,14 @@ class LocalClient<C extends Collections> implements Client<C> {
     schema: number,
     ending: AbortController,
     device: DeviceStorage,
+    store: Store,
   ) {
     this.#bridge = bridge;
     this.#strategies = strategies;
     this.#schema = schema;
     this.#ending = ending;
     this.#device = device;
+    this.#store = store;
     device.refresh();
     bridge.status.add(() => device.refresh());
   }
@@ -170,6 +182,14 @@ class LocalClient<C extends Collections> implements Client<C> {
 
   discard(seq: number): void {
     this.#bridge.call((engine) => engine.discard(seq));
+  }
+
+  logout(options: LogoutOptions): Promise<LogoutResult> {
+    const end = async () => {
+      await this.#bridge.call((engine) => engine.endEverywhere?.());
+      await this.close();
+    };
+    return logout({ ...this.#store, client: this, end }, options);
   }
 
   close(): Promise<void> {

@@ -9,6 +9,8 @@ export const RETRYABLE = {
   engine_restarted: true,
   slow_merge: false,
   closed: false,
+  logged_out: false,
+  unsynced: true,
   // The device's.
   in_use: true,
   fenced: true,

@@ -19,7 +19,7 @@ export async function createClient<const C extends Collections>(
 ): Promise<Client<C>> {
   options.signal?.throwIfAborted();
   const engine = await loadEngine(options.wasm, options.signal);
-  return openClient(shared(engine, BROWSER), options);
+  return openClient(shared(engine, BROWSER), options, engine);
 }
 
 export { RealtimeError } from "./errors.js";

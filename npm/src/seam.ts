@@ -16,7 +16,10 @@ import type { StorageIncident } from "./incident.js";
 import type { Incident } from "./types.js";
 
 /** An open engine. */
-export type Engine = Pick<WasmEngine, Exclude<keyof WasmEngine, symbol>>;
+export type Engine = Pick<WasmEngine, Exclude<keyof WasmEngine, symbol>> & {
+  /** Ends it in every tab that shares it. */
+  endEverywhere?(): Promise<void>;
+};
 
 /**
  * What the application decides: takes `{"resolve": conflict}` as JSON text, without a `seq`, and gives a

@@ -50,7 +50,7 @@ export class DeviceStorage {
  */
 export function noteClient(name: string, client: string, isDurable: () => boolean): boolean {
   try {
-    const key = `webwaka:${name}:client`;
+    const key = noteOf(name);
     const before = localStorage.getItem(key);
     // Where nothing is kept, nothing can have been wiped.
     if (before === client || !isDurable()) {
@@ -61,4 +61,17 @@ export function noteClient(name: string, client: string, isDurable: () => boolea
   } catch {
     return false;
   }
+}
+
+/** Forgets the note: what it speaks of was removed on purpose. */
+export function forgetClient(name: string): void {
+  try {
+    localStorage.removeItem(noteOf(name));
+  } catch {
+    // Where there is no such storage, there is no note.
+  }
+}
+
+function noteOf(name: string): string {
+  return `webwaka:${name}:client`;
 }

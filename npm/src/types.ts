@@ -105,6 +105,8 @@ export type IncidentType =
   | "engineRestarted"
   /** The engine failed again and again. The client has ended: whatever waits rejects, what is saved stays saved. */
   | "engineFailed"
+  /** Somebody logged out in another tab. The client has ended: whatever waits rejects; code `logged_out`. */
+  | "loggedOut"
   /**
    * What was saved here was deleted while the client was open, by the user, the browser or another page. Everything
    * that had not reached the server was saved again; code `storage_lost`.
@@ -119,6 +121,32 @@ export type IncidentType =
   | "upgradeBlocked"
   /** A merge function took long enough to be felt: it holds up everything else of the page. */
   | "slowMerge";
+
+/** What becomes of operations that have not reached the server, or wait for a decision, at a logout. */
+export type LogoutPolicy =
+  /** Nobody is logged out before there are none. */
+  | "block"
+  /** They stay on this device, encrypted, and are sent when the same person comes back with the same key. */
+  | "park"
+  /** They are deleted with everything else. */
+  | "shred";
+
+/** How somebody logs out. */
+export interface LogoutOptions {
+  policy: LogoutPolicy;
+  /** For `park`: what to encrypt with, if the client was not created with an encryption already. */
+  encryption?: Encryption;
+  /** For `block`: how long to wait for the server. Default: 10 seconds. */
+  signal?: AbortSignal;
+}
+
+/** What became of operations that had not reached the server, or waited for a decision. */
+export interface LogoutResult {
+  /** So many stay here, encrypted. */
+  readonly parked: number;
+  /** So many are gone. */
+  readonly lost: number;
+}
 
 /** A text and the name that it is bound to. */
 export type NamedText = readonly [name: string, text: string];
@@ -432,6 +460,15 @@ export interface Client<C extends Collections = Collections> extends AsyncDispos
   operation(seq: number): Operation;
   /** Drops a rejected operation for good, once its loss has been dealt with. */
   discard(seq: number): void;
+  /**
+   * Ends the client in every tab and removes what this person has on this device: with `block` once nothing is open,
+   * with `shred` at once, with `park` all but the operations, which stay encrypted. Give the clients of two people,
+   * or of two tenants, different names: what one has parked is then not in the other's way.
+   *
+   * Rejects with code `unsynced` if `block` waited in vain, and `invalid_options` if there is no key to park with:
+   * the client then goes on. With another code it has ended, and something may be left: log out again.
+   */
+  logout(options: LogoutOptions): Promise<LogoutResult>;
   /**
    * Ends the client: the link is closed and the storage free for the next one. What is saved stays saved.
    * Whatever still waits on it rejects with code `closed`; loops end.

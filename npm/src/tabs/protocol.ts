@@ -22,7 +22,9 @@ export type CoreMessage =
   /** There are submissions in the store. */
   | { waiting: true }
   /** We have no version in common and mine is the newer one: let me lead. */
-  | { retire: true };
+  | { retire: true }
+  /** Somebody has logged out: every tab ends. */
+  | { end: true };
 
 /** What tabs of version 1 say besides. */
 export type Message =

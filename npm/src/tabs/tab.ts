@@ -141,6 +141,10 @@ class Tab implements Seat {
     if (method === "stop" || method === "free") {
       return method === "stop" ? this.#stop() : undefined;
     }
+    if (method === "endEverywhere") {
+      this.post({ end: true });
+      return this.#stop();
+    }
     if (method === "openQuery") {
       this.#queries.set(args[0] as number, args);
     } else if (method === "closeQuery") {
@@ -293,6 +297,11 @@ class Tab implements Seat {
   }
 
   #hear(message: Message, from: string, versions: Versions): void {
+    if ("end" in message) {
+      this.tell([{ incident: { type: "loggedOut", error: LOGGED_OUT } }]);
+      void this.#stop();
+      return;
+    }
     if (this.#lock?.held) {
       this.#hearAsLeader(message, from, versions);
       return;
@@ -478,6 +487,8 @@ class Tab implements Seat {
     return `webwaka:${this.#name}${part === undefined ? "" : `:${part}`}`;
   }
 }
+
+const LOGGED_OUT = { code: "logged_out", message: "somebody logged out in another tab", retryable: false };
 
 /** What is known before anything is. */
 const INITIAL = { link: "down", network: true, pending: 0, rejected: 0, conflicts: 0, durable: true };
