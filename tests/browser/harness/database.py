@@ -1,11 +1,10 @@
 """Reads the database of a server, beside it and without asking it, and prints what it holds as JSON."""
 
-import glob
 import json
 import sqlite3
 import sys
 
-(path,) = glob.glob(sys.argv[1] + "/*.sqlite3") + glob.glob(sys.argv[1] + "/*.db")
+path = sys.argv[1] + "/webwaka.sqlite3"
 database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
 database.row_factory = sqlite3.Row
 database.execute("BEGIN")
