@@ -38,7 +38,12 @@ export async function logout(
     await allSettled(leaving.client, signal ?? AbortSignal.timeout(PATIENCE));
   }
   const open = unsettled(leaving.client);
+  const { durable } = leaving.client.status;
   await leaving.end();
+  if (!durable) {
+    // Nothing was kept beyond this tab.
+    return { parked: 0, lost: open };
+  }
   await withLock(host.locks, `webwaka:${leaving.name}`, async () => {
     const [outbox, replica] = ["outbox", "replica"].map((part) => `webwaka:${leaving.name}:${part}`);
     if (policy === "park") {
