@@ -117,7 +117,10 @@ impl Engine {
         self.inbox.asked.retain(|seq, _| in_conflict(seq));
         let open: Vec<Seq> = outbox.conflicted().map(Entry::seq).collect();
         for seq in open {
-            if self.is_at_hand(seq) {
+            if self.was_applied(seq) {
+                self.outbox.unpark(seq);
+                self.inbox.changed();
+            } else if self.is_at_hand(seq) {
                 self.ask(seq);
             } else {
                 self.look_up(seq);
@@ -126,6 +129,14 @@ impl Engine {
         if std::mem::take(&mut self.inbox.dirty) {
             self.emit(Event::ConflictsChanged);
         }
+    }
+
+    /// Whether the document contains the operation: a copy of it that was late on the way collided with nothing any
+    /// more. It gets that judgement when it is sent again.
+    fn was_applied(&self, seq: Seq) -> bool {
+        let document = self.outbox.get(seq).and_then(|entry| self.views.document(&entry.operation.doc));
+        let dot = self.ids.meta.actor.map(|actor| Dot { actor, seq });
+        document.zip(dot).is_some_and(|(document, dot)| document.clock.covers(dot))
     }
 
     /// Whether the other version of a document in conflict is known, be it that there is none.

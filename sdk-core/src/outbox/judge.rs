@@ -28,7 +28,10 @@ impl Outbox {
         let known = actor.map(|actor| Dot { actor, seq });
         match outcome {
             Outcome::Rejected(reason)
-                if reason.code == ErrorCode::OperationIdReused && entry.identity == Claim::Ours =>
+                if reason.code == ErrorCode::OperationIdReused
+                    && entry.identity == Claim::Ours
+                    // One that resolves a conflict may have met its own former self.
+                    && entry.operation.resolves.is_none() =>
             {
                 self.claim(seq, Claim::Taken);
                 self.set_state(seq, State::Queued);
@@ -61,6 +64,12 @@ impl Outbox {
     /// Lets an operation wait for somebody to decide its conflict.
     pub fn park(&mut self, seq: Seq, clashing: Clashing) {
         self.set_state(seq, State::Conflicted(clashing));
+        self.packs.rewrite(seq);
+    }
+
+    /// A conflict is over before anybody has decided: the operation is sent again as it was.
+    pub fn unpark(&mut self, seq: Seq) {
+        self.set_state(seq, State::Queued);
         self.packs.rewrite(seq);
     }
 

@@ -213,3 +213,16 @@ fn what_is_resolved_again_and_again_and_still_conflicts_is_left_to_a_person() {
     assert!(bench.asked().is_empty());
     assert!(bench.engine.conflicts()[0].problem.is_some());
 }
+
+#[test]
+fn a_late_copy_that_was_applied_after_all_ends_the_conflict() {
+    let (mut bench, link, _) = Bench::in_conflict(Strategy::Manual);
+    bench.pushed();
+    let ServerFrame::Changes(mut frame) = theirs(Some(5), 6, 10) else { unreachable!() };
+    frame.documents[0].doc.clock.record(Dot { actor: ActorId(3), seq: Seq(1) }).unwrap();
+    bench.receive(link, ServerFrame::Changes(frame));
+    bench.commit();
+    assert_eq!(bench.engine.status().conflicts, 0);
+    let sent = bench.pushed();
+    assert_eq!((sent[0].seq, &sent[0].resolves), (Seq(1), &None), "it gets the judgement that is there");
+}
