@@ -59,7 +59,8 @@ fn compile(workspace: &Workspace) -> Result<PathBuf> {
     Run::cargo(["build", "--package", "sdk-wasm", "--lib", "--target", WASM, "--profile", PROFILE])
         .env(
             "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
-            format!("--remap-path-prefix={}=cargo", packages.display()),
+            // Hashing is unrolled otherwise: some faster, and several times as large.
+            format!("--remap-path-prefix={}=cargo --cfg sha2_backend_soft=\"compact\"", packages.display()),
         )
         .dir(workspace.root())
         .done()?;

@@ -147,7 +147,7 @@ impl Engine {
             let name = self.config.collections[at].0.clone();
             while self.may_fetch(now) {
                 let Some(download) = self.fetches.downloads.get_mut(&name) else { break };
-                let Some(part) = download.next() else { break };
+                let Some(part) = download.next_part() else { break };
                 let Some(token) = self.token.get().map(str::to_owned) else { break };
                 let id = HttpId(self.next_id());
                 let request = Request { collection: name.clone(), part: part.clone(), since: now };

@@ -91,7 +91,7 @@ impl Download {
     }
 
     /// The next part to ask for, if it is time for another.
-    pub fn next(&mut self) -> Option<Part> {
+    pub fn next_part(&mut self) -> Option<Part> {
         let Some(manifest) = &self.manifest else {
             return (!std::mem::replace(&mut self.asking, true)).then_some(Part::Manifest(self.resume));
         };
@@ -214,8 +214,8 @@ mod tests {
 
     fn started(texts: &[&str]) -> Download {
         let mut download = Download::new(cards(), None);
-        assert_eq!(download.next(), Some(Part::Manifest(None)));
-        assert_eq!(download.next(), None, "one at a time");
+        assert_eq!(download.next_part(), Some(Part::Manifest(None)));
+        assert_eq!(download.next_part(), None, "one at a time");
         assert_eq!(download.manifest_came(&encode(&manifest(texts))), Verdict::Again);
         download
     }
@@ -230,17 +230,17 @@ mod tests {
     #[test]
     fn two_chunks_are_on_their_way_and_handed_on_in_order() {
         let mut download = started(&["a", "b", "c"]);
-        assert_eq!(index(download.next()), Some((0, false)));
-        assert_eq!(index(download.next()), Some((1, false)));
-        assert_eq!(download.next(), None);
+        assert_eq!(index(download.next_part()), Some((0, false)));
+        assert_eq!(index(download.next_part()), Some((1, false)));
+        assert_eq!(download.next_part(), None);
         download.chunk_came(1, "b".into());
         assert_eq!(download.take(), None, "the first is missing");
-        assert_eq!(download.next(), None, "what waits counts");
+        assert_eq!(download.next_part(), None, "what waits counts");
         download.chunk_came(0, "a".into());
         assert_eq!(download.take().unwrap().1, "a");
         assert_eq!(download.take().unwrap().1, "b");
         assert_eq!((download.progress(), download.is_complete()), ((20, 30), false));
-        assert_eq!(index(download.next()), Some((2, false)));
+        assert_eq!(index(download.next_part()), Some((2, false)));
         download.chunk_came(2, "c".into());
         assert_eq!(download.take().unwrap().1, "c");
         assert!(download.is_complete());
@@ -249,23 +249,23 @@ mod tests {
     #[test]
     fn a_corrupted_chunk_is_fetched_again_past_caches_and_then_the_manifest() {
         let mut download = started(&["a", "b"]);
-        download.next();
+        download.next_part();
         assert_eq!(download.chunk_came(0, "x".into()), Verdict::Again);
-        assert_eq!(index(download.next()), Some((0, true)));
+        assert_eq!(index(download.next_part()), Some((0, true)));
         assert_eq!(download.chunk_came(0, "x".into()), Verdict::Again);
-        assert_eq!(download.next(), Some(Part::Manifest(None)));
+        assert_eq!(download.next_part(), Some(Part::Manifest(None)));
         for _ in 0..2 {
             download.manifest_came(&encode(&manifest(&["a", "b"])));
             for _ in 0..2 {
-                download.next();
+                download.next_part();
                 download.chunk_came(0, "x".into());
             }
-            download.next();
+            download.next_part();
         }
         download.manifest_came(&encode(&manifest(&["a", "b"])));
-        download.next();
+        download.next_part();
         download.chunk_came(0, "x".into());
-        download.next();
+        download.next_part();
         assert_eq!(download.chunk_came(0, "x".into()), Verdict::GiveUp, "not for ever");
     }
 
@@ -273,10 +273,10 @@ mod tests {
     fn a_root_that_is_gone_is_replaced_by_the_newest_and_no_snapshot_at_all_is_given_up() {
         let root = ContentHash::of("old");
         let mut download = Download::new(cards(), Some(root));
-        let asked = download.next().unwrap();
+        let asked = download.next_part().unwrap();
         assert_eq!(asked, Part::Manifest(Some(root)));
         assert_eq!(download.refused(&asked), Verdict::Again);
-        let asked = download.next().unwrap();
+        let asked = download.next_part().unwrap();
         assert_eq!(asked, Part::Manifest(None));
         assert_eq!(download.refused(&asked), Verdict::GiveUp);
     }
@@ -285,18 +285,18 @@ mod tests {
     fn what_was_there_before_a_restart_is_not_fetched_again() {
         let mut download = started(&["a", "b", "c"]);
         download.skip(2);
-        assert_eq!(index(download.next()), Some((2, false)));
-        assert_eq!(download.next(), None);
+        assert_eq!(index(download.next_part()), Some((2, false)));
+        assert_eq!(download.next_part(), None);
     }
 
     #[test]
     fn a_network_that_lets_nothing_through_is_given_up() {
         let mut download = started(&["a"]);
         for _ in 1..FAILURES {
-            let part = download.next().unwrap();
+            let part = download.next_part().unwrap();
             assert_eq!(download.lost(&part), Verdict::Again);
         }
-        let part = download.next().unwrap();
+        let part = download.next_part().unwrap();
         assert_eq!(download.lost(&part), Verdict::GiveUp);
     }
 }

@@ -42,6 +42,9 @@ async fn lasts(
     texts.iter().filter_map(|text| Some(text.rsplit_once(' ')?.1.to_owned())).collect()
 }
 
+/// From, to, how many segments at most, and the largest ids of those that are read.
+type Case = (Option<&'static str>, Option<&'static str>, usize, &'static [&'static str]);
+
 /// Those that end in the range, and the one that reaches beyond it; no more than asked for.
 pub async fn a_range_reads_the_segments_that_reach_into_it(stores: &impl Stores) {
     let store = open(stores).await;
@@ -49,7 +52,7 @@ pub async fn a_range_reads_the_segments_that_reach_into_it(stores: &impl Stores)
     let foreign = [segment("card", OLD, "z"), segment("cards0", OLD, "a"), segment("cards", NEW, "e")];
     let own = ["p", "d", "\u{1f600}", "h", "\u{ffee}"].map(|last| segment("cards", OLD, last));
     stage(&store, foreign.into_iter().chain(own).collect()).await;
-    let cases: [(Option<&str>, Option<&str>, usize, &[&str]); 9] = [
+    let cases: [Case; 9] = [
         (None, None, 9, &["d", "h", "p", "\u{ffee}", "\u{1f600}"]),
         (None, None, 2, &["d", "h"]),
         (Some("d"), None, 2, &["d", "h"]),
