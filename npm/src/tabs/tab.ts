@@ -1,11 +1,14 @@
 import { type Arguments, READS, TICKETED } from "../calls.js";
 import { realtimeError } from "../errors.js";
 import type { Engine, EngineOptions, OpenEngine, WireEvent, WireStatus } from "../seam.js";
+import type { Role } from "../types.js";
 import { Channel } from "./channel.js";
 import { Drafts } from "./drafts.js";
+import { deferred } from "./deferred.js";
 import type { Host } from "./host.js";
 import { Leader, type Seat } from "./leader.js";
 import { LeaderLock } from "./lock.js";
+import { LOGGED_OUT, isLoaded, withRole } from "./shown.js";
 import { sealed } from "./sealed.js";
 import type { Submissions } from "./submissions.js";
 import { type Message, VERSIONS, type Versions, common } from "./protocol.js";
@@ -17,9 +20,6 @@ const PING = 2_000;
 const SILENCES = 2;
 /** Milliseconds before the engine is opened again, when another tab was quicker. */
 const PAUSE = 200;
-
-/** How a tab takes part. */
-export type Role = "leader" | "follower" | "alone";
 
 /** Opens engines that all tabs of an origin share. */
 export function shared(open: OpenEngine, host: Host, versions: Versions = VERSIONS): OpenEngine {
@@ -157,7 +157,7 @@ class Tab implements Seat {
     if (method === "closeQuery") {
       this.#views.delete(args[0] as number);
     }
-    return method === "status" ? this.#withRole(answer as string) : answer;
+    return method === "status" ? withRole(answer as string, this.#role, this.#outdated) : answer;
   }
 
   /** A call while the engine is elsewhere. */
@@ -206,14 +206,6 @@ class Tab implements Seat {
       this.#views.delete(query);
     }
     return text;
-  }
-
-  #withRole(text: string | undefined): string {
-    const status = JSON.parse(text ?? "{}") as WireStatus;
-    const message =
-      "another tab has a newer version of this page: reload; what is edited here is kept until then";
-    const outdated = this.#outdated && { link: "down", problem: { code: "update_needed", message } };
-    return JSON.stringify({ ...INITIAL, ...status, ...outdated, role: this.#role });
   }
 
   #setStatus(change: Partial<WireStatus>): void {
@@ -486,24 +478,4 @@ class Tab implements Seat {
   #lockName(part?: string): string {
     return `webwaka:${this.#name}${part === undefined ? "" : `:${part}`}`;
   }
-}
-
-const LOGGED_OUT = { code: "logged_out", message: "somebody logged out in another tab", retryable: false };
-
-/** What is known before anything is. */
-const INITIAL = { link: "down", network: true, pending: 0, rejected: 0, conflicts: 0, durable: true };
-
-/** Whether a view shows what the store holds. The engine writes its fields in this order. */
-function isLoaded(view: string): boolean {
-  return view.startsWith('{"loaded":true');
-}
-
-function deferred() {
-  let resolve!: () => void;
-  let reject!: (reason: unknown) => void;
-  const promise = new Promise<void>((resolved, rejected) => {
-    resolve = resolved;
-    reject = rejected;
-  });
-  return { promise, resolve, reject };
 }
