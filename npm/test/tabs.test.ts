@@ -80,6 +80,29 @@ test("edits of one tab are adopted in the order they were made in", async () => 
   );
 });
 
+test("a follower finds the operations that the leader holds, and no others", async () => {
+  const origin = new Origin();
+  const [first] = [await tab(origin)];
+  for (const seq of [3, 4, 9]) {
+    const operation = first.cards.put("a", { title: "A" });
+    first.engine.emit({ submitted: [first.engine.last("submit"), seq] });
+    await operation;
+  }
+  const second = await tab(origin);
+  assert.deepEqual(
+    [3, 4, 9].map((seq) => second.client.operation(seq).id),
+    ["c1:3", "c1:4", "c1:9"],
+  );
+  for (const seq of [2, 5, 8, 10]) {
+    assert.throws(() => second.client.operation(seq), { code: "invalid_value" });
+  }
+  const outcome = second.client.operation(4).outcome();
+  first.engine.emit({ settled: [4, ["cards", "a"], { accepted: {} }] }, "statusChanged");
+  assert.equal((await outcome).type, "accepted");
+  assert.throws(() => second.client.operation(4), { code: "invalid_value" });
+  assert.equal(second.client.operation(3).id, "c1:3");
+});
+
 test("an edit that cannot be stored is refused, and the leader never hears of it", async () => {
   const origin = new Origin();
   const [first, second] = [await tab(origin), await tab(origin)];

@@ -53,8 +53,9 @@ for (const name of ["bundler", "node", "exact"]) {
 }
 
 test("the package holds what it is made of and nothing else", () => {
-  const declared = ["errors.d.ts", "index.d.ts", "node.d.ts", "types.d.ts"];
-  const built = ["engine.wasm", "index.js", "index.js.map", "node.js", "node.js.map"];
+  const entries = ["background-sync", "encryption", "index", "node"];
+  const declared = [...entries, "errors", "types"].map((name) => `${name}.d.ts`);
+  const built = ["engine.wasm", ...entries.flatMap((name) => [`${name}.js`, `${name}.js.map`])];
   assert.deepEqual(readdirSync(project.installed("dist")).sort(), [...declared, ...built].sort());
   const own = readdirSync(project.installed(".")).filter((name) => name !== "node_modules");
   assert.deepEqual(own.sort(), ["LICENSE", "README.md", "dist", "package.json"]);

@@ -4,15 +4,22 @@ import type { Status } from "@webwaka/realtime";
 export function linkWords(status: Status, starting: boolean): string {
   switch (status.link) {
     case "up":
-      return "Live";
+      return `Live${fetching(status)}`;
     case "degraded":
-      return "Slow lane: over plain HTTP";
+      return `Slow lane: over plain HTTP${fetching(status)}`;
     case "down":
       if (status.network && starting) return "Connecting…";
       return status.durable
         ? "Offline – edits are kept on this device"
         : "Offline – edits are kept in this tab";
   }
+}
+
+/** How much of a large board is here while it is still being fetched. */
+function fetching({ syncing }: Status): string {
+  if (!syncing) return "";
+  const { done, total } = syncing;
+  return total === 0 ? " – fetching the board" : ` – fetching the board: ${done} of ${total}`;
 }
 
 /** What is saved where. It never says more than the client promises. */

@@ -1,6 +1,7 @@
 import { type AnyEngine, type Arguments, READS, TICKETED } from "../calls.js";
 import type { Engine, WireEvent } from "../seam.js";
 import { Adoption } from "./adoption.js";
+import { Held } from "./held.js";
 import type { Message } from "./protocol.js";
 import { Names, type Owned } from "./names.js";
 import type { Submissions } from "./submissions.js";
@@ -44,6 +45,7 @@ export class Leader {
   readonly #tickets = new Names<Ticket>();
   readonly #queries = new Names<Query>();
   readonly #followers = new Set<string>();
+  #held = new Held("[]");
   #adoption: Adoption | undefined;
   #drained: (() => void) | undefined;
   #up = false;
@@ -55,6 +57,7 @@ export class Leader {
   /** Takes the engine. Events may come before. */
   start(engine: Engine, submissions?: Submissions): void {
     this.#engine = engine as unknown as AnyEngine;
+    this.#held = new Held(engine.unsettled());
     if (submissions) {
       const seat = { adopt: (key: string, text: string) => this.#adopt(key, text) };
       this.#adoption = new Adoption(submissions, seat, this.#seat.living);
@@ -116,12 +119,11 @@ export class Leader {
 
   /** What a follower can read without asking. */
   state(): Record<string, string> {
-    return Object.fromEntries(
-      Object.entries(READS).map(([method, nothing]) => [
-        method,
-        (this.#call(method, []) as string | undefined) ?? nothing,
-      ]),
-    );
+    const state = Object.entries(READS).map(([method, nothing]) => [
+      method,
+      (this.#call(method, []) as string | undefined) ?? nothing,
+    ]);
+    return { ...(Object.fromEntries(state) as Record<string, string>), unsettled: this.#held.ranges() };
   }
 
   /** Events of the engine, as JSON text. */
@@ -137,23 +139,30 @@ export class Leader {
       if (typeof event !== "object") {
         own.push(event);
       } else if ("submitted" in event || "refused" in event) {
+        if ("submitted" in event) {
+          this.#held.add(event.submitted[1]);
+        }
         this.#answer(event, own, answers);
       } else if ("viewChanged" in event || "queryRefused" in event) {
         this.#viewEvent(event, own, answers);
       } else {
         own.push(event);
+        if ("settled" in event) {
+          this.#held.delete(event.settled[0]);
+        }
         if (!("incident" in event)) {
           forAll.push(event);
         }
       }
     }
+    // Before the events, so that who hears of an end no longer finds what has ended.
+    if (own.includes("statusChanged") || own.includes("conflictsChanged")) {
+      this.#statusChanged();
+    }
     if (forAll.length > 0 && this.#followers.size > 0) {
       this.#seat.post({ events: forAll });
     }
     answers.forEach((events, tab) => this.#tellFollower(tab, events));
-    if (own.includes("statusChanged") || own.includes("conflictsChanged")) {
-      this.#statusChanged();
-    }
     if (own.length > 0) {
       this.#seat.tell(own);
     }

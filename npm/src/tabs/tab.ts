@@ -5,6 +5,7 @@ import type { Role } from "../types.js";
 import { Channel } from "./channel.js";
 import { Drafts } from "./drafts.js";
 import { deferred } from "./deferred.js";
+import { listed } from "./held.js";
 import type { Host } from "./host.js";
 import { Leader, type Seat } from "./leader.js";
 import { LeaderLock } from "./lock.js";
@@ -167,6 +168,9 @@ class Tab implements Seat {
     }
     if (method === "view") {
       return this.#views.get(args[0] as number);
+    }
+    if (method === "unsettled") {
+      return listed(this.#state[method] ?? "[]");
     }
     if (args.length === 0 && (method in READS || method in this.#state)) {
       return this.#state[method] ?? READS[method];

@@ -3,7 +3,19 @@
  * fails the compilation if the mistake below it is accepted.
  */
 import { RealtimeError, createClient } from "@webwaka/realtime";
-import type { Client, Collection, Doc, ErrorCode, Live, Operation, Outcome, Status } from "@webwaka/realtime";
+import type {
+  Client,
+  Collection,
+  Doc,
+  Encryption,
+  ErrorCode,
+  Live,
+  Operation,
+  Outcome,
+  Status,
+} from "@webwaka/realtime";
+import { answerBackgroundSync, askForBackgroundSync } from "@webwaka/realtime/background-sync";
+import { aesGcm } from "@webwaka/realtime/encryption";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const same = <A, B>(_: Equal<A, B>): void => undefined;
@@ -60,6 +72,16 @@ export async function use(signal: AbortSignal): Promise<void> {
   await client.close();
 }
 
+export async function encrypted(key: CryptoKey): Promise<void> {
+  const encryption = aesGcm(key);
+  same<typeof encryption, Encryption>(true);
+  const open = async (): Promise<Client> =>
+    createClient({ url: "", token: "", collections: { cards: "fieldLevel" }, encryption });
+  const end = askForBackgroundSync(await open(), { tag: "cards" });
+  same<typeof end, () => void>(true);
+  answerBackgroundSync(open, { tag: "cards", patience: 1_000 });
+}
+
 export function handle(error: unknown): string | undefined {
   if (error instanceof RealtimeError) {
     const code: ErrorCode = error.code;
@@ -105,6 +127,10 @@ export async function mistakes(
     // @ts-expect-error values too
     document.value.title = "B";
   }
+  // @ts-expect-error the key of an encryption is one that the browser holds
+  aesGcm("a passphrase");
+  // @ts-expect-error a worker opens the client itself
+  answerBackgroundSync(client);
   // @ts-expect-error the status is told, not set
   client.status.pending = 0;
 }
