@@ -12,7 +12,9 @@ holds<Equal<Strategy, generated.Strategy>>();
 holds<Equal<LinkState, generated.LinkState>>();
 // What the browser says of its storage, and how the tab takes part, is added in TypeScript.
 holds<Equal<keyof Omit<Status, "storage" | "role">, keyof generated.Status>>();
-holds<Equal<Omit<Status, "problem" | "storage" | "role">, Omit<generated.Status, "problem">>>();
+type Optional = "problem" | "syncing";
+holds<Equal<Omit<Status, Optional | "storage" | "role">, Omit<generated.Status, Optional>>>();
+holds<Equal<NonNullable<Status["syncing"]>, NonNullable<generated.Status["syncing"]>>>();
 holds<Equal<Outcome["type"], AllKeys<generated.Outcome>>>();
 holds<Exclude<generated.ErrorCode, keyof typeof RETRYABLE> extends never ? true : false>();
 holds<generated.Engine extends Engine ? true : false>();

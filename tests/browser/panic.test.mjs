@@ -4,22 +4,9 @@ import { test } from "node:test";
 import { browser } from "./harness/browser.mjs";
 import { database } from "./harness/database.mjs";
 import { fixtureSite, fixtureTab } from "./harness/fixture.mjs";
+import { keepInstances } from "./harness/ruin.mjs";
 import { server } from "./harness/server.mjs";
 import { until } from "./harness/until.mjs";
-
-/** Keeps the instances that the page makes of the engine's module, and can ruin the memory of the newest. */
-function keepInstances() {
-  const instances = [];
-  const { Instance } = WebAssembly;
-  WebAssembly.Instance = function (module, imports) {
-    const instance = new Instance(module, imports);
-    instances.push(instance);
-    return instance;
-  };
-  globalThis.instances = instances;
-  // Every pointer then leads out of bounds: whatever the engine does next is a trap of its own code.
-  globalThis.ruin = () => new Uint8Array(instances.at(-1).exports.memory.buffer).fill(0xff);
-}
 
 async function page(t) {
   const host = await server(t, { web: await fixtureSite(t) });
