@@ -167,6 +167,10 @@ impl Engine {
     /// Puts stored changes into view.
     fn show(&mut self, stored: Staged) {
         let mut removed = false;
+        self.inbox.cleared(|name| stored.empties(name));
+        for (id, query) in self.views.cleared(|name| stored.empties(name)) {
+            self.read(id, query);
+        }
         for (key, document) in stored.documents {
             removed |= !document.is_alive();
             self.inbox.touch(&self.outbox, &key);

@@ -9,7 +9,7 @@ use crate::{
     clock::{Dot, Millis},
     outbox::{Clashing, Entry, Outbox, State},
     protocol::{
-        Author, DocKey, Document, FieldName, Fields, Offset, ResolvedBy, Seq, Strategy, StreamPosition,
+        Author, CollectionName, DocKey, Document, FieldName, Fields, Offset, ResolvedBy, Seq, Strategy, StreamPosition,
     },
     reconcile::{Clash, Conflict, Resolution, Write, collisions},
     sorted::SortedMap,
@@ -74,6 +74,11 @@ impl Inbox {
         self.dirty = true;
         self.known.insert(seq, scan.generation);
         Some((query, scan))
+    }
+
+    /// What was stored of these collections is emptied: reads that may be from before are begun again.
+    pub(super) fn cleared(&mut self, gone: impl Fn(&CollectionName) -> bool) {
+        self.reads.retain(|_, (_, query, _)| !gone(query.collection()));
     }
 
     /// A document has changed.

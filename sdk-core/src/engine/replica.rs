@@ -145,12 +145,7 @@ impl Replica {
 
     /// Whether what is stored of a collection is void and about to be emptied: what is read of it means nothing.
     pub(super) fn is_emptying(&self, name: &CollectionName) -> bool {
-        let empties = |staged: &Staged| match &staged.clear {
-            Clear::Nothing => false,
-            Clear::Collections(names) => names.contains(name),
-            Clear::All => true,
-        };
-        empties(&self.staged) || self.in_flight.as_ref().is_some_and(empties)
+        self.in_flight.iter().chain([&self.staged]).any(|staged| staged.empties(name))
     }
 
     /// How many segments a read of a query takes.
@@ -355,6 +350,15 @@ impl Collection {
 impl Staged {
     fn is_empty(&self) -> bool {
         self.clear == Clear::Nothing && self.cursors.is_empty() && self.notes.is_empty()
+    }
+
+    /// Whether what is stored of a collection is emptied first.
+    pub(super) fn empties(&self, name: &CollectionName) -> bool {
+        match &self.clear {
+            Clear::Nothing => false,
+            Clear::Collections(names) => names.contains(name),
+            Clear::All => true,
+        }
     }
 
     /// Drops the changes that wait of a collection.

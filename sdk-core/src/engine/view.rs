@@ -173,6 +173,13 @@ impl Views {
         }
     }
 
+    /// What was stored of these collections is emptied. Returns the queries that were being read: what their reads bring
+    /// may be from before, and does not count any more.
+    pub(super) fn cleared(&mut self, gone: impl Fn(&CollectionName) -> bool) -> Vec<(QueryId, Query)> {
+        let theirs = self.queries.iter_mut().filter(|(_, live)| gone(live.query.collection()));
+        theirs.filter_map(|(id, live)| live.reading.take().map(|_| (*id, live.query.clone()))).collect()
+    }
+
     /// The stored state of a collection was replaced. Returns the queries that have to be read again; what they show
     /// stays in view until then.
     pub(super) fn replaced(&mut self, collection: &CollectionName) -> Vec<(QueryId, Query)> {

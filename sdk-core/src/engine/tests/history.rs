@@ -120,3 +120,37 @@ fn what_is_read_of_a_replica_that_is_thrown_away_does_not_outlive_it() {
     bench.commit();
     assert_eq!(shown(&bench), 0);
 }
+
+#[test]
+fn a_read_from_before_the_replica_was_emptied_brings_nothing_back() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.receive(link, changes(None, 5, "a"));
+    bench.commit();
+    bench.input(Input::Open(QueryId(1), Query::all(cards())));
+    let reads = |bench: &mut Bench| {
+        bench.take(|effect| if let Effect::Read(id, ..) = effect { Some(*id) } else { None })
+    };
+    let early = reads(&mut bench);
+    bench.receive(link, changes(Some(5), 6, "b"));
+    let ids = bench.take(|effect| if let Effect::Commit(id, _) = effect { Some(*id) } else { None });
+    bench.input(Input::StoreFailed(ids[0], StoreError::Full("quota".into())));
+    bench.later(60_000);
+    bench.commit();
+    let stamp = Stamp {
+        at: Hlc { wall: Millis(900), counter: 0 },
+        by: Dot { actor: ActorId(9), seq: Seq(1) },
+        rev: Offset(5),
+    };
+    let ghost = Document { rev: Offset(5), written: Some(stamp), ..Document::default() };
+    let rows = Rows {
+        documents: vec![StoredDocument { key: key("a"), text: encode(&ghost) }],
+        segments: vec![],
+    };
+    bench.input(Input::Loaded(early[0], Ok(rows)));
+    assert!(!bench.engine.view(QueryId(1)).unwrap().loaded, "what is there now has yet to be read");
+    let late = reads(&mut bench);
+    bench.input(Input::Loaded(late[0], Ok(Rows { documents: vec![], segments: vec![] })));
+    let view = bench.engine.view(QueryId(1)).unwrap();
+    assert_eq!((view.loaded, view.documents), (true, vec![]));
+}
