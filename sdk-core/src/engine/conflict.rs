@@ -9,7 +9,8 @@ use crate::{
     clock::{Dot, Millis},
     outbox::{Clashing, Entry, Outbox, State},
     protocol::{
-        Author, CollectionName, DocKey, Document, FieldName, Fields, Offset, ResolvedBy, Seq, Strategy, StreamPosition,
+        Author, CollectionName, DocKey, Document, FieldName, Fields, Offset, Operation, ResolvedBy, Resolves,
+        Seq, Strategy, StreamPosition,
     },
     reconcile::{Clash, Conflict, Resolution, Write, collisions},
     sorted::SortedMap,
@@ -231,12 +232,25 @@ impl Engine {
         let seen = seen.ok_or(Refusal::NotReady)?;
         let operation = resolution.settle(by, &conflict, &entry.operation, &document, seen);
         let mut operation = operation.ok_or_else(|| Refusal::Invalid("nothing was decided".into()))?;
-        operation.at = self.clock.tick(self.server_now());
-        let bytes = self.check(&operation)?;
+        let bytes = self.check_decided(&mut operation)?;
         self.views.touch(&operation.doc);
         self.outbox.replace(operation, bytes).map_err(|full| self.full(full))?;
         self.inbox.changed();
         Ok(seq)
+    }
+
+    /// Whether a decision makes sense, and its size. What it says only for the record makes way where it would be too
+    /// large.
+    fn check_decided(&self, operation: &mut Operation) -> Result<usize, Refusal> {
+        let shorter: [fn(&mut Resolves); 2] =
+            [|resolves| resolves.was = None, |resolves| resolves.mine.clear()];
+        for shorten in shorter {
+            match self.check(operation) {
+                Err(Refusal::TooLarge { .. }) => operation.resolves.iter_mut().for_each(shorten),
+                checked => return checked,
+            }
+        }
+        self.check(operation)
     }
 
     /// Leaves a conflict to a person, saying why.

@@ -211,9 +211,11 @@ impl Engine {
     /// What the server would refuse for its size is not sent; it may be from before the limit was known.
     pub(super) fn reject_oversize(&mut self) {
         let limit = self.limits.operation_bytes;
-        while let Some(entry) = self.outbox.oldest_queued().filter(|entry| entry.bytes > limit) {
-            let (seq, message) =
-                (entry.seq(), format!("operation has {} bytes; {limit} are allowed", entry.bytes));
+        // Its text is longer than its payload; most need not be written out to see that they fit.
+        let payload = |entry: &Entry| if entry.bytes > limit { entry.operation.payload().len() } else { 0 };
+        while let Some(entry) = self.outbox.oldest_queued().filter(|entry| payload(entry) > limit) {
+            let (seq, bytes) = (entry.seq(), payload(entry));
+            let message = format!("operation has {bytes} bytes; {limit} are allowed");
             self.reject(seq, ErrorCode::FrameTooLarge, &message);
         }
     }

@@ -11,6 +11,9 @@ use crate::{
     reconcile,
 };
 
+/// What the decision of a conflict adds to an operation at least, which must leave room for it.
+const DECISION_BYTES: usize = 64;
+
 impl Engine {
     /// Answers now with a refusal, or with the place of an operation once that is durable as it stands.
     pub(super) fn answer_when_durable(&mut self, ticket: Ticket, result: Result<Seq, Refusal>) {
@@ -67,9 +70,12 @@ impl Engine {
         let collection = self.replica.collections.get(&operation.doc.collection);
         let strategy = collection.ok_or(Refusal::UnknownCollection)?.strategy;
         reconcile::validate(strategy, operation).map_err(|reason| Refusal::Invalid(reason.message))?;
-        let (bytes, limit) =
-            (encode(operation).len(), self.config.operation_bytes.min(self.limits.operation_bytes));
-        if bytes > limit { Err(Refusal::TooLarge { bytes, limit }) } else { Ok(bytes) }
+        let mut limit = self.config.operation_bytes.min(self.limits.operation_bytes);
+        if strategy.has_conflicts() && operation.resolves.is_none() {
+            limit = limit.saturating_sub(DECISION_BYTES);
+        }
+        let bytes = operation.payload().len();
+        if bytes > limit { Err(Refusal::TooLarge { bytes, limit }) } else { Ok(encode(operation).len()) }
     }
 
     pub(super) fn full(&self, _: Full) -> Refusal {

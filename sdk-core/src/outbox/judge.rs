@@ -28,10 +28,7 @@ impl Outbox {
         let known = actor.map(|actor| Dot { actor, seq });
         match outcome {
             Outcome::Rejected(reason)
-                if reason.code == ErrorCode::OperationIdReused
-                    && entry.identity == Claim::Ours
-                    // One that resolves a conflict may have met its own former self.
-                    && entry.operation.resolves.is_none() =>
+                if reason.code == ErrorCode::OperationIdReused && entry.identity == Claim::Ours =>
             {
                 self.claim(seq, Claim::Taken);
                 self.set_state(seq, State::Queued);

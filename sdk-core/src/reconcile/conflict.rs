@@ -182,7 +182,9 @@ impl Resolution {
                 }
                 let set = (!fields.is_empty()).then(|| Intent::Set(fields.clone()));
                 let unset = (!gone.is_empty()).then_some(Intent::Unset(gone));
-                operation.intents.iter().cloned().chain(set).chain(unset).collect()
+                let decided = |name: &FieldName| fields.contains_key(name) || conflict.fields.contains(name);
+                let rest = operation.intents.iter().filter_map(|intent| without(intent, decided));
+                rest.chain(set).chain(unset).collect()
             }
         };
         // One that collides again after it was resolved still says what was wanted at first.
@@ -197,6 +199,35 @@ impl Resolution {
         let base = Base { clock: document.clock.clone(), seen: Some(seen), was };
         Some(Operation { intents, base, resolves: Some(resolves), ..operation.clone() })
     }
+}
+
+/// What an intent does to other fields than those that are decided; none if that is nothing.
+fn without(intent: &Intent, decided: impl Fn(&FieldName) -> bool) -> Option<Intent> {
+    let mut intent = intent.clone();
+    let some = match &mut intent {
+        Intent::Put(fields) => {
+            fields.retain(|name, _| !decided(name));
+            true
+        }
+        Intent::Set(fields) => {
+            fields.retain(|name, _| !decided(name));
+            !fields.is_empty()
+        }
+        Intent::Unset(names) => {
+            names.retain(|name| !decided(name));
+            !names.is_empty()
+        }
+        Intent::Increment(amounts) => {
+            amounts.retain(|name, _| !decided(name));
+            !amounts.is_empty()
+        }
+        Intent::Add(members) | Intent::Remove(members) => {
+            members.retain(|name, _| !decided(name));
+            !members.is_empty()
+        }
+        Intent::Delete {} => true,
+    };
+    some.then_some(intent)
 }
 
 tagged!(Resolution { "merged" => Merged } { "mine" => TakeMine, "theirs" => TakeTheirs, "defer" => Defer });

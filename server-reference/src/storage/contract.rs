@@ -54,6 +54,7 @@ macro_rules! documents_contract {
             a_collision_is_told_with_its_author_and_writes_nothing,
             a_lane_does_not_overtake_its_conflict_and_others_go_on,
             a_resolution_ends_the_conflict_once_and_for_all,
+            a_decision_that_comes_after_what_it_decided_was_applied_gets_its_judgement,
             whoever_takes_theirs_leaves_the_document_as_it_is,
             a_resolution_that_the_document_outran_conflicts_again,
             deletions_and_unseen_edits_are_conflicts,

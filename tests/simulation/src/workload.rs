@@ -39,8 +39,7 @@ pub(crate) fn edit(random: &mut Rng, plan: &Plan, tag: u64) -> (DocKey, Vec<Inte
     let collections = collections();
     let (collection, strategy) = collections[random.usize(0..collections.len())].clone();
     let doc = DocKey { collection, id: document(random, plan) };
-    // An operation that met a conflict grows by what was decided, and must stay within its own limit.
-    let large = plan.large && !strategy.has_conflicts();
+    let large = plan.large;
     let put = |random: &mut Rng| Intent::Put(fields(random, large, tag));
     let intents = match (strategy, random.u8(0..20)) {
         (_, 0..3) => vec![Intent::Delete {}],

@@ -226,3 +226,48 @@ fn a_late_copy_that_was_applied_after_all_ends_the_conflict() {
     let sent = bench.pushed();
     assert_eq!((sent[0].seq, &sent[0].resolves), (Seq(1), &None), "it gets the judgement that is there");
 }
+
+#[test]
+fn the_largest_operation_can_be_decided_either_way() {
+    let limit = 600;
+    for resolution in
+        [Resolution::TakeMine, Resolution::TakeTheirs, Resolution::Merged([(field(), value(5))].into())]
+    {
+        let mut bench = Bench::with(Strategy::Manual, Stored { cursors: Some(vec![]), ..Stored::default() });
+        bench.input(Input::Open(QueryId(1), Query::all(cards())));
+        let reads = bench.take(|effect| if let Effect::Read(id, ..) = effect { Some(*id) } else { None });
+        bench.input(Input::Loaded(reads[0], Ok(Rows { documents: vec![], segments: vec![] })));
+        let link = bench.connect();
+        bench.engine.config.operation_bytes = limit;
+        let text = |length: usize| Json::parse(format!("\"{}\"", "x".repeat(length))).unwrap();
+        let submit = |bench: &mut Bench, ticket: u64, length: usize| {
+            let fields = [(field(), value(1)), (FieldName::new("text").unwrap(), text(length))].into();
+            let intents = vec![Intent::Set(fields)];
+            bench.input(Input::Submit {
+                ticket: Ticket(ticket),
+                doc: key("a"),
+                schema: 0,
+                intents,
+                after: vec![],
+            });
+            bench.commit();
+            codes(&bench.events())
+        };
+        // The longest text that is not refused.
+        let most = (limit - 200..limit).rev().find(|length| submit(&mut bench, 1, *length).is_empty());
+        assert!(most.is_some());
+        assert_eq!(bench.pushed().len(), 1);
+        bench.receive(link, theirs(None, 5, 9));
+        bench.receive(link, conflicted(1, 5));
+        bench.commit();
+        bench.amend(4, 1, Amendment::Resolve(resolution));
+        bench.commit();
+        assert!(bench.events().contains(&Event::Submitted(Ticket(4), Seq(1))));
+        let sent = bench.pushed();
+        assert!(
+            sent[0].payload().len() <= limit && sent[0].resolves.is_some(),
+            "it is sent, and the server takes it"
+        );
+        assert_eq!(sent[0].at.wall, Millis(1_000));
+    }
+}

@@ -143,10 +143,8 @@ fn a_read_from_before_the_replica_was_emptied_brings_nothing_back() {
         rev: Offset(5),
     };
     let ghost = Document { rev: Offset(5), written: Some(stamp), ..Document::default() };
-    let rows = Rows {
-        documents: vec![StoredDocument { key: key("a"), text: encode(&ghost) }],
-        segments: vec![],
-    };
+    let rows =
+        Rows { documents: vec![StoredDocument { key: key("a"), text: encode(&ghost) }], segments: vec![] };
     bench.input(Input::Loaded(early[0], Ok(rows)));
     assert!(!bench.engine.view(QueryId(1)).unwrap().loaded, "what is there now has yet to be read");
     let late = reads(&mut bench);

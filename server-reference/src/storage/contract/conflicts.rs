@@ -85,6 +85,25 @@ pub(crate) async fn a_resolution_ends_the_conflict_once_and_for_all(store: Store
     assert_eq!(notes(&store, None).await, after);
 }
 
+pub(crate) async fn a_decision_that_comes_after_what_it_decided_was_applied_gets_its_judgement(store: Store) {
+    decide(&store, "ada", vec![note(1, "a", &[("x", "1")])]).await;
+    let mine = note(1, "a", &[("x", "2"), ("y", "2")]);
+    let conflict = decide(&store, "ben", vec![mine.clone()]).await;
+    // A copy of it was still under way, and comes when there is nothing left to collide with.
+    decide(&store, "ada", vec![note(2, "a", &[("x", "2")])]).await;
+    let first = decide(&store, "ben", vec![mine.clone()]).await;
+    assert_eq!(first[0].outcome, Outcome::Accepted {});
+    let after = notes(&store, None).await;
+    let theirs = resolved(mine.clone(), Choice::Theirs, &conflict[0]);
+    let merged = resolved(note(1, "a", &[("x", "3")]), Choice::Merged, &conflict[0]);
+    assert_eq!(decide(&store, "ben", vec![theirs.clone()]).await, first);
+    assert_eq!(decide(&store, "ben", vec![Operation { at: mine.at, ..merged }]).await, first);
+    assert_eq!(notes(&store, None).await, after);
+    // What a copy of the client made at another time is another operation.
+    let other = Operation { at: (START.plus(9), 0).into(), ..theirs };
+    assert_eq!(rejection(&decide(&store, "ben", vec![other]).await[0]), ErrorCode::OperationIdReused);
+}
+
 pub(crate) async fn whoever_takes_theirs_leaves_the_document_as_it_is(store: Store) {
     decide(&store, "ada", vec![note(1, "a", &[("x", "1")])]).await;
     let mine = note(1, "a", &[("x", "2"), ("free", "2")]);

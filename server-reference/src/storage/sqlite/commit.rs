@@ -190,12 +190,17 @@ impl Judge<'_> {
         let earlier = self
             .connection
             .prepare_cached(
-                "SELECT payload_hash, judgement FROM judgements WHERE tenant = ?1 AND client = ?2 AND seq = ?3",
+                "SELECT payload_hash, made, judgement FROM judgements WHERE tenant = ?1 AND client = ?2 AND seq = ?3",
             )?
-            .query_row((tenant, &client, seq.0), |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?)))
+            .query_row((tenant, &client, seq.0), |row| {
+                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, String>(2)?))
+            })
             .optional()?;
-        if let Some((same, judgement)) = earlier {
-            if same != hash.as_ref() {
+        // The decision of a conflict changes what an operation does, and not when it was made.
+        let made = encode(&operation.at);
+        if let Some((same, earlier, judgement)) = earlier {
+            let form_of_it = operation.resolves.is_some() && earlier == Some(made);
+            if same != hash.as_ref() && !form_of_it {
                 let words = "the id was used for another operation before";
                 return Ok(rejected(operation, ErrorCode::OperationIdReused, words));
             }
@@ -209,9 +214,9 @@ impl Judge<'_> {
         }
         self.connection
             .prepare_cached(
-                "INSERT INTO judgements (tenant, client, seq, payload_hash, judgement) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO judgements (tenant, client, seq, payload_hash, made, judgement) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .execute((tenant, &client, seq.0, hash.as_ref(), encode(&judgement)))?;
+            .execute((tenant, &client, seq.0, hash.as_ref(), made, encode(&judgement)))?;
         self.told(operation, judgement)
     }
 

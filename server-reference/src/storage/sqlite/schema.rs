@@ -10,8 +10,9 @@ const MIN_SQLITE: i32 = 3_051_003;
 const VERSION: i64 = 2;
 
 /// `buried` is the server's time when a document that is deleted last changed; it is missing while one lives.
-/// `judgements` is what makes a retry harmless, however late it comes: nothing is ever removed from it. Names are
-/// columns of their own, so none can reach into another tenant. `retired` holds the actors up to which none may be
+/// `judgements` is what makes a retry harmless, however late it comes: nothing is ever removed from it; `made` tells
+/// which operation was judged, in whatever form it came. Names are columns of their own, so none can reach into another
+/// tenant. `retired` holds the actors up to which none may be
 /// given out any more, in any tenant.
 const TABLES: &str = "
     CREATE TABLE clients (
@@ -62,13 +63,26 @@ const TABLES: &str = "
         client TEXT NOT NULL,
         seq INTEGER NOT NULL,
         payload_hash BLOB NOT NULL,
+        made TEXT,
         judgement TEXT NOT NULL,
         PRIMARY KEY (tenant, client, seq)
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// From version 1, which did not note when a document was deleted: the deletion's own time stands in.
+/// From version 1, which did not note when a document was deleted: the deletion's own time stands in. It knew no
+/// conflicts, so that none of its judgements is of an operation that can come again in another form.
 const FROM_1: &str = "
+    CREATE TABLE retired (
+        actor INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE resolutions (
+        key INTEGER PRIMARY KEY,
+        collection INTEGER NOT NULL REFERENCES collections (key),
+        document TEXT NOT NULL,
+        record TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX resolutions_by_document ON resolutions (collection, document, key);
+    ALTER TABLE judgements ADD COLUMN made TEXT;
     ALTER TABLE collections ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE documents ADD COLUMN buried INTEGER;
     UPDATE documents SET buried = coalesce(json_extract(state, '$.burial.stamp.at[0]'), 0)

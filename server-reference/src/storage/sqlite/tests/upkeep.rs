@@ -211,6 +211,12 @@ fn a_database_of_version_1_goes_on_with_all_it_has() {
         first
     };
     let mut documents = open(&folder.path().join("old"));
+    let tables = |name: &str| -> Vec<String> {
+        let there = Connection::open(folder.path().join(name)).unwrap();
+        let mut names = there.prepare("SELECT name FROM sqlite_schema ORDER BY name").unwrap();
+        names.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    assert_eq!(tables("old"), tables("db"), "it has all that a new one has");
     let again = only(documents.commit_group(vec![batch(&ada, client(1), operations())])).unwrap();
     assert_eq!(again.judgements, first.judgements);
     assert_eq!(documents.changes(&ada, &cards()).unwrap().documents.len(), 2);
