@@ -97,7 +97,7 @@ impl Engine {
         #[wasm_bindgen(unchecked_optional_param_type = "(json: string) => string")] rules: Option<Function>,
     ) -> Result<Engine, JsValue> {
         let options: Options = decode(&options).map_err(|error| CallError::options(error.message))?;
-        let transport = BrowserTransport::new(&options.url)
+        let transport = BrowserTransport::new(&options.url, cipher.is_some())
             .ok_or_else(|| CallError::options("url must be an absolute http or https address"))?;
         let store = BrowserStore::open(&options.name, cipher).await.map_err(CallError::from)?;
 

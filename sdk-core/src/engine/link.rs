@@ -202,7 +202,7 @@ impl Engine {
             self.socket.asked(now);
             self.effects.push_back(Effect::Send(self.link, ClientFrame::Push(Push { operations })));
         }
-        for resume in self.replica.take_pulls() {
+        if let Some(resume) = self.replica.take_pull() {
             self.socket.asked(now);
             self.effects.push_back(Effect::Send(self.link, ClientFrame::Pull(resume)));
         }

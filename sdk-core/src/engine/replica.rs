@@ -65,6 +65,8 @@ pub(super) struct Staged {
 #[derive(Debug)]
 pub(super) struct Replica {
     pub(super) collections: SortedMap<CollectionName, Collection>,
+    /// Their names as the application has them, the most important first.
+    order: Vec<CollectionName>,
     pub(super) staged: Staged,
     in_flight: Option<Staged>,
     backoff: Backoff,
@@ -92,6 +94,7 @@ impl Replica {
             followed.iter().map(|(name, strategy)| (name.clone(), collection(*strategy))).collect();
         let mut replica = Self {
             collections,
+            order: followed.iter().map(|(name, _)| name.clone()).collect(),
             staged: Staged::default(),
             in_flight: None,
             backoff: Backoff::new(500, 60_000),
@@ -153,9 +156,10 @@ impl Replica {
         self.collections.get(query.collection()).map_or(Scan::NONE, |collection| collection.note.scan(query))
     }
 
-    /// What is known of each collection, to be told to the server.
+    /// What is known of each collection, to be told to the server, the most important first.
     pub(super) fn resume(&self) -> Vec<Resume> {
-        self.collections.iter().map(|(name, collection)| collection.resume(name)).collect()
+        let known = |name: &CollectionName| Some(self.collections.get(name)?.resume(name));
+        self.order.iter().filter_map(known).collect()
     }
 
     /// Takes changes from the server. Those that do not follow on what is known are not taken, but pulled.
@@ -273,22 +277,19 @@ impl Replica {
         }
     }
 
-    /// The pulls to send now. None while something waits to be stored, so that a fast server meets a slow store.
-    pub(super) fn take_pulls(&mut self) -> Vec<Resume> {
-        if self.is_storing() {
-            return Vec::new();
+    /// The pull to send now: one at a time, of the most important collection of which something is missing. None while
+    /// something waits to be stored, so that a fast server meets a slow store.
+    pub(super) fn take_pull(&mut self) -> Option<Resume> {
+        if self.is_storing() || self.pulls() > 0 {
+            return None;
         }
-        let wanting = self
-            .collections
-            .iter_mut()
-            .filter(|(_, collection)| collection.wants_pull && !collection.pulling);
-        wanting
-            .map(|(name, collection)| {
-                collection.wants_pull = false;
-                collection.pulling = true;
-                collection.resume(name)
-            })
-            .collect()
+        let collections = &self.collections;
+        let wants = |name: &&CollectionName| collections.get(*name).is_some_and(|each| each.wants_pull);
+        let name = self.order.iter().find(wants)?;
+        let collection = self.collections.get_mut(name)?;
+        collection.wants_pull = false;
+        collection.pulling = true;
+        Some(collection.resume(name))
     }
 
     /// Something of the collection is missing.

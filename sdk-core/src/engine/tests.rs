@@ -19,6 +19,7 @@ mod fallback;
 mod history;
 mod identity;
 mod lost;
+mod order;
 
 struct Bench {
     engine: Engine,

@@ -25,8 +25,13 @@ pub(super) async fn post(base: &str, request: &HttpRequest) -> Result<HttpReply,
     exchange(&url, "POST", &request.token, &headers, body, "no-store").await.map_err(|_| unreached())
 }
 
-pub(super) async fn get(base: &str, request: &HttpGet) -> Result<HttpReply, TransportError> {
-    let cache = if request.bypass { "reload" } else { "default" };
+/// With `private` nothing of the answer is left in the browser's cache.
+pub(super) async fn get(base: &str, request: &HttpGet, private: bool) -> Result<HttpReply, TransportError> {
+    let cache = match (private, request.bypass) {
+        (true, _) => "no-store",
+        (false, true) => "reload",
+        (false, false) => "default",
+    };
     let url = [base, "/", &request.path];
     exchange(&url, "GET", &request.token, &[], None, cache).await.map_err(|_| unreached())
 }

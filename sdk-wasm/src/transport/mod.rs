@@ -13,18 +13,21 @@ pub struct BrowserTransport {
     base: String,
     /// The address of its WebSocket.
     socket: String,
+    /// What comes must not lie in the browser's cache, which is not encrypted.
+    private: bool,
 }
 
 impl BrowserTransport {
-    /// A transport to the server at `url`, an absolute `http` or `https` address; none for any other.
-    pub fn new(url: &str) -> Option<Self> {
+    /// A transport to the server at `url`, an absolute `http` or `https` address; none for any other. With `private`
+    /// it leaves nothing in the browser's cache.
+    pub fn new(url: &str, private: bool) -> Option<Self> {
         let base = url.trim_end_matches('/');
         let rest = base.strip_prefix("http")?;
         let host = rest.strip_prefix("s").unwrap_or(rest).strip_prefix("://")?;
         if host.is_empty() {
             return None;
         }
-        Some(Self { socket: ["ws", rest, "/v1/realtime"].concat(), base: base.into() })
+        Some(Self { socket: ["ws", rest, "/v1/realtime"].concat(), base: base.into(), private })
     }
 }
 
@@ -36,7 +39,7 @@ impl Transport for BrowserTransport {
     }
 
     async fn get(&self, request: HttpGet) -> Result<HttpReply, TransportError> {
-        http::get(&self.base, &request).await
+        http::get(&self.base, &request, self.private).await
     }
 
     async fn post(&self, request: HttpRequest) -> Result<HttpReply, TransportError> {

@@ -14,6 +14,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Following {
     collections: BTreeMap<CollectionName, Followed>,
+    /// In the order in which the reader named them.
+    order: Vec<CollectionName>,
     reading: Option<Reading>,
     /// The collection that was read last; the next one after it has its turn.
     last: Option<CollectionName>,
@@ -72,7 +74,8 @@ impl Following {
             };
             (collection, followed)
         };
-        Self { collections: resume.into_iter().map(follow).collect(), reading: None, last: None }
+        let order = resume.iter().map(|resume| resume.collection.clone()).collect();
+        Self { collections: resume.into_iter().map(follow).collect(), order, reading: None, last: None }
     }
 
     /// The collections of which the reader may see something.
@@ -100,21 +103,20 @@ impl Following {
         true
     }
 
-    /// The next read, if one is wanted and none is in flight. Collections take turns.
+    /// The next read, if one is wanted and none is in flight: first what the reader waits for, in its own order; then
+    /// news, for which collections take turns.
     pub(super) fn next_read(&mut self) -> Option<NextRead> {
         if self.reading.is_some() {
             return None;
         }
+        let answer = |name: &&CollectionName| self.collections[*name].wanted == Some(Wanted::Answer);
         let wanted = |(_, followed): &(&CollectionName, &Followed)| followed.wanted.is_some();
         let later =
             |(name, _): &(&CollectionName, &Followed)| self.last.as_ref().is_none_or(|last| *name > last);
-        let collection = self
-            .collections
-            .iter()
-            .filter(wanted)
-            .find(later)
-            .or_else(|| self.collections.iter().find(wanted))
-            .map(|(name, _)| name.clone())?;
+        let turn = || self.collections.iter().filter(wanted).find(later);
+        let first = || self.collections.iter().find(wanted);
+        let news = || turn().or_else(first).map(|(name, _)| name);
+        let collection = self.order.iter().find(answer).or_else(news)?.clone();
         let followed = self.collections.get_mut(&collection)?;
         let wanted = followed.wanted.take()?;
         self.reading = Some(Reading { collection: collection.clone(), wanted, stale: false });

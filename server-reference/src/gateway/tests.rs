@@ -151,6 +151,20 @@ fn resume(name: &str, after: Option<StreamPosition>) -> Resume {
     Resume { collection: collection(name), strategy: Strategy::FieldLevel, after }
 }
 
+#[test]
+fn a_reader_is_answered_in_the_order_in_which_it_named_the_collections() {
+    let mut server = Server::new();
+    let names = ["urgent", "bulk", "archive"];
+    let hello = Hello { resume: names.map(|name| resume(name, None)).into(), ..greeting(client(1), None) };
+    let mut ada = server.connect();
+    server.send(&mut ada, &ClientFrame::Hello(hello));
+    let answered = ada.received.iter().filter_map(|frame| match frame {
+        ServerFrame::Changes(changes) => Some(changes.collection.as_str()),
+        _ => None,
+    });
+    assert_eq!(answered.collect::<Vec<_>>(), names);
+}
+
 fn push(operations: Vec<Operation>) -> ClientFrame {
     ClientFrame::Push(Push { operations })
 }
