@@ -46,8 +46,9 @@ export class Server {
       const resume = { collection, strategy: "fieldLevel", ...(after && { after }) };
       const { changes } = await this.#call("v1/pull", { collections: [resume] });
       for (const { id, doc } of changes.flatMap((/** @type {any} */ each) => each.documents)) {
-        const fields = Object.entries(doc.fields ?? {}).map(([name, register]) => [name, register.v]);
-        found[id] = Object.fromEntries(fields);
+        const others = Object.entries(doc.fields ?? {}).filter(([, register]) => "v" in register);
+        // Fields of the newest write are kept without a stamp of their own.
+        found[id] = { ...doc.latest, ...Object.fromEntries(others.map(([name, { v }]) => [name, v])) };
       }
       ({ to: after, more } = changes.at(-1));
     }
