@@ -131,17 +131,12 @@ impl Encode for Register {
 impl Decode for Register {
     fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
         let (mut value, mut stamp, mut increments, mut members) = (None, None, None, None);
-        reader.object(&mut |reader, name| {
-            match name {
-                "v" if value.is_none() => value = Some(Json::read(reader)?),
-                "s" if stamp.is_none() => stamp = Some(Stamp::read(reader)?),
-                "inc" if increments.is_none() => increments = Some(Vec::read(reader)?),
-                "add" if members.is_none() => members = Some(Vec::read(reader)?),
-                "v" | "s" | "inc" | "add" => return Err(reader.bad("a name comes twice")),
-                _ => drop(reader.skip()?),
-            }
-            Ok(())
-        })?;
+        reader.record(&mut [
+            ("v", &mut value),
+            ("s", &mut stamp),
+            ("inc", &mut increments),
+            ("add", &mut members),
+        ])?;
         let (increments, members) = (increments.unwrap_or_default(), members.unwrap_or_default());
         Ok(Self { value, stamp, increments, members })
     }

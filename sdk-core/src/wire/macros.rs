@@ -24,14 +24,7 @@ macro_rules! record {
         impl $crate::wire::Decode for $type {
             fn read(reader: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::wire::Bad> {
                 $(let mut $field = None;)*
-                reader.object(&mut |reader, name| {
-                    match name {
-                        $($key if $field.is_none() => $field = Some($crate::wire::Decode::read(reader)?),)*
-                        $($key)|* => return Err(reader.bad("a name comes twice")),
-                        _ => drop(reader.skip()?),
-                    }
-                    Ok(())
-                })?;
+                reader.record(&mut [$(($key, &mut $field),)*])?;
                 Ok(Self { $($field: match $field {
                     Some(value) => value,
                     None => $crate::record!(@missing reader, $key $(or $default)? $(, $empty)?),

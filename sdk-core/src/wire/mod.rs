@@ -41,6 +41,25 @@ pub trait Decode: Sized {
     }
 }
 
+/// Where a record keeps the value of one field until it has them all.
+pub trait Slot {
+    /// Reads the value, the first time.
+    ///
+    /// # Errors
+    /// It was read before, or [`Bad`] as it is now.
+    fn fill(&mut self, reader: &mut Reader<'_>) -> Result<(), Bad>;
+}
+
+impl<T: Decode> Slot for Option<T> {
+    fn fill(&mut self, reader: &mut Reader<'_>) -> Result<(), Bad> {
+        if self.is_some() {
+            return Err(reader.bad("a name comes twice"));
+        }
+        *self = Some(T::read(reader)?);
+        Ok(())
+    }
+}
+
 /// Can be the key of an object.
 pub trait Key: Sized {
     /// Appends it, quoted.

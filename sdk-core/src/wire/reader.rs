@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::Slot;
+
 /// Arrays and objects inside one another that are read at most.
 pub const MAX_NESTING: usize = 44;
 
@@ -94,6 +96,17 @@ impl<'a> Reader<'a> {
         }
         self.depth -= 1;
         Ok(())
+    }
+
+    /// Reads an object whose fields are known by name, each into its slot. Other fields are passed over.
+    ///
+    /// # Errors
+    /// No object, a name that comes twice, or what a slot says.
+    pub fn record(&mut self, fields: &mut [(&str, &mut dyn Slot)]) -> Result<(), Bad> {
+        self.object(&mut |reader, name| match fields.iter_mut().find(|(key, _)| *key == name) {
+            Some((_, slot)) => slot.fill(reader),
+            None => reader.skip().map(drop),
+        })
     }
 
     /// Reads an array; `item` reads each of its values.
