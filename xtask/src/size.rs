@@ -11,8 +11,8 @@ use serde_json::json;
 
 use crate::{bundle, report::Steps, workspace::Workspace};
 
-/// What a page may download in all, brotli.
-const BUDGET: usize = 96_000;
+/// What a page may download in all, brotli (`docs/decisions/0003-size-budget.md`).
+const BUDGET: usize = 140_000;
 /// How much more than what is recorded a change may bring unnoticed.
 const GROWTH_PERCENT: usize = 2;
 
