@@ -22,6 +22,7 @@ export declare const RETRYABLE: {
     readonly storage_full: true;
     readonly storage_lost: true;
     readonly storage_wiped: false;
+    readonly storage_damaged: false;
     readonly upgrade_blocked: true;
     readonly outbox_full: true;
     readonly unknown_collection: false;

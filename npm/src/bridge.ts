@@ -1,5 +1,5 @@
 import { RealtimeError, realtimeError } from "./errors.js";
-import { isStorageIncident, storageIncident } from "./incident.js";
+import { isStorageIncident, storageDamaged, storageIncident } from "./incident.js";
 import { Listeners } from "./listeners.js";
 import { type Amender, SavedOperation, outcome } from "./operation.js";
 import type {
@@ -237,9 +237,13 @@ export class Bridge implements Amender {
   }
 
   #take(event: WireEvent): void {
-    // One may come while the engine is still being opened.
+    // These may come while the engine is still being opened.
     if (isStorageIncident(event)) {
       this.befell(storageIncident(event));
+      return;
+    }
+    if (typeof event === "object" && "storageDamaged" in event) {
+      this.befell(storageDamaged(event.storageDamaged));
       return;
     }
     if (!this.#engine) {

@@ -44,7 +44,9 @@ export async function openClient<const C extends Collections>(
     ending.abort();
     throw realtimeError(error);
   }
-  if (noteClient(wire.name, bridge.client, () => bridge.readStatus().durable)) {
+  const { durable, damaged } = bridge.readStatus();
+  // A client that left records behind was damaged, which is told already.
+  if (noteClient(wire.name, bridge.client, durable) && damaged === 0) {
     bridge.befell(storageIncident("storageWiped"));
   }
   const device = new DeviceStorage(bridge.statusChanged);
@@ -100,7 +102,7 @@ class LocalClient<C extends Collections> implements Client<C> {
   }
 
   get status(): Status {
-    const { link, network, pending, rejected, conflicts, durable, syncing, role, problem } =
+    const { link, network, pending, rejected, conflicts, damaged, durable, syncing, role, problem } =
       this.#bridge.readStatus();
     const now: Status = {
       link,
@@ -108,6 +110,7 @@ class LocalClient<C extends Collections> implements Client<C> {
       pending,
       rejected,
       conflicts,
+      damaged,
       durable,
       ...(syncing && { syncing }),
       ...(this.#device.now && { storage: this.#device.now }),

@@ -24,6 +24,7 @@ export const RETRYABLE = {
   storage_full: true,
   storage_lost: true,
   storage_wiped: false,
+  storage_damaged: false,
   upgrade_blocked: true,
   outbox_full: true,
   unknown_collection: false,

@@ -1,7 +1,7 @@
 import { type ErrorCode, RealtimeError } from "./errors.js";
 import type { Incident, IncidentType } from "./types.js";
 
-/** What befalls the storage, with code and words. */
+/** What befalls the storage as a whole, with code and words. */
 const OF_STORAGE = {
   storageLost: [
     "storage_lost",
@@ -24,6 +24,12 @@ export type StorageIncident = keyof typeof OF_STORAGE;
 export function storageIncident(type: StorageIncident): Incident {
   const [code, message] = OF_STORAGE[type];
   return Object.freeze({ type, error: new RealtimeError(code, message) });
+}
+
+/** Describes that so many records were found damaged. */
+export function storageDamaged(records: number): Incident {
+  const message = `${records} record(s) of edits that were saved on this device cannot be read, or nobody knows whose they are; they stay there and are not sent, all others are`;
+  return Object.freeze({ type: "storageDamaged", error: new RealtimeError("storage_damaged", message) });
 }
 
 /** Whether an event of the engine is the name of one. */

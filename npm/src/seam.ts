@@ -81,6 +81,7 @@ export type WireEvent =
   | { viewChanged: number }
   | { queryRefused: number }
   | { notRecovered: string }
+  | { storageDamaged: number }
   | { incident: { type: Incident["type"]; error: { code: string; message: string; retryable: boolean } } };
 
 /** The engine's status, to which the tab adds how it takes part. */

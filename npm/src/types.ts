@@ -117,6 +117,11 @@ export type IncidentType =
    * earlier one had not sent is lost; code `storage_wiped`.
    */
   | "storageWiped"
+  /**
+   * At the start, edits were found that cannot be read, or of which nobody knows any more whose they are. They stay on
+   * the device and are not sent, all others are; `Status.damaged` tells how many records; code `storage_damaged`.
+   */
+  | "storageDamaged"
   /** The storage waits to be brought up to date, for another page keeps an older version of it open. */
   | "upgradeBlocked"
   /** A merge function took long enough to be felt: it holds up everything else of the page. */
@@ -189,6 +194,8 @@ export interface Status {
   readonly rejected: number;
   /** Of the pending ones, those that wait for somebody to decide a conflict. */
   readonly conflicts: number;
+  /** Records of edits that were found damaged at the start; they stay on the device and are not sent. */
+  readonly damaged: number;
   /** Whether what is saved here survives the end of the page. */
   readonly durable: boolean;
   /** A large collection that is being fetched: documents that are here, and in all (0 until that is known). */

@@ -99,6 +99,7 @@ test("the status is the same object until it changes", async () => {
     pending: 0,
     rejected: 0,
     conflicts: 0,
+    damaged: 0,
     durable: true,
     role: "alone",
   });

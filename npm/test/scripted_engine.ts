@@ -16,6 +16,7 @@ export class ScriptedEngine implements Engine {
     pending: 0,
     rejected: 0,
     conflicts: 0,
+    damaged: 0,
     durable: true,
   };
   rejectedNow: unknown[] = [];

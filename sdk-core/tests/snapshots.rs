@@ -78,7 +78,7 @@ impl Device {
     /// A client on a store, connected, that looks at all of `cards`.
     fn start(store: &MemoryStore) -> Self {
         let config = Config::new(vec![(cards(), Strategy::FieldLevel)], ClientId::from_random([7; 16]));
-        let engine = Engine::restore(block_on(store.load()).unwrap(), config, 1).unwrap();
+        let engine = Engine::restore(block_on(store.load()).unwrap(), config, 1);
         let (fetches, pulls, events) = (vec![], vec![], vec![]);
         let mut device = Self { engine, link: LinkId(0), fetches, pulls, events, slow: None };
         device.input(store, Input::Wake);

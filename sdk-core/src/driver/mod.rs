@@ -96,7 +96,7 @@ impl<P: Platform> Driver<P> {
         let stored = parts.store.load().await?;
         config.durable = parts.store.is_durable();
         let core = Core {
-            engine: Engine::restore(stored, config, seed)?,
+            engine: Engine::restore(stored, config, seed),
             wanted: None,
             link: None,
             heralds: Heralds::default(),

@@ -35,6 +35,9 @@ pub enum Event {
     /// What was saved on this device was deleted while it was open. What is not settled is saved again, by the next
     /// commit; a submission that met the deletion is refused.
     StorageLost,
+    /// So many records of the outbox cannot be read, or nobody knows any more whose they are. They stay as they are, and
+    /// what they hold is not sent; all else goes on. Told once, at the start.
+    StorageDamaged(usize),
 }
 
 /// Why a submission was not taken.
@@ -141,6 +144,7 @@ impl Encode for Event {
             Self::QueryRefused(id) => ("queryRefused", id),
             Self::NotRecovered(collection) => ("notRecovered", collection),
             Self::StorageLost => return write_text("storageLost", out),
+            Self::StorageDamaged(records) => ("storageDamaged", records),
         };
         let mut object = Object::new(out);
         object.field(name, value);

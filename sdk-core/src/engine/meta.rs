@@ -20,6 +20,9 @@ pub(super) struct Meta {
     pub(super) identity: Option<Identity>,
     /// A time that no earlier operation was later than, when this was written.
     newest: Hlc,
+    /// Records with smaller keys are an earlier client's, whose id is lost. What they hold may have been applied under
+    /// that id, so it must not go out under this one.
+    since: u64,
 }
 
 record!(Meta {
@@ -28,6 +31,7 @@ record!(Meta {
     actor: "actor";
     identity: "identity";
     newest: "newest";
+    since: "since" or 0;
 });
 
 /// The record, and what has been handed out since it was stored.
@@ -43,12 +47,28 @@ pub(super) struct Identifiers {
 impl Identifiers {
     /// A client that was never here before.
     pub(super) fn fresh(client: ClientId) -> Self {
-        let meta = Meta { client, reserved: Seq(1), actor: None, identity: None, newest: Hlc::default() };
+        let meta =
+            Meta { client, reserved: Seq(1), actor: None, identity: None, newest: Hlc::default(), since: 0 };
         Self { meta, next: Seq(1), dirty: true, renewing: false }
+    }
+
+    /// A client in the place of one whose id is lost, and of whose records the last has the key `last`. Its numbers
+    /// begin beyond all that the other can have used, since receipts of that one's operations may still be around.
+    pub(super) fn succeed(client: ClientId, last: u64) -> Self {
+        let mut ids = Self::fresh(client);
+        ids.meta.since = last.saturating_add(RESERVE);
+        ids.meta.reserved = Seq(ids.meta.since);
+        ids.next = ids.meta.reserved;
+        ids
     }
 
     pub(super) fn restore(meta: Meta) -> Self {
         Self { next: meta.reserved, meta, dirty: false, renewing: false }
+    }
+
+    /// Whether the record of this key is this client's.
+    pub(super) fn owns(&self, key: u64) -> bool {
+        key >= self.meta.since
     }
 
     /// The number that the next operation gets.

@@ -60,7 +60,7 @@ use commit::{Saving, Tickets};
 use conflict::Inbox;
 use meta::Identifiers;
 use replica::Replica;
-use storage::{StoreError, Stored};
+use storage::Stored;
 use token::Token;
 use view::Views;
 
@@ -76,6 +76,8 @@ pub struct Engine {
     /// Milliseconds that the server's clock is ahead of ours.
     ahead: i64,
     outbox: Outbox,
+    /// Records of the outbox that are left alone.
+    damaged: usize,
     tickets: Tickets,
     adoption: Adoption,
     /// Changes that wait for the commit under way.
@@ -106,31 +108,31 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// A client with what its store holds.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] if the outbox cannot be read. Nothing was changed in storage.
-    pub fn restore(stored: Stored, config: Config, seed: u64) -> Result<Self, StoreError> {
-        let ids = match stored.meta {
-            Some(text) => Identifiers::restore(
-                crate::wire::decode(&text).map_err(|error| StoreError::Corrupt(error.to_string()))?,
-            ),
-            None if stored.outbox.is_empty() => Identifiers::fresh(config.fresh_client),
-            None => return Err(StoreError::Corrupt("operations without the record of their client".into())),
+    /// A client with what its store holds. What cannot be read of the outbox stays there as it is and is told of
+    /// ([`Event::StorageDamaged`]); if that is the record of who the client is, it has another id, and leaves alone all
+    /// that was stored under the former.
+    pub fn restore(stored: Stored, config: Config, seed: u64) -> Self {
+        let ids = match (stored.meta.as_deref().map(crate::wire::decode), stored.outbox.last()) {
+            (Some(Ok(meta)), _) => Identifiers::restore(meta),
+            (None, None) => Identifiers::fresh(config.fresh_client),
+            (_, last) => Identifiers::succeed(config.fresh_client, last.map_or(0, |record| record.key)),
         };
-        let records = stored.outbox.iter().map(|record| (record.key, record.text.as_str()));
+        let ours = stored.outbox.iter().filter(|record| ids.owns(record.key));
+        let foreign = stored.outbox.len() - ours.clone().count();
+        let records = ours.map(|record| (record.key, record.text.as_str()));
         let careful = config.collections.iter().filter(|(_, strategy)| strategy.has_conflicts());
         let careful = careful.map(|(name, _)| name.clone()).collect();
-        let outbox = Outbox::restore(records, config.outbox, careful)
-            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let outbox = Outbox::restore(records, config.outbox, careful);
+        let damaged = foreign + outbox.unreadable();
         let newest = outbox.entries().map(|entry| entry.operation.at).max().unwrap_or_default();
-        Ok(Self {
+        let mut engine = Self {
             random: fastrand::Rng::with_seed(seed),
             clock: HybridClock::resume(newest.max(ids.newest())),
             ids,
             wall: Millis::default(),
             ahead: 0,
             outbox,
+            damaged,
             tickets: Tickets::new(),
             adoption: Adoption::default(),
             postponed: Vec::new(),
@@ -155,7 +157,11 @@ impl Engine {
             counter: 0,
             effects: VecDeque::new(),
             config,
-        })
+        };
+        if damaged > 0 {
+            engine.emit(Event::StorageDamaged(damaged));
+        }
+        engine
     }
 
     /// Takes one event. Drain [`Self::poll_effect`] before the next.

@@ -25,6 +25,8 @@ pub struct Status {
     pub conflicts: usize,
     /// Whether what is submitted survives a restart.
     pub durable: bool,
+    /// Records of the outbox that were found damaged at the start. They stay there, and are not sent.
+    pub damaged: usize,
     /// The snapshot that is being fetched.
     #[cfg_attr(feature = "typescript", tsify(optional))]
     pub syncing: Option<Syncing>,
@@ -80,6 +82,7 @@ impl Engine {
             rejected: self.outbox.rejected(),
             conflicts: self.outbox.conflicted().len(),
             durable: self.config.durable,
+            damaged: self.damaged,
             syncing: self.syncing(),
             problem: self.problem.clone(),
         }
@@ -132,6 +135,7 @@ record!(out Status {
     rejected: "rejected";
     conflicts: "conflicts";
     durable: "durable";
+    damaged: "damaged";
     syncing: "syncing";
     problem: "problem";
 });

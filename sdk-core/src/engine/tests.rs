@@ -1,7 +1,7 @@
 //! The engine alone, its effects answered by hand. The simulator runs it against the real server.
 
 use super::{
-    storage::{Batch, OutboxBatch, Query, Rows, Stored, StoredDocument},
+    storage::{Batch, OutboxBatch, Query, Rows, StoreError, Stored, StoredDocument},
     *,
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
 
 mod amend;
 mod conflict;
+mod damaged;
 mod fallback;
 mod history;
 mod identity;
@@ -51,7 +52,7 @@ impl Bench {
 
     fn with(strategy: Strategy, stored: Stored) -> Self {
         let config = Config::new(vec![(cards(), strategy)], ClientId::from_random([7; 16]));
-        let engine = Engine::restore(stored, config, 1).unwrap();
+        let engine = Engine::restore(stored, config, 1);
         Self { engine, now: 1_000, effects: vec![] }
     }
 

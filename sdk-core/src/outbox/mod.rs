@@ -18,7 +18,7 @@ mod tests;
 
 pub use entry::{Clashing, Dead, Entry, State};
 pub use fold::fold;
-pub use pack::{RecordError, Records};
+pub use pack::Records;
 
 use crate::protocol::{CollectionName, DocKey, Seq};
 use crate::sorted::{SortedMap, SortedSet};
@@ -64,6 +64,8 @@ pub struct Outbox {
     /// The same of the commit under way.
     flushing: SortedMap<Seq, Before>,
     bytes: usize,
+    /// Stored records that could not be read.
+    unreadable: usize,
     in_flight: usize,
     rejected: usize,
     judged: SortedSet<Seq>,
@@ -77,20 +79,20 @@ impl Outbox {
     /// An outbox with the operations of its stored records. In the `careful` collections an operation is sent only
     /// when the one before it in its lane has been judged.
     ///
-    /// # Errors
-    /// A record that cannot be read. Nothing was changed in storage.
+    /// Records that cannot be read are counted and otherwise passed over: they stay in storage as they are.
     pub fn restore<'a>(
         records: impl Iterator<Item = (u64, &'a str)>,
         limits: OutboxLimits,
         careful: Vec<CollectionName>,
-    ) -> Result<Self, RecordError> {
+    ) -> Self {
         let mut outbox = Self { limits, careful, ..Self::default() };
         for (key, text) in records {
-            for entry in outbox.packs.restore(key, text)? {
-                outbox.insert(entry);
+            match outbox.packs.restore(key, text) {
+                Ok(entries) => entries.into_iter().for_each(|entry| outbox.insert(entry)),
+                Err(_) => outbox.unreadable += 1,
             }
         }
-        Ok(outbox)
+        outbox
     }
 
     /// The judged operations, oldest first.
@@ -148,6 +150,11 @@ impl Outbox {
     /// Dead letters.
     pub fn rejected(&self) -> usize {
         self.rejected
+    }
+
+    /// Stored records that could not be read.
+    pub fn unreadable(&self) -> usize {
+        self.unreadable
     }
 
     /// Operations sent and not judged.

@@ -13,15 +13,6 @@ const PACK_OPERATIONS: usize = 64;
 /// Bytes after which a record takes no more operations.
 const PACK_BYTES: usize = 64 * 1024;
 
-/// A stored record cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("outbox record {key} cannot be read")]
-pub struct RecordError {
-    key: u64,
-    #[source]
-    problem: Bad,
-}
-
 /// What is to be written in one commit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Records {
@@ -76,8 +67,10 @@ struct Flush {
 }
 
 impl Packs {
-    pub(super) fn restore(&mut self, key: u64, text: &str) -> Result<Vec<Entry>, RecordError> {
-        let record: Record = decode(text).map_err(|problem| RecordError { key, problem })?;
+    /// The operations of a stored record. One that cannot be read is not known here afterwards, so that nothing ever
+    /// rewrites or removes it.
+    pub(super) fn restore(&mut self, key: u64, text: &str) -> Result<Vec<Entry>, Bad> {
+        let record: Record = decode(text)?;
         let entry = |Packed { op, after, attempts, rejected, conflict }: Packed| {
             let state = match (rejected, conflict) {
                 (Some(dead), _) => State::Rejected(dead),

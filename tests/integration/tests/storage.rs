@@ -2,7 +2,8 @@
 
 use std::{process::Command, time::Duration};
 
-use integration_tests::{Server, client, open, waits};
+use integration_tests::{Server, client, open, values, waits};
+use rusqlite::Connection;
 use sdk_core::{
     client::{Client, SubmitError},
     engine::{Config, Refusal, storage::StoreError},
@@ -65,6 +66,43 @@ async fn a_place_that_cannot_be_written_is_denied_at_the_start() {
     std::fs::write(&file, "").unwrap();
     let refused = open("http://127.0.0.1:1", &file.join("below"), Tokens::fixed("any")).await.err();
     assert!(matches!(refused, Some(OpenError::Store(StoreError::Denied(_)))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_record_stays_in_the_file_and_the_others_are_sent_once() {
+    let server = Server::start();
+    let (ada, folder) = client(&server.url(), server.tokens("ada")).await;
+    ada.set_network(false);
+    for id in ["a", "b"] {
+        ada.collection("cards").unwrap().put(id, &json!({ "n": 1 })).await.unwrap();
+    }
+    let id = ada.id();
+    ada.close().await;
+    let file = folder.path().join("outbox.db");
+    let records = |sql: &str| {
+        let database = Connection::open(&file).unwrap();
+        let mut statement = database.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        rows.collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    let damaged = records(
+        "UPDATE record SET text = substr(text, 1, 30) WHERE key = (SELECT min(key) FROM record) RETURNING text",
+    );
+    assert_eq!(damaged.len(), 1);
+
+    let again = open(&server.url(), folder.path(), server.tokens("ada")).await.unwrap();
+    assert_eq!((again.id(), again.status().damaged), (id, 1));
+    values(&again, "cards", "b", json!({ "n": 1 })).await;
+    let edit = again.collection("cards").unwrap().put("c", &json!({ "n": 1 })).await.unwrap();
+    assert_eq!(waits("an outcome", edit.outcome()).await, Ok(Outcome::Accepted {}));
+    again.close().await;
+    let kept = records("SELECT text FROM record WHERE key = (SELECT min(key) FROM record)");
+    assert_eq!(kept, damaged);
+    let (bob, _folder) = client(&server.url(), server.tokens("bob")).await;
+    values(&bob, "cards", "b", json!({ "n": 1 })).await;
+    let lost = bob.collection("cards").unwrap().get::<serde_json::Value>("a").await.unwrap();
+    assert!(lost.is_none(), "{lost:?} is of the damaged record");
+    bob.close().await;
 }
 
 /// Set for the second process, and says where the store is.

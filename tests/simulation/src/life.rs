@@ -40,9 +40,12 @@ impl World {
         }
         client.reads.start(stored.cursors.as_deref().unwrap_or_default());
         let records = stored.outbox.len();
-        match Engine::restore(stored, config, seed) {
-            Ok(engine) => client.engine = Some(engine),
-            Err(error) => return self.violate("what an engine wrote it can read", error.to_string()),
+        let engine = Engine::restore(stored, config, seed);
+        let damaged = engine.status().damaged;
+        client.engine = Some(engine);
+        if damaged > 0 {
+            return self
+                .violate("what an engine wrote it can read", format!("{damaged} records are damaged"));
         }
         client.timer += 1;
         client.armed = None;

@@ -141,7 +141,7 @@ fn folding_can_be_switched_off() {
     let mut config = Config::new(vec![(cards(), Strategy::FieldLevel)], ClientId::from_random([7; 16]));
     config.coalesce = false;
     let mut bench = Bench::fresh();
-    bench.engine = Engine::restore(Stored { cursors: Some(vec![]), ..Stored::default() }, config, 1).unwrap();
+    bench.engine = Engine::restore(Stored { cursors: Some(vec![]), ..Stored::default() }, config, 1);
     for ticket in [1, 2] {
         bench.submit(ticket, "a", 1);
         bench.commit();

@@ -8,7 +8,7 @@ fn collections_are_fetched_in_the_order_of_the_application_one_after_the_other()
     let followed = names.iter().map(|name| (name.clone(), Strategy::FieldLevel)).collect();
     let config = Config::new(followed, ClientId::from_random([7; 16]));
     let stored = Stored { cursors: Some(vec![]), ..Stored::default() };
-    let engine = Engine::restore(stored, config, 1).unwrap();
+    let engine = Engine::restore(stored, config, 1);
     let mut bench = Bench { engine, now: 1_000, effects: vec![] };
     bench.input(Input::Wake);
     bench.input(Input::Token(Ok("token".into())));
