@@ -44,9 +44,9 @@ export async function openClient<const C extends Collections>(
     ending.abort();
     throw realtimeError(error);
   }
-  const { durable, damaged } = bridge.readStatus();
-  // A client that left records behind was damaged, which is told already.
-  if (noteClient(wire.name, bridge.client, durable) && damaged === 0) {
+  const changed = noteClient(wire.name, bridge.client, () => bridge.readStatus().durable);
+  // Where the earlier client has left records behind, they are told of as damaged.
+  if (changed && bridge.readStatus().damaged === 0) {
     bridge.befell(storageIncident("storageWiped"));
   }
   const device = new DeviceStorage(bridge.statusChanged);

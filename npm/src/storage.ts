@@ -48,12 +48,12 @@ export class DeviceStorage {
  * in them is not missed by anyone then. So its id is noted in another kind of storage as well. Where that is not
  * to be had, or is gone too, nothing can be told.
  */
-export function noteClient(name: string, client: string, durable: boolean): boolean {
+export function noteClient(name: string, client: string, isDurable: () => boolean): boolean {
   try {
     const key = noteOf(name);
     const before = localStorage.getItem(key);
     // Where nothing is kept, nothing can have been wiped.
-    if (before === client || !durable) {
+    if (before === client || !isDurable()) {
       return false;
     }
     localStorage.setItem(key, client);

@@ -65,7 +65,7 @@ fn a_damaged_record_stays_as_it_is_and_the_others_go_on_under_the_same_id() {
     assert_eq!(stored.outbox.iter().filter(|record| **record == damaged).count(), 1);
     assert_eq!(stored.outbox.len(), 4);
     // Told once a start.
-    assert_eq!(told(&mut bench), [0; 0]);
+    assert!(told(&mut bench).is_empty());
     assert_eq!(told(&mut started(&stored, 9)), [1]);
 }
 
@@ -75,7 +75,7 @@ fn assert_succeeded(mut stored: Stored) {
     let mut bench = started(&stored, 9);
     assert_eq!(told(&mut bench), [3]);
     assert_eq!(bench.engine.client(), ClientId::from_random([9; 16]));
-    assert_eq!(documents(&bench), [key("x"); 0]);
+    assert!(documents(&bench).is_empty());
     bench.submit(7, "d", 1);
     write(&mut stored, bench.commit());
     assert_eq!(stored.outbox[..3], old);
