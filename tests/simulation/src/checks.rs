@@ -296,7 +296,7 @@ impl World {
                 operation: operation.clone(),
                 now: batch.now,
                 judgement: judgement.clone(),
-                order: self.ledger.committed.len(),
+                order: self.ledger.next_order(),
             };
             self.ledger.enter(key, actor, committed);
         }
@@ -322,10 +322,13 @@ impl World {
         self.claim(durable, "only what was reported durable reaches the server", || {
             format!("ticket {ticket} arrives as {key:?} and its client said {:?}", one.said)
         });
+        let was_merged = self.ledger.conflicted.iter().any(|(conflicted, _, one)| {
+            conflicted == key && one.operation.resolves.as_ref().is_some_and(|by| by.choice == Choice::Merged)
+        });
         let intents = match &operation.resolves {
             Some(resolves) if !resolves.mine.is_empty() => Some(&resolves.mine),
-            // What was wanted at first is left out where there is no room for it.
-            Some(Resolves { choice: Choice::Merged, .. }) => None,
+            // What was wanted at first is left out where there is no room for it, also if a merge has collided anew.
+            Some(Resolves { choice, .. }) if *choice == Choice::Merged || was_merged => None,
             _ => Some(&operation.intents),
         };
         let same = one.doc == operation.doc && intents.is_none_or(|intents| one.intents == *intents);

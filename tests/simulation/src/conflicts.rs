@@ -67,7 +67,7 @@ impl World {
         let judged = self.ledger.committed.contains_key(&key);
         self.claim(!judged, "what was judged is in no conflict afterwards", || format!("{key:?}"));
         self.check_new(&key, operation, judgement);
-        let (order, now) = (self.ledger.committed.len(), batch.now);
+        let (order, now) = (self.ledger.next_order(), batch.now);
         let committed = Committed { operation: operation.clone(), now, judgement: judgement.clone(), order };
         self.ledger.conflicted.push((key, actor, committed));
     }

@@ -89,7 +89,7 @@ impl World {
             return self.violate("a database that is well can be written", format!("{error:?}"));
         }
         let left = witness.documents().unwrap_or_default();
-        let order = self.ledger.committed.len();
+        let order = self.ledger.next_order();
         for (collection, documents) in there {
             let left = left.get(&collection);
             let gone = documents.into_iter().filter(|(id, _)| left.is_none_or(|left| !left.contains_key(id)));

@@ -55,7 +55,7 @@ pub(crate) struct Committed {
     pub(crate) now: Millis,
     /// The judgement that came of it.
     pub(crate) judgement: Judgement,
-    /// How many operations were committed before it.
+    /// Its place among all that happened to the database.
     pub(crate) order: usize,
 }
 
@@ -103,7 +103,7 @@ pub(crate) type OpKey = (String, String, u64);
 /// What the server has forgotten of one collection, at one time.
 #[derive(Debug, Clone)]
 pub(crate) struct Pruning {
-    /// How many operations were committed before.
+    /// Its place among all that happened to the database.
     pub(crate) order: usize,
     /// Tenant and collection.
     pub(crate) collection: (String, String),
@@ -129,9 +129,16 @@ pub(crate) struct Ledger {
     /// The newest revision of a document that was forgotten, by tenant and collection.
     pub(crate) horizons: BTreeMap<(String, String), u64>,
     heads: BTreeMap<(String, CollectionName), u64>,
+    happened: usize,
 }
 
 impl Ledger {
+    /// The next place among all that happens to the database: commits, conflicts and what is forgotten.
+    pub(crate) fn next_order(&mut self) -> usize {
+        self.happened += 1;
+        self.happened
+    }
+
     /// A new submission's ticket.
     pub(crate) fn submit(&mut self, client: usize, doc: DocKey, intents: Vec<Intent>) -> u64 {
         let ticket = self.submissions.len() as u64 + 1;

@@ -217,7 +217,7 @@ impl World {
 
     /// The writes of a document that others made and the maker of an edit had not seen. Deletions are known all
     /// together by position, or each by its writer: whoever had read past one, and made another that was judged later,
-    /// is not taken to know both. Once some were forgotten only a position past all of these tells.
+    /// or waits to be judged, is not taken to know both. Once some were forgotten only a position past all of these tells.
     fn unseen(&self, index: usize, doc: &DocKey, own: &Own) -> Vec<&Touch> {
         let client = &self.clients[index];
         let log = self.ledger.touches.get(&(tenant(client.tenant), doc.clone()));
@@ -225,15 +225,24 @@ impl World {
         let collection = (tenant(client.tenant), doc.collection.to_string());
         let horizon = self.ledger.horizons.get(&collection).copied().unwrap_or(0);
         let deleted = log.iter().rfind(|touch| touch.writes.deletes()).map(|touch| touch.position.offset);
-        if deleted.is_some() && own.knew.as_ref().is_none_or(|knew| knew.offset.0 < horizon) {
+        let lane = client.reads.edits.get(doc).into_iter().flatten();
+        let waits = lane.filter(|earlier| earlier.ticket < own.ticket && earlier.stage == Stage::Open);
+        let deletes = |earlier: &Own| {
+            let one = self.ledger.submissions.get(&earlier.ticket);
+            one.is_some_and(|one| fold(&one.intents).deletes)
+        };
+        let beyond = own.knew.as_ref().is_none_or(|knew| knew.offset.0 < horizon);
+        if deleted.is_some() && (beyond || waits.into_iter().any(deletes)) {
             return log.iter().collect();
         }
         let others = log.iter().filter(|touch| {
             let foreign = touch.client != index || touch.ticket <= client.reads.born;
             let same = |knew: &&StreamPosition| {
-                // A reader compares the names of histories, and does not look into them.
+                // A reader compares the names of histories, and does not look into them: from beyond the horizon, or
+                // from nothing, it comes into one of another name, and may have heard of it before that is stored.
+                let applied = client.reads.applied.get(&doc.collection);
                 let goes_on =
-                    client.reads.applied.get(&doc.collection).is_none_or(|at| at.epoch == knew.epoch);
+                    knew.offset.0 >= horizon && applied.map_or(horizon == 0, |at| at.epoch == knew.epoch);
                 let epoch = bare(knew.epoch.as_str());
                 goes_on && epoch == bare(touch.position.epoch.as_str()) && !self.retired.contains(epoch)
             };
