@@ -1,4 +1,5 @@
 import { type AnyEngine, type Arguments, READS, TICKETED } from "../calls.js";
+import { isStorageIncident } from "../incident.js";
 import type { Engine, WireEvent } from "../seam.js";
 import { Adoption } from "./adoption.js";
 import { Held } from "./held.js";
@@ -129,7 +130,13 @@ export class Leader {
   /** Events of the engine, as JSON text. */
   readonly heard = (json: string): void => {
     if (!this.#engine) {
-      this.#early.push(json);
+      // What keeps the engine from opening is told while it does.
+      const incidents = (JSON.parse(json) as WireEvent[]).filter(isStorageIncident);
+      if (incidents.length > 0) {
+        this.#seat.tell(incidents);
+      } else {
+        this.#early.push(json);
+      }
       return;
     }
     const own: WireEvent[] = [];
