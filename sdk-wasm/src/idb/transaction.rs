@@ -3,7 +3,7 @@
 use js_sys::{Object, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{IdbDatabase, IdbObjectStore, IdbTransaction};
+use web_sys::{IdbDatabase, IdbObjectStore, IdbTransaction, IdbTransactionMode};
 
 use super::failure::Refused;
 
@@ -88,8 +88,11 @@ impl Transaction {
     pub(super) async fn finish(mut self) -> Result<(), Refused> {
         let Some(end) = self.end.take() else { return Ok(()) };
         // Saves the browser a turn of the event loop to find that nothing more is asked. Where it is missing, or the
-        // transaction has ended already, it would have told us nothing that the end does not tell.
-        let _ = self.inner.unchecked_ref::<CommittableTransaction>().commit();
+        // transaction has ended already, it would have told us nothing that the end does not tell. Not where results
+        // are awaited: Chromium then ends the transaction before it has fetched those of more than 64 KB.
+        if self.inner.mode() != Ok(IdbTransactionMode::Readonly) {
+            let _ = self.inner.unchecked_ref::<CommittableTransaction>().commit();
+        }
         match end.await {
             Ok(_) => Ok(()),
             Err(_) => Err(match self.inner.error() {
