@@ -3,7 +3,7 @@
 use js_sys::{Object, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{IdbDatabase, IdbObjectStore, IdbTransaction, IdbTransactionMode};
+use web_sys::{IdbDatabase, IdbObjectStore, IdbTransaction};
 
 use super::failure::Refused;
 
@@ -19,12 +19,6 @@ extern "C" {
         mode: &str,
         options: &JsValue,
     ) -> Result<IdbTransaction, JsValue>;
-
-    /// web-sys marks `commit` as deprecated; the standard does not.
-    #[wasm_bindgen(extends = IdbTransaction)]
-    type CommittableTransaction;
-    #[wasm_bindgen(method, catch)]
-    fn commit(this: &CommittableTransaction) -> Result<(), JsValue>;
 }
 
 /// What `complete` promises about a transaction's writes.
@@ -84,15 +78,11 @@ impl Transaction {
         self.inner.object_store(name)
     }
 
-    /// Asks for nothing more, and waits for the end. A future that is dropped here does not stop the transaction.
+    /// Asks for nothing more, and waits for the end. It is not committed explicitly, though that would save a turn of the
+    /// event loop: Firefox then commits over a request that has failed, and Chromium before it has fetched a result of
+    /// more than 64 KB. A future that is dropped here does not stop the transaction.
     pub(super) async fn finish(mut self) -> Result<(), Refused> {
         let Some(end) = self.end.take() else { return Ok(()) };
-        // Saves the browser a turn of the event loop to find that nothing more is asked. Where it is missing, or the
-        // transaction has ended already, it would have told us nothing that the end does not tell. Not where results
-        // are awaited: Chromium then ends the transaction before it has fetched those of more than 64 KB.
-        if self.inner.mode() != Ok(IdbTransactionMode::Readonly) {
-            let _ = self.inner.unchecked_ref::<CommittableTransaction>().commit();
-        }
         match end.await {
             Ok(_) => Ok(()),
             Err(_) => Err(match self.inner.error() {
