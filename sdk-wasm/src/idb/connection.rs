@@ -17,6 +17,9 @@ use super::{
     open::{self, Opened},
 };
 
+/// Called back when the browser, or another page, has closed the database.
+type OnTaken = Rc<RefCell<Option<Box<dyn Fn()>>>>;
+
 /// One database, opened when it is first needed and again when the browser closed it.
 pub(crate) struct Connection {
     name: String,
@@ -27,7 +30,7 @@ pub(crate) struct Connection {
     /// Whether it was open before: a database that is created afterwards was deleted in between.
     known: Cell<bool>,
     lost: Cell<bool>,
-    on_taken: Rc<RefCell<Option<Box<dyn Fn()>>>>,
+    on_taken: OnTaken,
     /// What each write asserts.
     term: Cell<Option<Term>>,
 }
@@ -200,7 +203,7 @@ struct Handle {
 }
 
 impl Handle {
-    fn new(database: IdbDatabase, on_taken: Rc<RefCell<Option<Box<dyn Fn()>>>>) -> Self {
+    fn new(database: IdbDatabase, on_taken: OnTaken) -> Self {
         let open = Rc::new(Cell::new(true));
         // `close`: the browser took it. `versionchange`: another page wants to upgrade or delete it and waits for us.
         let on_end = Closure::<dyn FnMut(Event)>::new({

@@ -1,6 +1,6 @@
 //! Snapshots: a collection's documents at one position, in chunks that any HTTP cache may keep.
 //!
-//! A snapshot is [cut](cut) from one read transaction, so it is of one point in time however many commits there are
+//! A snapshot is cut (module `cut`) from one read transaction, so it is of one point in time however many commits there are
 //! meanwhile, and [kept](store) in a database of its own, which may be thrown away. It serves every reader until what
 //! came after it is more than one page, or the history does not go on from it; then the next reader has a new one made.
 //! Chunks whose documents are the same are the same chunk from one snapshot to the next.
