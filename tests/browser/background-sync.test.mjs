@@ -72,11 +72,5 @@ test("a service worker sends once what a page left behind, and a page does not s
   const stored = database(host);
   stored.assertEachOnce();
   assert.equal(stored.held.clients.length, 1, "page and worker are one client");
-  assert.deepEqual(
-    stored
-      .documents()
-      .map(({ id }) => id)
-      .sort(),
-    ids.sort(),
-  );
+  stored.assertHolds(ids);
 });

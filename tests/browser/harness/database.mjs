@@ -41,6 +41,12 @@ class Database {
       });
   }
 
+  /** The living documents are those of these ids, and no others. */
+  assertHolds(ids) {
+    const held = this.documents().map(({ id }) => id);
+    assert.deepEqual(held.sort(), [...ids].sort());
+  }
+
   /** The one document whose title is this. */
   titled(title) {
     const found = this.documents().filter(({ values }) => values.title === title);
