@@ -3,6 +3,7 @@
 
 mod access;
 mod conflicts;
+mod forms;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::{
 };
 
 pub(crate) use conflicts::*;
+pub(crate) use forms::*;
 
 type Store = Arc<dyn Documents>;
 
@@ -61,6 +63,9 @@ macro_rules! documents_contract {
             counts_and_members_of_all_writers_add_up,
             a_counter_stays_within_the_numbers_of_javascript,
             only_conflicts_can_be_resolved,
+            an_operation_in_another_schema_gets_the_judgement_of_the_form_that_came_first,
+            a_conflict_that_comes_in_another_schema_is_still_decided_once,
+            another_schema_alone_makes_no_form_of_another_operation,
         );
     };
     (@tests $open:path: $($name:ident,)*) => {$(

@@ -13,7 +13,7 @@ use std::{
 use aws_lc_rs::digest::{SHA256, digest};
 use rusqlite::{Connection, OptionalExtension};
 use sdk_core::{
-    clock::Dot,
+    clock::{Dot, Hlc},
     protocol::{
         ActorId, Changed, Changes, CollectionName, Collision, DocKey, Document, Epoch, ErrorCode, Judgement,
         Limits, MAX_SAFE_INTEGER, Operation, Outcome, Rejection, Resume, ServerFrame, Strategy,
@@ -196,10 +196,8 @@ impl Judge<'_> {
                 Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, String>(2)?))
             })
             .optional()?;
-        // The decision of a conflict changes what an operation does, and not when it was made.
-        let made = encode(&operation.at);
-        if let Some((same, earlier, judgement)) = earlier {
-            let form_of_it = operation.resolves.is_some() && earlier == Some(made);
+        if let Some((same, made, judgement)) = earlier {
+            let form_of_it = made.is_some_and(|made| is_form_of(operation, &made));
             if same != hash.as_ref() && !form_of_it {
                 let words = "the id was used for another operation before";
                 return Ok(rejected(operation, ErrorCode::OperationIdReused, words));
@@ -212,6 +210,7 @@ impl Judge<'_> {
             self.conflicted.insert(operation.doc.clone());
             return self.told(operation, judgement);
         }
+        let made = encode(&(operation.at, operation.schema, &operation.doc));
         self.connection
             .prepare_cached(
                 "INSERT INTO judgements (tenant, client, seq, payload_hash, made, judgement) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -363,6 +362,20 @@ impl Judge<'_> {
             advances.push(Arc::new(Advance { tenant, collection: name, from, to, news }));
         }
         Ok(advances)
+    }
+}
+
+/// Whether an operation is another form of the one that was `made` so. The decision of a conflict and another version of
+/// the application's schema change what an operation does, and neither to which document nor when it was made.
+fn is_form_of(operation: &Operation, made: &str) -> bool {
+    match decode(made) {
+        Ok((at, schema, doc)) => {
+            let (at, schema, doc): (Hlc, u32, DocKey) = (at, schema, doc);
+            let other_form = operation.resolves.is_some() || operation.schema != schema;
+            other_form && at == operation.at && doc == operation.doc
+        }
+        // Earlier releases noted nothing but the time.
+        Err(_) => operation.resolves.is_some() && made == encode(&operation.at),
     }
 }
 

@@ -11,7 +11,7 @@ const VERSION: i64 = 2;
 
 /// `buried` is the server's time when a document that is deleted last changed; it is missing while one lives.
 /// `judgements` is what makes a retry harmless, however late it comes: nothing is ever removed from it; `made` tells
-/// which operation was judged, in whatever form it came. Names are columns of their own, so none can reach into another
+/// which operation was judged, in whatever form it came: when it was made, in which schema, and for which document. Names are columns of their own, so none can reach into another
 /// tenant. `retired` holds the actors up to which none may be
 /// given out any more, in any tenant.
 const TABLES: &str = "

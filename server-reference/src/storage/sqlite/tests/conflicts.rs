@@ -1,7 +1,9 @@
 //! Resolvers on the server, and what is recorded of each resolution.
 
 use sdk_core::{
-    protocol::{DocKey, FieldName, Fields, Intent, Json, Operation, Outcome, ResolvedBy, Strategy},
+    protocol::{
+        Choice, DocKey, FieldName, Fields, Intent, Json, Operation, Outcome, ResolvedBy, Resolves, Strategy,
+    },
     reconcile::{Conflict, Resolution},
 };
 
@@ -149,4 +151,18 @@ fn a_document_keeps_its_newest_resolutions() {
     let records = records(&documents, &ada);
     assert_eq!(records.len(), KEPT_RESOLUTIONS);
     assert_eq!(records.last().map(|record| record.seq.0), Some(KEPT_RESOLUTIONS as u64 + 3));
+}
+
+#[test]
+fn a_judgement_of_an_earlier_release_knows_its_decisions_by_the_time_alone() {
+    let (mut documents, ben) = (in_memory(), scope("acme", "ben"));
+    let mine = note(1, "\"two\"");
+    let first = commit(&mut documents, &ben, 2, mine.clone());
+    let made = sdk_core::protocol::encode(&mine.at);
+    documents.connection.execute("UPDATE judgements SET made = ?1", [made]).unwrap();
+    let resolves = Resolves { choice: Choice::Theirs, by: ResolvedBy::Person, mine: vec![], was: None };
+    let decided = Operation { resolves: Some(resolves), ..mine.clone() };
+    assert_eq!(commit(&mut documents, &ben, 2, decided), first);
+    let other = commit(&mut documents, &ben, 2, Operation { schema: 1, ..note(1, "\"three\"") });
+    assert!(matches!(other, Outcome::Rejected(_)), "of its schema nothing is known");
 }
