@@ -49,6 +49,8 @@ export declare const RETRYABLE: {
     readonly strategy_mismatch: false;
     readonly aborted: false;
     readonly dependency_failed: false;
+    readonly migration_failed: false;
+    readonly migration_dropped: false;
     readonly rate_limited: true;
     readonly overloaded: true;
     readonly storage_unavailable: true;

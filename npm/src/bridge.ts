@@ -51,6 +51,7 @@ export class Bridge implements Amender {
   readonly #onIncident: ((incident: Incident) => void) | undefined;
   #client = "";
   #lastName = 0;
+  readonly #schema: number;
   readonly #submissions = new Map<number, Submission>();
   /** Edits that were folded into one operation share its handle. */
   readonly #unsettled = new Map<number, SavedOperation>();
@@ -58,7 +59,9 @@ export class Bridge implements Amender {
   #toNotify: Set<{ notify(): void }> | undefined;
   #statusNow: WireStatus | undefined;
 
-  constructor(onIncident?: (incident: Incident) => void) {
+  /** Operations are written for this version of the application's `schema`. */
+  constructor(schema: number, onIncident?: (incident: Incident) => void) {
+    this.#schema = schema;
     this.#onIncident = onIncident;
   }
 
@@ -81,16 +84,17 @@ export class Bridge implements Amender {
   submit(
     collection: string,
     id: string,
-    schema: number,
     intents: string,
     after?: readonly number[],
   ): Promise<SavedOperation> {
     const parents = after?.length ? JSON.stringify(after) : undefined;
-    return this.ask((engine, ticket) => engine.submit(ticket, collection, id, schema, intents, parents));
+    return this.ask((engine, ticket) =>
+      engine.submit(ticket, collection, id, this.#schema, intents, parents),
+    );
   }
 
   edit(seq: number, intents: string): Promise<SavedOperation> {
-    return this.ask((engine, ticket) => engine.edit(ticket, seq, intents));
+    return this.ask((engine, ticket) => engine.edit(ticket, seq, this.#schema, intents));
   }
 
   retry(seq: number): Promise<SavedOperation> {

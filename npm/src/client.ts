@@ -7,6 +7,7 @@ import { logout, type Store } from "./logout.js";
 import { engineOptions, tokenSource } from "./options.js";
 import { conflict, resolution, rules, strategyOf } from "./rules.js";
 import type { OpenEngine } from "./seam.js";
+import type { Intent } from "./schema.js";
 import { share } from "./snapshot.js";
 import { DeviceStorage, noteClient } from "./storage.js";
 import { asyncDispose } from "./symbols.js";
@@ -35,10 +36,16 @@ export async function openClient<const C extends Collections>(
   const wire = engineOptions(options);
   const ending = new AbortController();
   const token = tokenSource(options.token, ending.signal);
-  const bridge = new Bridge(options.onIncident);
+  const bridge = new Bridge(wire.schema, options.onIncident);
   try {
     bridge.attach(
-      await open(JSON.stringify(wire), token, bridge.receive, options.encryption, rules(options.collections)),
+      await open(
+        JSON.stringify(wire),
+        token,
+        bridge.receive,
+        options.encryption,
+        rules(options.collections, options.migrations),
+      ),
     );
   } catch (error) {
     ending.abort();
@@ -56,13 +63,14 @@ export async function openClient<const C extends Collections>(
   const client = new LocalClient<C>(
     bridge,
     new Map(Object.entries(options.collections).map(([name, each]) => [name, strategyOf(each)])),
-    options.schema ?? 0,
     ending,
     device,
     {
       name: wire.name,
       encryption: options.encryption,
-      reopen: (encryption) => alone(JSON.stringify(wire), token, () => undefined, encryption, undefined),
+      // Of no schema: there nothing is older than that, and all operations stay as they are.
+      reopen: (encryption) =>
+        alone(JSON.stringify({ ...wire, schema: 0 }), token, () => undefined, encryption, undefined),
     },
   );
   if (options.signal?.aborted) {
@@ -75,7 +83,6 @@ export async function openClient<const C extends Collections>(
 class LocalClient<C extends Collections> implements Client<C> {
   readonly #bridge: Bridge;
   readonly #strategies: ReadonlyMap<string, Strategy>;
-  readonly #schema: number;
   readonly #ending: AbortController;
   readonly #device: DeviceStorage;
   readonly #store: Store;
@@ -86,14 +93,12 @@ class LocalClient<C extends Collections> implements Client<C> {
   constructor(
     bridge: Bridge,
     strategies: ReadonlyMap<string, Strategy>,
-    schema: number,
     ending: AbortController,
     device: DeviceStorage,
     store: Store,
   ) {
     this.#bridge = bridge;
     this.#strategies = strategies;
-    this.#schema = schema;
     this.#ending = ending;
     this.#device = device;
     this.#store = store;
@@ -136,7 +141,7 @@ class LocalClient<C extends Collections> implements Client<C> {
     if (strategy === undefined) {
       throw new RealtimeError("unknown_collection", `the client was not created with a collection ${name}`);
     }
-    return new BoundCollection<T>(this.#bridge, name, strategy, this.#schema);
+    return new BoundCollection<T>(this.#bridge, name, strategy);
   }
 
   setNetwork(allowed: boolean): void {
@@ -162,13 +167,14 @@ class LocalClient<C extends Collections> implements Client<C> {
   rejected(): readonly RejectedOperation[] {
     const rejected = this.#bridge
       .readRejected()
-      .map(({ seq, doc: [collection, id], intents, reason, at, attempts }) => ({
+      .map(({ seq, doc: [collection, id], intents, schema, reason, at, attempts }) => ({
         seq,
         collection,
         id,
         code: reason.code,
         message: reason.message,
-        intents,
+        intents: intents as Intent[],
+        schema,
         at,
         attempts,
       }));

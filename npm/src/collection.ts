@@ -27,13 +27,11 @@ export class BoundCollection<T> implements Collection<T> {
   readonly name: string;
   readonly #bridge: Bridge;
   readonly #strategy: Strategy;
-  readonly #schema: number;
 
-  constructor(bridge: Bridge, name: string, strategy: Strategy, schema: number) {
+  constructor(bridge: Bridge, name: string, strategy: Strategy) {
     this.#bridge = bridge;
     this.name = name;
     this.#strategy = strategy;
-    this.#schema = schema;
   }
 
   async put(id: string, value: T, options?: Submitting): Promise<Operation> {
@@ -118,7 +116,7 @@ export class BoundCollection<T> implements Collection<T> {
     checkId(id);
     options?.signal?.throwIfAborted();
     const after = [options?.after ?? []].flat().map(({ seq }) => seq);
-    return orAborted(this.#bridge.submit(this.name, id, this.#schema, intents, after), options?.signal);
+    return orAborted(this.#bridge.submit(this.name, id, intents, after), options?.signal);
   }
 }
 

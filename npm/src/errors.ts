@@ -52,6 +52,8 @@ export const RETRYABLE = {
   strategy_mismatch: false,
   aborted: false,
   dependency_failed: false,
+  migration_failed: false,
+  migration_dropped: false,
   rate_limited: true,
   overloaded: true,
   storage_unavailable: true,

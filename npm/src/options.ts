@@ -5,7 +5,7 @@ import type { ClientOptions, TokenSource } from "./types.js";
 
 /** Options of the engine, checked as far as the engine could not say as well what is wrong. */
 export function engineOptions(options: ClientOptions): EngineOptions {
-  const { url, name = "default", collections, schema = 0 } = options;
+  const { url, name = "default", collections, schema = 0, migrations = {} } = options;
   const address = parse(url);
   if (!/^https?:$/.test(address?.protocol ?? "")) {
     throw invalid("url must be an absolute http: or https: address");
@@ -15,6 +15,11 @@ export function engineOptions(options: ClientOptions): EngineOptions {
   }
   if (!Number.isInteger(schema) || schema < 0 || schema > 0xffff_ffff) {
     throw invalid("schema must be a whole number of 32 bits");
+  }
+  for (const [to, migration] of Object.entries(migrations)) {
+    if (!/^[1-9]\d*$/.test(to) || Number(to) > schema || typeof migration !== "function") {
+      throw invalid("migrations must be functions by the version that they lead to, up to schema");
+    }
   }
   if (typeof collections !== "object" || Object.keys(collections).length === 0) {
     throw invalid("collections must name at least one collection");
@@ -28,6 +33,7 @@ export function engineOptions(options: ClientOptions): EngineOptions {
     url: String(address),
     name,
     collections: Object.entries(collections).map(([name, each]) => [name, strategyOf(each)]),
+    schema,
   };
 }
 

@@ -13,6 +13,7 @@ import type {
   Engine as WasmEngine,
 } from "../pkg/engine.js";
 import type { StorageIncident } from "./incident.js";
+import type { Intent } from "./schema.js";
 import type { Incident } from "./types.js";
 
 /** An open engine. */
@@ -22,8 +23,9 @@ export type Engine = Pick<WasmEngine, Exclude<keyof WasmEngine, symbol>> & {
 };
 
 /**
- * What the application decides: takes `{"resolve": conflict}` as JSON text, without a `seq`, and gives a
- * `WireResolution` as JSON text. What it throws, or gives beside that, leaves the conflict to a person.
+ * What the application decides, as JSON texts: takes `{"resolve": conflict}`, without a `seq`, and gives a
+ * `WireResolution`; takes `{"migrate": operation}` and gives a `WireMigration`. What it throws, or gives beside that,
+ * leaves the conflict to a person, and the operation among the rejected ones.
  */
 export type Rules = (json: string) => string;
 
@@ -33,6 +35,16 @@ export type WireResolution =
   | { theirs: Record<never, never> }
   | { merged: Record<string, unknown> }
   | { defer: Record<never, never> };
+
+/** What an operation does in the next version of the application's schema. */
+export type WireMigration = { intents: readonly Intent[] } | { drop: Record<never, never> };
+
+/** An operation as a migration gets it. */
+export interface WireOutdated {
+  doc: [collection: string, id: string];
+  schema: number;
+  intents: Intent[];
+}
 
 /** Opens an engine. */
 export type OpenEngine = (
@@ -51,17 +63,8 @@ export interface EngineOptions {
   url: string;
   name: string;
   collections: [string, Strategy][];
+  schema: number;
 }
-
-/** One thing that an operation does, under its name. */
-export type WireIntent =
-  | { put: Record<string, unknown> }
-  | { set: Record<string, unknown> }
-  | { unset: string[] }
-  | { increment: Record<string, number> }
-  | { add: Record<string, unknown[]> }
-  | { remove: Record<string, unknown[]> }
-  | { delete: Record<never, never> };
 
 /** What a live query is to show. */
 export type WireQuery =

@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 import type { ErrorCode, RealtimeError } from "./errors.js";
+import type { Intent, Migrations } from "./schema.js";
 
 /** How concurrent edits of a document are resolved. The first client to name a collection settles it. */
 export type Strategy =
@@ -74,6 +75,12 @@ export interface ClientOptions<C extends Collections = Collections> {
   name?: string;
   /** Version of the application's own data format, stored with each operation. Default: 0. */
   schema?: number;
+  /**
+   * Brings operations that an earlier version has left on this device up to `schema`, step by step, before they are
+   * shown or sent. Keep those from every version that may still have left some. Operations of a newer version are sent
+   * as they are; documents stay as they are.
+   */
+  migrations?: Migrations;
   /** Encrypts what is kept on this device. What is there already and is not encrypted is encrypted at the start. */
   encryption?: Encryption;
   /** The WebAssembly module, where its usual address will not do. The first client of a page decides. */
@@ -301,7 +308,7 @@ export interface Submitting extends Waiting {
   after?: Operation | readonly Operation[] | undefined;
 }
 
-/** An operation that the server refused. */
+/** An operation that will not be applied: the server refused it, or it could not be migrated. */
 export interface RejectedOperation {
   readonly seq: number;
   readonly collection: string;
@@ -309,8 +316,10 @@ export interface RejectedOperation {
   readonly id: string;
   readonly code: ErrorCode;
   readonly message: string;
-  /** What it would have done, in the words of the protocol. */
-  readonly intents: readonly unknown[];
+  /** What it would have done. */
+  readonly intents: readonly Intent[];
+  /** The version of the application's data format that this is written in. */
+  readonly schema: number;
   /** Since when, in milliseconds of Unix time. */
   readonly at: number;
   /** How often it is known to have been sent. */
@@ -484,3 +493,4 @@ export interface Client<C extends Collections = Collections> extends AsyncDispos
 }
 
 export type { ErrorCode, RealtimeError };
+export type * from "./schema.js";

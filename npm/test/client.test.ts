@@ -20,6 +20,7 @@ test("the engine gets the options, a name by default, and the token when it asks
       ["cards", "fieldLevel"],
       ["notes", "lastWriteWins"],
     ],
+    schema: 0,
   });
   assert.equal(await engine.token(), "t0");
 });
@@ -144,10 +145,19 @@ test("rejected operations are listed until discarded", async () => {
   const { client, engine } = await start();
   const reason = { code: "forbidden", message: "not allowed" };
   engine.rejectedNow = [
-    { seq: 4, doc: ["cards", "a"], intents: [{ delete: {} }], reason, at: 5, attempts: 1 },
+    { seq: 4, doc: ["cards", "a"], intents: [{ delete: {} }], schema: 1, reason, at: 5, attempts: 1 },
   ];
   assert.deepEqual(client.rejected(), [
-    { seq: 4, collection: "cards", id: "a", ...reason, intents: [{ delete: {} }], at: 5, attempts: 1 },
+    {
+      seq: 4,
+      collection: "cards",
+      id: "a",
+      ...reason,
+      intents: [{ delete: {} }],
+      schema: 1,
+      at: 5,
+      attempts: 1,
+    },
   ]);
   client.discard(4);
   assert.deepEqual(engine.called("discard"), [[4]]);

@@ -7,6 +7,7 @@ const REJECTED = {
   seq: 7,
   doc: ["cards", "a"],
   intents: [{ set: { title: "B" } }],
+  schema: 2,
   reason: { code: "document_too_large", message: "too large" },
   at: 1_790_000_000_000,
   attempts: 2,
@@ -33,7 +34,7 @@ test("an operation can be edited and withdrawn while the engine allows it", asyn
   engine.emit({ submitted: [1, 11] });
   const operation = await put;
   const edited = operation.edit({ update: { title: "B", done: undefined } });
-  assert.deepEqual(engine.called("edit"), [[2, 11, '[{"set":{"title":"B"}},{"unset":["done"]}]']]);
+  assert.deepEqual(engine.called("edit"), [[2, 11, 0, '[{"set":{"title":"B"}},{"unset":["done"]}]']]);
   engine.emit({ submitted: [2, 11] });
   assert.equal(await edited, operation, "it is the same operation still");
 
@@ -54,7 +55,7 @@ test("a dead letter tells when and how often, and can be tried again or mended a
   const { client, engine } = await start();
   engine.rejectedNow = [REJECTED];
   const [letter] = client.rejected();
-  assert.deepEqual([letter?.at, letter?.attempts], [REJECTED.at, 2]);
+  assert.deepEqual([letter?.at, letter?.attempts, letter?.schema], [REJECTED.at, 2, 2]);
   const operation = client.operation(7);
   assert.equal((await operation.outcome()).type, "rejected");
   const again = operation.retry();
@@ -63,7 +64,7 @@ test("a dead letter tells when and how often, and can be tried again or mended a
   assert.equal((await again).seq, 9);
   assert.equal(client.operation(9), await again);
   const mended = operation.edit({ increment: { likes: 1 } });
-  assert.deepEqual(engine.called("edit"), [[2, 7, '[{"increment":{"likes":1}}]']]);
+  assert.deepEqual(engine.called("edit"), [[2, 7, 0, '[{"increment":{"likes":1}}]']]);
   engine.emit({ submitted: [2, 10] });
   assert.equal((await mended).seq, 10);
 });

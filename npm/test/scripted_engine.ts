@@ -59,7 +59,7 @@ export class ScriptedEngine implements Engine {
       args.filter((each) => each !== undefined),
     );
   }
-  edit(...args: [number, number, string]): void {
+  edit(...args: [number, number, number, string]): void {
     this.#record("edit", args);
   }
   retry(...args: [number, number]): void {

@@ -6,7 +6,8 @@ import test from "node:test";
 import { RETRYABLE, RealtimeError } from "../src/errors.js";
 import { add, bury, increment, put, remove, update } from "../src/intents.js";
 import { outcome } from "../src/operation.js";
-import type { WireIntent, WireOutcome } from "../src/seam.js";
+import type { Intent } from "../src/schema.js";
+import type { WireOutcome } from "../src/seam.js";
 
 interface Vector {
   name: string;
@@ -56,7 +57,7 @@ for (const { file, vector } of VECTORS) {
 }
 
 /** The text of one intent, as the facade writes it. */
-function written(intent: WireIntent): string {
+function written(intent: Intent): string {
   if ("put" in intent) return put(intent.put);
   if ("delete" in intent) return bury();
   if ("increment" in intent) return increment(intent.increment);
@@ -69,7 +70,7 @@ function written(intent: WireIntent): string {
 
 test("the facade writes the intents that the vectors hold", () => {
   const kinds = new Set<string>();
-  for (const intent of all<WireIntent[]>("intents").flat()) {
+  for (const intent of all<Intent[]>("intents").flat()) {
     assert.deepEqual(JSON.parse(written(intent)), [intent]);
     kinds.add(Object.keys(intent)[0] ?? "");
   }

@@ -2,19 +2,19 @@
 
 use js_sys::{Function, Promise};
 use sdk_core::{
-    driver::{Driver, EventSink, Parts, Platform, Rules, TokenSource},
+    driver::{Driver, EventSink, Parts, Platform, TokenSource},
     engine::{
         Amendment, Config, Event, QueryId, Ticket, TokenError,
         storage::{MAX_QUERY, Query},
     },
     protocol::{ClientId, CollectionName, DocKey, DocumentId, Seq, Strategy, decode, encode},
-    reconcile::{Conflict, Resolution},
-    wire::{Decode, Encode, Object, record, tagged},
+    wire::{Decode, record, tagged},
 };
-use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use crate::{
+    decisions::Decisions,
     error::CallError,
     hints::Hints,
     runtime::BrowserRuntime,
@@ -50,6 +50,7 @@ struct Options {
     url: String,
     name: String,
     collections: Vec<(CollectionName, Strategy)>,
+    schema: u32,
 }
 
 enum WireQuery {
@@ -68,6 +69,7 @@ record!(Options {
     url: "url";
     name: "name";
     collections: "collections";
+    schema: "schema" or 0;
 });
 
 tagged!(WireQuery { "one" => One, "range" => Range } {});
@@ -83,7 +85,7 @@ record!(Range {
 impl Engine {
     /// Opens a client: its store, and then its connection, which it keeps trying to have.
     ///
-    /// `options` is `{"url", "name", "collections": [[name, strategy], ...]}`; `token` gives a bearer token whenever
+    /// `options` is `{"url", "name", "collections": [[name, strategy], ...], "schema"}`; `token` gives a bearer token whenever
     /// one is needed; `events` takes a JSON array of what happened; `cipher` encrypts what is stored. The promise resolves when the store is loaded,
     /// whether or not there is a network.
     pub async fn open(
@@ -114,7 +116,7 @@ impl Engine {
             runtime: BrowserRuntime,
             tokens: Tokens(token),
             events: Events(events),
-            rules: Box::new(Decisions(rules)),
+            rules: Box::new(Decisions { function: rules, schema: options.schema }),
         };
         let config = Config::new(options.collections, ClientId::from_random(client));
         let driver = match Driver::start(parts, config, seed).await {
@@ -139,8 +141,8 @@ impl Engine {
         Ok(Engine { driver, store, hints })
     }
 
-    /// Submits an edit; an event answers with the ticket. `intents` is a JSON array of intents, `after` one of the
-    /// operations it waits for.
+    /// Submits an edit; an event answers with the ticket. `intents` is a JSON array of intents, written for the `schema`
+    /// of whoever asks, `after` one of the operations it waits for.
     pub fn submit(
         &self,
         ticket: f64,
@@ -157,8 +159,8 @@ impl Engine {
     }
 
     /// Replaces what an operation does; answered like a submission.
-    pub fn edit(&self, ticket: f64, seq: f64, intents: &str) -> Result<(), JsValue> {
-        self.amend(ticket, seq, Amendment::Edit(read(intents)?));
+    pub fn edit(&self, ticket: f64, seq: f64, schema: u32, intents: &str) -> Result<(), JsValue> {
+        self.amend(ticket, seq, Amendment::Edit(schema, read(intents)?));
         Ok(())
     }
 
@@ -289,33 +291,6 @@ impl TokenSource for Tokens {
         // Whatever it is: a plain value becomes a promise of it.
         let token = JsFuture::from(Promise::resolve(&promise)).await.map_err(failed)?;
         token.as_string().ok_or_else(|| TokenError("a token must be text".into()))
-    }
-}
-
-/// The application's own function: takes `{"resolve": conflict}` and gives `{"mine": {}}`, `{"theirs": {}}`,
-/// `{"merged": fields}` or `{"defer": {}}`.
-struct Decisions(Option<Function>);
-
-struct Question<'a>(&'a Conflict);
-
-impl Encode for Question<'_> {
-    fn write(&self, out: &mut String) {
-        let mut object = Object::new(out);
-        object.field("resolve", self.0);
-        object.end();
-    }
-}
-
-impl Rules for Decisions {
-    fn resolve(&self, conflict: &Conflict) -> Result<Resolution, String> {
-        let Some(function) = &self.0 else { return Ok(Resolution::Defer) };
-        let answer = function.call1(&JsValue::UNDEFINED, &encode(&Question(conflict)).into());
-        let answer = answer.map_err(|thrown| {
-            let words = thrown.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
-            ["the merge function threw: ", &words.unwrap_or_default()].concat()
-        })?;
-        let text = answer.as_string().ok_or("the merge function gave no text")?;
-        decode(&text).map_err(|error| ["the merge function gave nonsense: ", &error.message].concat())
     }
 }
 

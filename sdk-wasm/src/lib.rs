@@ -6,6 +6,7 @@
 //! by field.
 #![cfg(target_arch = "wasm32")]
 
+mod decisions;
 mod engine;
 mod error;
 mod held;

@@ -31,18 +31,12 @@ pub struct Document<T> {
 pub struct Collection<P: Platform> {
     client: Client<P>,
     name: CollectionName,
-    schema: u32,
     after: Vec<Seq>,
 }
 
 impl<P: Platform> Collection<P> {
     pub(super) fn new(client: Client<P>, name: CollectionName) -> Self {
-        Self { client, name, schema: 0, after: Vec::new() }
-    }
-
-    /// Marks the edits that follow as written for this version of the application's schema.
-    pub fn with_schema(self, schema: u32) -> Self {
-        Self { schema, ..self }
+        Self { client, name, after: Vec::new() }
     }
 
     /// Lets the edits that follow wait for these operations, at most [`MAX_PARENTS`](crate::outbox::MAX_PARENTS): each
@@ -130,8 +124,8 @@ impl<P: Platform> Collection<P> {
 
     async fn submit(&self, id: &str, intents: Vec<Intent>) -> Result<Operation, SubmitError> {
         let key = self.key(id)?;
-        let submit =
-            |ticket| self.client.driver.submit(ticket, key, self.schema, intents, self.after.clone());
+        let Self { client: Client { driver, schema, .. }, after, .. } = self;
+        let submit = |ticket| driver.submit(ticket, key, *schema, intents, after.clone());
         self.client.ask(submit).await
     }
 

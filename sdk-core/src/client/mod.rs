@@ -38,18 +38,21 @@ pub struct Client<P: Platform> {
     driver: Driver<P>,
     router: Arc<Router>,
     strategies: Arc<[(CollectionName, Strategy)]>,
+    /// Version of the application's schema.
+    schema: u32,
 }
 
 impl<P: Platform> Clone for Client<P> {
     fn clone(&self) -> Self {
-        let Self { driver, router, strategies } = self;
-        Self { driver: driver.clone(), router: Arc::clone(router), strategies: Arc::clone(strategies) }
+        let Self { driver, router, strategies, schema } = self;
+        let (router, strategies) = (Arc::clone(router), Arc::clone(strategies));
+        Self { driver: driver.clone(), router, strategies, schema: *schema }
     }
 }
 
 impl<S: Store, T: Transport, R: Runtime, K: TokenSource> Client<With<S, T, R, K>> {
     /// Loads the store and begins to work; it connects as soon as it can. `rules` is what the application decides with
-    /// code of its own, `()` for nothing; `seed` should be random.
+    /// code of its own, and the version of its schema, `()` for nothing; `seed` should be random.
     ///
     /// # Errors
     /// The outbox could not be loaded. Nothing was changed.
@@ -63,11 +66,11 @@ impl<S: Store, T: Transport, R: Runtime, K: TokenSource> Client<With<S, T, R, K>
         seed: u64,
     ) -> Result<Self, StoreError> {
         let router = Arc::new(Router::default());
-        let strategies = config.collections.as_slice().into();
+        let (strategies, schema) = (config.collections.as_slice().into(), rules.schema());
         let parts =
             Parts { store, transport, runtime, tokens, events: Arc::clone(&router), rules: Box::new(rules) };
         let driver = Driver::start(parts, config, seed).await?;
-        Ok(Self { driver, router, strategies })
+        Ok(Self { driver, router, strategies, schema })
     }
 }
 
@@ -107,7 +110,7 @@ impl<P: Platform> Client<P> {
     /// [`Refusal::TooLate`](crate::engine::Refusal::TooLate) if a server may know the operation, and all errors of
     /// [`Collection::put`].
     pub async fn edit(&self, seq: Seq, intents: Vec<Intent>) -> Result<Operation, SubmitError> {
-        self.amend(seq, Amendment::Edit(intents)).await
+        self.amend(seq, Amendment::Edit(self.schema, intents)).await
     }
 
     /// Tries a dead letter again: a new operation that does the same, at the end of its lane. Otherwise as

@@ -11,7 +11,7 @@ mod transport;
 
 pub use memory::MemoryStore;
 pub use parts::{EventSink, Parts, Platform};
-pub use rules::Rules;
+pub use rules::{Migration, Rules};
 pub use store::Store;
 pub use transport::{HttpGet, HttpReply, HttpRequest, Link, Runtime, TokenSource, Transport, TransportError};
 
@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::{
     clock::Millis,
     engine::{
-        Amendment, Config, Conflicted, Effect, Engine, Event, Input, LinkId, QueryId, Rejected, Status,
-        Ticket, Unsettled, View,
+        Amendment, Config, Conflicted, Effect, Engine, Event, Input, LinkId, Outdated, QueryId, Rejected,
+        Status, Ticket, Unsettled, View,
         storage::{Query, StoreError},
     },
     protocol::{ClientId, DocKey, Intent, Seq, decode_server_frame, encode},
@@ -95,6 +95,7 @@ impl<P: Platform> Driver<P> {
     pub async fn start(parts: Parts<P>, mut config: Config, seed: u64) -> Result<Self, StoreError> {
         let stored = parts.store.load().await?;
         config.durable = parts.store.is_durable();
+        config.schema = parts.rules.schema();
         let core = Core {
             engine: Engine::restore(stored, config, seed),
             wanted: None,
@@ -105,12 +106,18 @@ impl<P: Platform> Driver<P> {
             stopped: false,
         };
         let driver = Self(Arc::new(Inner { parts, core: Mutex::new(core) }));
+        // Before anybody looks, so that what an earlier version of the application has left is never shown as it was.
+        let outdated = driver.core().engine.outdated();
+        if !outdated.is_empty() {
+            driver.migrate(outdated);
+        }
         driver.dispatch(Input::Wake);
         Ok(driver)
     }
 
     /// Submits an edit, to be sent once those it comes `after` have succeeded; [`Event::Submitted`] or
-    /// [`Event::Refused`] answers with the ticket.
+    /// [`Event::Refused`] answers with the ticket. `schema` is the version of the application's schema of whoever asks,
+    /// which may be a page beside this one.
     pub fn submit(&self, ticket: Ticket, doc: DocKey, schema: u32, intents: Vec<Intent>, after: Vec<Seq>) {
         self.dispatch(Input::Submit { ticket, doc, schema, intents, after });
     }
@@ -259,12 +266,18 @@ impl<P: Platform> Driver<P> {
                 let (resolution, took) = rules::resolve(&**rules, runtime, &conflict);
                 driver.dispatch(Input::Resolved { seq, id, resolution, took });
             }),
+            Effect::Migrate(outdated) => runtime.spawn(async move { driver.migrate(outdated) }),
             Effect::Fetch(id, fetch) => runtime.spawn(async move {
                 let result = http::fetch(&driver.0.parts.transport, fetch).await;
                 driver.dispatch(Input::Fetched(id, result));
             }),
             Effect::Emit(event) => self.announce(core, event),
         }
+    }
+
+    fn migrate(&self, outdated: Vec<Outdated>) {
+        let answers = rules::migrate(&*self.0.parts.rules, outdated);
+        self.dispatch(Input::Migrated(answers));
     }
 
     /// Opens a WebSocket and passes on what it brings, to its end.

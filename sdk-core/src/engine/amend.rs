@@ -38,9 +38,9 @@ impl Engine {
         match amendment {
             Amendment::Resolve(resolution) => self.resolve(seq, &resolution, ResolvedBy::Person),
             _ if !may_change => Err(Refusal::TooLate),
-            Amendment::Edit(intents) if is_dead => self.revive(operation, intents),
-            Amendment::Edit(intents) => {
-                let Operation { seq, doc, schema, base: Base { was: seen, .. }, .. } = operation;
+            Amendment::Edit(schema, intents) if is_dead => self.revive(operation, schema, intents),
+            Amendment::Edit(schema, intents) => {
+                let Operation { seq, doc, base: Base { was: seen, .. }, .. } = operation;
                 let (mut operation, _) = self.compose(seq, doc, schema, intents)?;
                 saw_first(&mut operation.base.was, seen);
                 let bytes = self.check(&operation)?;
@@ -48,8 +48,9 @@ impl Engine {
                 Ok(seq)
             }
             Amendment::Retry if is_dead => {
-                let intents = operation.intents.clone();
-                self.revive(operation, intents)
+                // One of an earlier schema is migrated like any other once it lives.
+                let (schema, intents) = (operation.schema, operation.intents.clone());
+                self.revive(operation, schema, intents)
             }
             Amendment::Retry => Err(Refusal::NotRejected),
             Amendment::Abort => {
@@ -61,8 +62,8 @@ impl Engine {
     }
 
     /// Makes a new operation of a dead letter.
-    fn revive(&mut self, dead: Operation, intents: Vec<Intent>) -> Result<Seq, Refusal> {
-        let Operation { seq: old, doc, schema, .. } = dead;
+    fn revive(&mut self, dead: Operation, schema: u32, intents: Vec<Intent>) -> Result<Seq, Refusal> {
+        let Operation { seq: old, doc, .. } = dead;
         let (operation, bytes) = self.compose(self.ids.upcoming(), doc, schema, intents)?;
         let operation = Operation { seq: self.ids.next_seq(), ..operation };
         let seq = operation.seq;

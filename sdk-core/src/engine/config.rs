@@ -10,6 +10,8 @@ use crate::{
 pub struct Config {
     /// The collections it follows and writes to, each with the strategy for concurrent edits.
     pub collections: Vec<(CollectionName, Strategy)>,
+    /// Version of the application's own schema.
+    pub schema: u32,
     /// How much it queues.
     pub outbox: OutboxLimits,
     /// Whether an edit is folded into the one before it while that was not sent.
@@ -29,6 +31,7 @@ impl Config {
     pub fn new(collections: Vec<(CollectionName, Strategy)>, fresh_client: ClientId) -> Self {
         Self {
             collections,
+            schema: 0,
             outbox: OutboxLimits::default(),
             coalesce: true,
             operation_bytes: 128 * 1024,

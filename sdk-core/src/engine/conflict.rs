@@ -169,7 +169,9 @@ impl Engine {
         let State::Conflicted(clashing) = &entry.state else { return };
         let collection = self.replica.collections.get(&entry.operation.doc.collection);
         let by_function = collection.is_some_and(|collection| collection.strategy == Strategy::Merge);
-        if !by_function || clashing.problem.is_some() {
+        // What is decided is stored by itself: not beside a form that is not durable, and not upon one that passes.
+        let in_between = self.outbox.is_outdated(seq) || self.outbox.is_changing(seq);
+        if !by_function || clashing.problem.is_some() || in_between {
             return;
         }
         if entry.rounds >= MAX_ROUNDS {
@@ -224,7 +226,7 @@ impl Engine {
     ) -> Result<Seq, Refusal> {
         let entry = self.outbox.get(seq).ok_or(Refusal::NotConflicted)?;
         let State::Conflicted(clashing) = &entry.state else { return Err(Refusal::NotConflicted) };
-        if !self.is_at_hand(seq) {
+        if !self.is_at_hand(seq) || self.outbox.is_outdated(seq) {
             return Err(Refusal::NotReady);
         }
         let Dispute { conflict, document, seen } =
@@ -241,7 +243,7 @@ impl Engine {
 
     /// Whether a decision makes sense, and its size. What it says only for the record makes way where it would be too
     /// large.
-    fn check_decided(&self, operation: &mut Operation) -> Result<usize, Refusal> {
+    pub(super) fn check_decided(&self, operation: &mut Operation) -> Result<usize, Refusal> {
         let shorter: [fn(&mut Resolves); 2] =
             [|resolves| resolves.was = None, |resolves| resolves.mine.clear()];
         for shorten in shorter {

@@ -1,7 +1,7 @@
 //! What goes into the engine and what comes out of it.
 
 use super::{
-    Event, Fetch,
+    Event, Fetch, Migrated, Outdated,
     storage::{Batch, Query, Rows, Scan, StoreError},
 };
 use crate::{
@@ -59,7 +59,8 @@ pub enum Input {
         ticket: Ticket,
         /// The document.
         doc: DocKey,
-        /// The schema version it is written for.
+        /// The version of the application's schema that it is written for. Of the client's own, or of another that a page
+        /// beside it has: what is older is migrated before it is sent, what is newer goes as it is.
         schema: u32,
         /// What is to be done.
         intents: Vec<Intent>,
@@ -108,6 +109,8 @@ pub enum Input {
         /// Milliseconds that it took.
         took: u64,
     },
+    /// The answer to [`Effect::Migrate`]. One about an operation that is not what it was then counts for nothing.
+    Migrated(Vec<Migrated>),
     /// A part of a snapshot came as text, or did not come.
     Fetched(HttpId, Result<String, HttpFailure>),
     /// Something hints that the network may be back, or the page was woken.
@@ -119,8 +122,9 @@ pub enum Input {
 /// What the application wants of an operation that it has submitted.
 #[derive(Debug)]
 pub enum Amendment {
-    /// It shall do this instead. A dead letter becomes a new operation.
-    Edit(Vec<Intent>),
+    /// It shall do this instead, written for this version of the application's schema. A dead letter becomes a new
+    /// operation.
+    Edit(u32, Vec<Intent>),
     /// A dead letter shall be tried again, as a new operation.
     Retry,
     /// Its conflict shall end so.
@@ -148,6 +152,8 @@ pub enum Effect {
     Http(HttpId, Call),
     /// Ask the application's function how a conflict of this operation is to end; answer with `Resolved`.
     Resolve(Seq, ResolveId, Conflict),
+    /// Ask the application what these operations do in its present schema; answer with `Migrated`.
+    Migrate(Vec<Outdated>),
     /// Get a part of a snapshot by HTTP; answer with `Fetched`.
     Fetch(HttpId, Fetch),
     /// Tell the application.

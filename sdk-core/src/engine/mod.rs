@@ -22,6 +22,7 @@ mod identity;
 mod input;
 mod link;
 mod meta;
+mod migrate;
 mod note;
 mod replica;
 mod rows;
@@ -45,6 +46,8 @@ pub use input::{
     Amendment, BatchId, Call, CallBody, Effect, HttpFailure, HttpId, Input, LinkId, Now, QueryId, ReadId,
     Reply, ResolveId, Ticket, TokenError,
 };
+pub(crate) use migrate::failed as migration_failed;
+pub use migrate::{Migrated, Outdated};
 pub use status::{Rejected, Status, Unsettled};
 pub use view::{MAX_QUERIES, View, ViewDocument};
 
@@ -85,6 +88,8 @@ pub struct Engine {
     /// Operations withdrawn by a change that is being saved.
     aborted: SortedMap<Seq, DocKey>,
     inbox: Inbox,
+    /// The application is being asked about operations of an earlier schema.
+    migrating: bool,
     saving: Saving,
     replica: Replica,
     views: Views,
@@ -122,7 +127,7 @@ impl Engine {
         let records = ours.map(|record| (record.key, record.text.as_str()));
         let careful = config.collections.iter().filter(|(_, strategy)| strategy.has_conflicts());
         let careful = careful.map(|(name, _)| name.clone()).collect();
-        let outbox = Outbox::restore(records, config.outbox, careful);
+        let outbox = Outbox::restore(records, config.outbox, config.schema, careful);
         let damaged = foreign + outbox.unreadable();
         let newest = outbox.entries().map(|entry| entry.operation.at).max().unwrap_or_default();
         let mut engine = Self {
@@ -138,6 +143,7 @@ impl Engine {
             postponed: Vec::new(),
             aborted: SortedMap::new(),
             inbox: Inbox::default(),
+            migrating: false,
             saving: Saving::default(),
             replica: Replica::restore(&config.collections, stored.cursors, &stored.notes),
             views: Views::default(),
@@ -189,6 +195,7 @@ impl Engine {
             Input::Received(id, frame) => self.received(now, id, frame),
             Input::HttpDone(id, result) => self.http_done(now, id, result),
             Input::Resolved { seq, id, resolution, took } => self.resolved(seq, id, resolution, took),
+            Input::Migrated(answers) => self.migrated(answers),
             Input::Fetched(id, result) => self.fetched(at, id, result),
             Input::Wake => self.wake(at),
             Input::Timeout => {}
@@ -219,6 +226,7 @@ impl Engine {
 
     /// Does whatever can be done now.
     fn advance(&mut self, now: Millis) {
+        self.advance_migrations();
         self.advance_conflicts();
         self.renew_identity(now);
         self.flush_outbox(now);

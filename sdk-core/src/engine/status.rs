@@ -51,6 +51,8 @@ pub struct Rejected {
     /// What it was to do.
     #[cfg_attr(feature = "typescript", tsify(type = "unknown[]"))]
     pub intents: Vec<Intent>,
+    /// The version of the application's schema that this is written for.
+    pub schema: u32,
     /// Why not.
     #[cfg_attr(feature = "typescript", tsify(type = "{ code: string; message: string }"))]
     pub reason: Rejection,
@@ -95,6 +97,7 @@ impl Engine {
                 seq: entry.seq(),
                 doc: entry.operation.doc.clone(),
                 intents: entry.operation.intents.clone(),
+                schema: entry.operation.schema,
                 reason: dead.reason.clone(),
                 at: dead.at,
                 attempts: entry.attempts,
@@ -150,6 +153,7 @@ record!(out Rejected {
     seq: "seq";
     doc: "doc";
     intents: "intents";
+    schema: "schema";
     reason: "reason";
     at: "at";
     attempts: "attempts";

@@ -20,6 +20,7 @@ mod fallback;
 mod history;
 mod identity;
 mod lost;
+mod migrate;
 mod order;
 
 struct Bench {
@@ -51,7 +52,13 @@ impl Bench {
     }
 
     fn with(strategy: Strategy, stored: Stored) -> Self {
-        let config = Config::new(vec![(cards(), strategy)], ClientId::from_random([7; 16]));
+        Self::at_schema(0, strategy, stored)
+    }
+
+    /// A client of an application that has come to this version of its schema.
+    fn at_schema(schema: u32, strategy: Strategy, stored: Stored) -> Self {
+        let mut config = Config::new(vec![(cards(), strategy)], ClientId::from_random([7; 16]));
+        config.schema = schema;
         let engine = Engine::restore(stored, config, 1);
         Self { engine, now: 1_000, effects: vec![] }
     }

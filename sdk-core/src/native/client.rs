@@ -61,7 +61,8 @@ impl NativeClient {
         Self::open_with(server, folder, collections, tokens, ()).await
     }
 
-    /// The same with what the application decides by code of its own.
+    /// The same with what the application decides by code of its own: the version of its schema, migrations of what an
+    /// earlier one has left in the store, merges.
     ///
     /// # Errors
     /// [`OpenError`]

@@ -45,6 +45,20 @@ impl Outbox {
         Ok(())
     }
 
+    /// The same with the form that an operation has in the present schema. One in conflict stays so.
+    ///
+    /// # Errors
+    /// [`Full`]: the form is too long; nothing was changed.
+    pub fn migrate(&mut self, operation: Operation, bytes: usize) -> Result<(), Full> {
+        let seq = operation.seq;
+        let before = self.entries.get(&seq).map(|entry| entry.state.clone());
+        self.replace(operation, bytes)?;
+        if let Some(conflict @ State::Conflicted(_)) = before {
+            self.set_state(seq, conflict);
+        }
+        Ok(())
+    }
+
     /// Withdraws an operation that was never sent, or a dead letter. Those that wait for it become dead letters.
     pub fn withdraw(&mut self, seq: Seq, at: Millis) {
         for child in self.dependents(seq) {
@@ -101,10 +115,14 @@ impl Outbox {
         new(&self.changes) || new(&self.flushing)
     }
 
+    /// Whether what is stored of an operation is not what it is now.
+    pub(super) fn is_unstored(&self, seq: Seq) -> bool {
+        self.changes.contains_key(&seq) || self.flushing.contains_key(&seq)
+    }
+
     /// Whether an operation, or one that waits for it, is changed and that is not saved yet.
     pub fn is_changing(&self, seq: Seq) -> bool {
-        let changing = |seq: &Seq| self.changes.contains_key(seq) || self.flushing.contains_key(seq);
-        changing(&seq) || self.dependents(seq).iter().any(changing)
+        self.is_unstored(seq) || self.dependents(seq).iter().any(|child| self.is_unstored(*child))
     }
 
     /// Has the next flush collect every record, whether or not it has changed.

@@ -34,13 +34,7 @@ impl Outbox {
                 self.set_state(seq, State::Queued);
                 Some(Vec::new())
             }
-            Outcome::Rejected(reason) => {
-                // What its maker had seen, the maker of the next had seen as well.
-                let clock = &entry.operation.base.clock;
-                let earlier = clock.dots().find(|dot| Some(dot.actor) == actor);
-                self.pass_on(seq, earlier);
-                Some(self.fail(seq, Dead { reason, at }))
-            }
+            Outcome::Rejected(reason) => Some(self.reject(seq, Dead { reason, at }, actor)),
             // It only waits behind another one that conflicts.
             Outcome::Conflicted(collision) if collision.fields.is_empty() && self.is_behind_conflict(seq) => {
                 self.set_state(seq, State::Queued);
@@ -58,6 +52,15 @@ impl Outbox {
         }
     }
 
+    /// Makes dead letters of an operation that may have been sent and of those that wait for it; returns them all.
+    pub fn reject(&mut self, seq: Seq, why: Dead, actor: Option<ActorId>) -> Vec<Seq> {
+        // What its maker had seen, the maker of the next had seen as well.
+        let clock = self.entries.get(&seq).map(|entry| &entry.operation.base.clock);
+        let earlier = clock.and_then(|clock| clock.dots().find(|dot| Some(dot.actor) == actor));
+        self.pass_on(seq, earlier);
+        self.fail(seq, why)
+    }
+
     /// Lets an operation wait for somebody to decide its conflict.
     pub fn park(&mut self, seq: Seq, clashing: Clashing) {
         self.set_state(seq, State::Conflicted(clashing));
@@ -66,7 +69,7 @@ impl Outbox {
 
     /// A conflict is over before anybody has decided: the operation is sent again as it was.
     pub fn unpark(&mut self, seq: Seq) {
-        self.set_state(seq, State::Queued);
+        self.set_state(seq, if self.is_unstored(seq) { State::Saving } else { State::Queued });
         self.packs.rewrite(seq);
     }
 
@@ -85,7 +88,9 @@ impl Outbox {
     /// Whether the client needs another id, and nothing is left that the server may know under this one: what may have
     /// been sent is judged first, so that nothing is applied under both.
     pub fn is_ready_to_renew(&self) -> bool {
-        !self.taken.is_empty() && self.in_flight == 0 && self.judged.is_empty() && !self.has_ready()
+        let sent = |seq: &Seq| self.entries.get(seq).is_some_and(|entry| entry.restored);
+        let held = !self.outdated.is_empty() || self.changes.keys().any(sent);
+        !self.taken.is_empty() && !held && self.in_flight == 0 && self.judged.is_empty() && !self.has_ready()
     }
 
     /// The client has another id.

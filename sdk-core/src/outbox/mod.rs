@@ -52,6 +52,8 @@ pub struct Full;
 #[derive(Debug, Default)]
 pub struct Outbox {
     limits: OutboxLimits,
+    /// Version of the application's schema; what is older is not sent.
+    schema: u32,
     /// Collections whose lanes have one operation in flight at a time, because it may meet a conflict.
     careful: Vec<CollectionName>,
     entries: SortedMap<Seq, Entry>,
@@ -71,21 +73,25 @@ pub struct Outbox {
     judged: SortedSet<Seq>,
     conflicted: SortedSet<Seq>,
     queued: SortedSet<Seq>,
+    /// Operations of an earlier schema, but for dead letters.
+    outdated: SortedSet<Seq>,
     /// Operations whose id another copy of this client has used.
     taken: SortedSet<Seq>,
 }
 
 impl Outbox {
     /// An outbox with the operations of its stored records. In the `careful` collections an operation is sent only
-    /// when the one before it in its lane has been judged.
+    /// when the one before it in its lane has been judged. One of an earlier `schema` is not sent before it was
+    /// [migrated](Self::migrate).
     ///
     /// Records that cannot be read are counted and otherwise passed over: they stay in storage as they are.
     pub fn restore<'a>(
         records: impl Iterator<Item = (u64, &'a str)>,
         limits: OutboxLimits,
+        schema: u32,
         careful: Vec<CollectionName>,
     ) -> Self {
-        let mut outbox = Self { limits, careful, ..Self::default() };
+        let mut outbox = Self { limits, schema, careful, ..Self::default() };
         for (key, text) in records {
             match outbox.packs.restore(key, text) {
                 Ok(entries) => entries.into_iter().for_each(|entry| outbox.insert(entry)),
@@ -103,6 +109,18 @@ impl Outbox {
     /// The operations that wait for somebody to decide, oldest first.
     pub fn conflicted(&self) -> impl ExactSizeIterator<Item = &Entry> {
         self.conflicted.iter().map(|seq| &self.entries[seq])
+    }
+
+    /// The operations of an earlier schema that are to be brought up to this one, oldest first. One that is being
+    /// changed is among them when that is saved.
+    pub fn outdated(&self) -> impl Iterator<Item = &Entry> {
+        let entries = self.outdated.iter().map(|seq| &self.entries[seq]);
+        entries.filter(|entry| matches!(entry.state, State::Queued | State::Conflicted(_)))
+    }
+
+    /// Whether an operation is of an earlier schema, and no dead letter.
+    pub fn is_outdated(&self, seq: Seq) -> bool {
+        self.outdated.contains(&seq)
     }
 
     /// Removes an operation that is settled, or was rejected and seen.
@@ -175,6 +193,9 @@ impl Outbox {
             self.children.get_or_insert_with(*parent, Default::default).insert(seq);
         }
         self.count(seq, &entry.state, true);
+        if entry.is_visible() && entry.operation.schema < self.schema {
+            self.outdated.insert(seq);
+        }
         self.entries.insert(seq, entry);
     }
 
@@ -182,6 +203,7 @@ impl Outbox {
         let entry = self.entries.remove(&seq)?;
         self.bytes -= entry.bytes;
         self.taken.remove(&seq);
+        self.outdated.remove(&seq);
         self.count(seq, &entry.state, false);
         leave(&mut self.lanes, &entry.operation.doc, seq);
         for parent in &entry.after {
@@ -193,6 +215,9 @@ impl Outbox {
     fn set_state(&mut self, seq: Seq, state: State) {
         let Some(entry) = self.entries.get_mut(&seq) else { return };
         let before = std::mem::replace(&mut entry.state, state.clone());
+        if matches!(state, State::Rejected(_)) {
+            self.outdated.remove(&seq);
+        }
         self.count(seq, &before, false);
         self.count(seq, &state, true);
     }

@@ -47,7 +47,7 @@ impl Outbox {
             if ready.len() >= most || (entry.bytes > bytes && !ready.is_empty()) {
                 break;
             }
-            if held.get(doc).is_some_and(|first| first < seq) {
+            if held.get(doc).is_some_and(|first| first < seq) || self.outdated.contains(seq) {
                 continue;
             }
             let careful = self.careful.contains(&doc.collection);
@@ -75,12 +75,15 @@ impl Outbox {
         ready
     }
 
-    /// Lanes with a durable operation that is being changed or is in conflict, and which one that is: those behind it
-    /// wait.
+    /// Lanes with a durable operation that is being changed, is in conflict or of an earlier schema, and which one that
+    /// is: those behind it wait.
     fn held(&self) -> SortedMap<DocKey, Seq> {
         let mut held = SortedMap::new();
-        for seq in self.changes.keys().chain(self.flushing.keys()).chain(&self.conflicted) {
-            let stands = |entry: &&Entry| matches!(entry.state, State::Saving | State::Conflicted(_));
+        let changing = self.changes.keys().chain(self.flushing.keys());
+        for seq in changing.chain(&self.conflicted).chain(&self.outdated) {
+            let stands = |entry: &&Entry| {
+                matches!(entry.state, State::Saving | State::Conflicted(_)) || self.outdated.contains(seq)
+            };
             if let Some(entry) = self.entries.get(seq).filter(stands) {
                 let first = held.get_or_insert_with(entry.operation.doc.clone(), || *seq);
                 *first = (*seq).min(*first);

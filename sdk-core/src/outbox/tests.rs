@@ -43,7 +43,7 @@ fn write(outbox: &mut Outbox, disk: &mut BTreeMap<u64, String>) {
 }
 
 fn restored(disk: &BTreeMap<u64, String>) -> Outbox {
-    Outbox::restore(disk.iter().map(|(key, text)| (*key, text.as_str())), OutboxLimits::default(), vec![])
+    Outbox::restore(disk.iter().map(|(key, text)| (*key, text.as_str())), OutboxLimits::default(), 0, vec![])
 }
 
 fn seqs(batch: &[Operation]) -> Vec<u64> {
@@ -167,7 +167,7 @@ fn after_an_accept_the_lane_moves_onto_the_new_base() {
 #[test]
 fn a_full_outbox_says_so_and_keeps_what_it_has() {
     let mut outbox =
-        Outbox::restore(std::iter::empty(), OutboxLimits { operations: 1, bytes: 1_000 }, vec![]);
+        Outbox::restore(std::iter::empty(), OutboxLimits { operations: 1, bytes: 1_000 }, 0, vec![]);
     outbox.add(operation(1, "one"), 10, vec![]).unwrap();
     assert_eq!(outbox.add(operation(2, "one"), 10, vec![]), Err(Full));
     assert_eq!(outbox.pending(), 1);

@@ -87,6 +87,11 @@ error_codes! {
     Aborted = "aborted", 409, Never;
     /// An operation that this one depends on was not applied. A client says so to itself.
     DependencyFailed = "dependency_failed", 424, Never;
+    /// The operation could not be brought up to the application's present schema. A client says so to itself.
+    MigrationFailed = "migration_failed", 422, Never;
+    /// The application dropped the operation when it brought others up to its present schema. A client says so to
+    /// itself.
+    MigrationDropped = "migration_dropped", 409, Never;
     /// Too fast.
     RateLimited = "rate_limited", 429, Later;
     /// The server is busy, or is stopping.

@@ -8,6 +8,7 @@ import { undo } from "./cleanup.mjs";
  * - `open`: bytes pass;
  * - `refused`: connections are cut, and new ones reset;
  * - `blackhole`: connections stay, and new ones are taken, but not a byte passes;
+ * - `deaf`: what the client says passes, and not a byte of what the server says;
  * - `page only`: what is under `/v1/` and `/dev/` is cut, the page itself is served;
  * - `no websocket`: requests to upgrade are answered with 403, plain HTTP passes.
  */
@@ -27,7 +28,7 @@ export async function proxy(t, target) {
     for (const socket of [client, upstream]) socket.on("error", end).on("close", end);
     client.on("data", (chunk) => pass(connection, chunk));
     upstream.on("data", (chunk) => {
-      if (state !== "blackhole") client.write(chunk);
+      if (state !== "blackhole" && state !== "deaf") client.write(chunk);
     });
   });
 
@@ -69,7 +70,7 @@ export async function proxy(t, target) {
       state = next;
       if (next === "refused") cut();
       // What was held back is lost, as on a real network: the connections cannot go on.
-      if (before === "blackhole" && next !== "blackhole") cut();
+      if (/blackhole|deaf/.test(before) && next !== before) cut();
       if (next === "page only" || next === "no websocket") cut(({ upgraded }) => upgraded);
     },
   };

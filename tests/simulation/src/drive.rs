@@ -101,6 +101,8 @@ impl World {
             }
             Effect::Http(id, call) => self.post(index, id, call),
             Effect::Resolve(seq, id, conflict) => self.ask(index, seq, id, &conflict),
+            // The workload names no version that is older than its client's.
+            Effect::Migrate(outdated) => self.violate("nothing is outdated", format!("{outdated:?}")),
             Effect::Fetch(id, _) => {
                 let delay = self.latency();
                 self.agenda.after(delay, Event::Fetched(index, life, id));

@@ -166,14 +166,14 @@ fn an_edited_operation_keeps_its_place_and_goes_out_as_edited() {
     let mut bench = Bench::looking();
     bench.submit(1, "a", 1);
     bench.commit();
-    bench.amend(2, 1, Amendment::Edit(set(9)));
+    bench.amend(2, 1, Amendment::Edit(0, set(9)));
     assert!(!bench.events().contains(&Event::Submitted(Ticket(2), Seq(1))), "durable before it is reported");
     bench.connect();
     assert!(bench.pushed().is_empty(), "and before it is sent");
     bench.commit();
     assert!(bench.events().contains(&Event::Submitted(Ticket(2), Seq(1))));
     assert_eq!(bench.pushed()[0].intents, set(9));
-    bench.amend(3, 1, Amendment::Edit(set(8)));
+    bench.amend(3, 1, Amendment::Edit(0, set(8)));
     assert_eq!(codes(&bench.events()), [(3, "too_late")]);
 }
 
@@ -182,8 +182,8 @@ fn a_change_waits_for_the_commit_under_way() {
     let mut bench = Bench::looking();
     bench.submit(1, "a", 1);
     bench.commit();
-    bench.amend(2, 1, Amendment::Edit(set(2)));
-    bench.amend(3, 1, Amendment::Edit(set(3)));
+    bench.amend(2, 1, Amendment::Edit(0, set(2)));
+    bench.amend(3, 1, Amendment::Edit(0, set(3)));
     bench.fail_commit();
     bench.commit();
     let events = bench.events();
@@ -242,7 +242,7 @@ fn a_dead_letter_can_be_mended_and_dropped() {
     bench.pushed();
     bench.receive(link, rejected(1));
     bench.receive(link, rejected(2));
-    bench.amend(3, 1, Amendment::Edit(set(7)));
+    bench.amend(3, 1, Amendment::Edit(0, set(7)));
     bench.amend(4, 2, Amendment::Abort);
     bench.commit();
     assert_eq!(bench.pushed()[0].intents, set(7));

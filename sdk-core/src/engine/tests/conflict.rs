@@ -9,7 +9,7 @@ use crate::{
 
 impl Bench {
     /// A client that has met a conflict on the first of two edits of a document, whose other version it knows.
-    fn in_conflict(strategy: Strategy) -> (Self, LinkId, Vec<OutboxBatch>) {
+    pub(super) fn in_conflict(strategy: Strategy) -> (Self, LinkId, Vec<OutboxBatch>) {
         let mut bench = Self::with(strategy, Stored { cursors: Some(vec![]), ..Stored::default() });
         bench.input(Input::Open(QueryId(1), Query::all(cards())));
         let reads = bench.take(|effect| if let Effect::Read(id, ..) = effect { Some(*id) } else { None });
@@ -49,7 +49,7 @@ fn field() -> FieldName {
 }
 
 /// Somebody else has written the field.
-fn theirs(from: Option<u64>, to: u64, number: u32) -> ServerFrame {
+pub(super) fn theirs(from: Option<u64>, to: u64, number: u32) -> ServerFrame {
     let by = Dot { actor: ActorId(9), seq: Seq(to) };
     let stamp = Stamp { at: Hlc { wall: Millis(900), counter: 0 }, by, rev: Offset(to) };
     let mut clock = VectorClock::default();
