@@ -6,6 +6,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use sdk_core::protocol::{CollectionName, DocumentId};
 use serde::{Deserialize, Serialize};
 
+use crate::storage::events::TopicName;
+
 /// Grants of one token.
 pub const MAX_GRANTS: usize = 64;
 /// Bytes of a grant's prefix; no document id is longer.
@@ -21,16 +23,47 @@ pub enum Access {
     Granted(Arc<[Grant]>),
 }
 
-/// One entry of the claim. A member that is not known makes the token invalid: it may have been meant to narrow
-/// the grant.
+/// One entry of the claim: for a collection or for a topic. A member that is not known makes the token invalid: it may
+/// have been meant to narrow the grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Grant {
+    /// For documents.
+    Documents(DocumentGrant),
+    /// For events.
+    Events(TopicGrant),
+}
+
+/// Leave to read and write documents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Grant {
+pub struct DocumentGrant {
     /// The name of a collection, or the beginning of names and a `*`.
     collection: String,
     /// What the id of a document begins with.
     #[serde(default)]
     prefix: String,
+}
+
+/// Leave to read a topic, to write it, or both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicGrant {
+    /// The name of a topic, or the beginning of names and a `*`.
+    topic: String,
+    /// One of the two; both, if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    may: Option<Right>,
+}
+
+/// What one does to a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Right {
+    /// Read its events.
+    Read,
+    /// Append events, make it, delete it.
+    Write,
 }
 
 /// What of one collection a subject may read and write.
@@ -56,6 +89,9 @@ pub enum BadAccess {
     /// What no document id can begin with.
     #[error("access has a prefix that no document id has")]
     Prefix,
+    /// Neither a topic's name nor the beginning of one and a `*`.
+    #[error("access names what cannot be a topic")]
+    Topic,
 }
 
 impl Access {
@@ -67,27 +103,31 @@ impl Access {
         if grants.len() > MAX_GRANTS {
             return Err(BadAccess::TooMany);
         }
-        for Grant { collection, prefix } in &grants {
-            let name = collection.strip_suffix('*').unwrap_or(collection);
-            if CollectionName::new(name).is_err() && collection != "*" {
-                return Err(BadAccess::Collection);
-            }
-            if prefix.len() > MAX_PREFIX || prefix.chars().any(char::is_control) {
-                return Err(BadAccess::Prefix);
-            }
-        }
+        grants.iter().try_for_each(Grant::check)?;
         Ok(Self::Granted(grants.into()))
+    }
+
+    /// Whether it covers a topic.
+    pub fn topic(&self, name: &str, right: Right) -> bool {
+        let Self::Granted(grants) = self else { return true };
+        grants.iter().any(|grant| match grant {
+            Grant::Events(TopicGrant { topic, may }) => {
+                covers(topic, name) && may.is_none_or(|may| may == right)
+            }
+            Grant::Documents(_) => false,
+        })
     }
 
     /// What of a collection it covers.
     pub fn portion(&self, collection: &CollectionName) -> Portion {
         let Self::Granted(grants) = self else { return Portion::Whole };
-        let covers = |grant: &&Grant| match grant.collection.strip_suffix('*') {
-            Some(beginning) => collection.as_str().starts_with(beginning),
-            None => grant.collection == collection.as_str(),
+        let prefix = |grant: &Grant| match grant {
+            Grant::Documents(grant) => {
+                covers(&grant.collection, collection.as_str()).then(|| grant.prefix.clone())
+            }
+            Grant::Events(_) => None,
         };
-        let mut prefixes: Vec<String> =
-            grants.iter().filter(covers).map(|grant| grant.prefix.clone()).collect();
+        let mut prefixes: Vec<String> = grants.iter().filter_map(prefix).collect();
         prefixes.sort_unstable();
         // Sorted, a prefix comes before all that begin with it.
         prefixes.dedup_by(|later, kept| later.starts_with(kept.as_str()));
@@ -96,6 +136,37 @@ impl Access {
             Some(first) if first.is_empty() => Portion::Whole,
             Some(_) => Portion::Under(prefixes),
         }
+    }
+}
+
+impl Grant {
+    fn check(&self) -> Result<(), BadAccess> {
+        match self {
+            Self::Documents(DocumentGrant { collection, prefix }) => {
+                let name = collection.strip_suffix('*').unwrap_or(collection);
+                if CollectionName::new(name).is_err() && collection != "*" {
+                    return Err(BadAccess::Collection);
+                }
+                if prefix.len() > MAX_PREFIX || prefix.chars().any(char::is_control) {
+                    return Err(BadAccess::Prefix);
+                }
+            }
+            Self::Events(TopicGrant { topic, .. }) => {
+                // The beginning of names may end where a segment does.
+                let name = topic.strip_suffix('*').map_or(topic.as_str(), |name| name.trim_end_matches('/'));
+                if TopicName::new(name).is_err() && topic != "*" {
+                    return Err(BadAccess::Topic);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn covers(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => pattern == name,
     }
 }
 
@@ -184,5 +255,39 @@ mod tests {
         assert!(
             serde_json::from_value::<Vec<Grant>>(json!([{ "collection": "c", "mode": "read" }])).is_err()
         );
+    }
+
+    #[test]
+    fn a_topic_is_granted_by_name_or_beginning_and_for_reading_or_writing() {
+        let access = access(json!([
+            { "topic": "orders/*", "may": "read" },
+            { "topic": "orders/eu", "may": "write" },
+            { "topic": "chat" },
+            { "collection": "notes" },
+        ]))
+        .unwrap();
+        let may = |name| (access.topic(name, Right::Read), access.topic(name, Right::Write));
+        assert_eq!(may("orders/eu"), (true, true));
+        assert_eq!(may("orders/us"), (true, false));
+        assert_eq!(may("chat"), (true, true));
+        for other in ["orders", "chat/1", "notes"] {
+            assert_eq!(may(other), (false, false), "{other}");
+        }
+        assert_eq!(access.portion(&CollectionName::new("chat").unwrap()), Portion::Nothing);
+    }
+
+    #[test]
+    fn a_grant_of_topics_that_cannot_be_meant_is_refused() {
+        for topic in ["", "a//b", "../a", "a*b", "__ds/*", "**"] {
+            assert_eq!(access(json!([{ "topic": topic }])), Err(BadAccess::Topic), "{topic}");
+        }
+        for grant in [
+            json!({ "topic": "a", "may": "delete" }),
+            json!({ "topic": "a", "collection": "b" }),
+            json!({ "topic": "a", "prefix": "b" }),
+            json!({}),
+        ] {
+            assert!(serde_json::from_value::<Grant>(grant.clone()).is_err(), "{grant}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     origin::Origins,
     resolvers::Resolvers,
     storage::StorageError,
+    streams::StreamsConfig,
 };
 
 /// How long a peer may take to accept one frame, where nothing else was said.
@@ -38,6 +39,8 @@ pub struct ServerConfig {
     pub write_deadline: Duration,
     /// How long it is remembered that a document was deleted. A reader that comes back later starts anew.
     pub tombstone_age: Duration,
+    /// How topics are served.
+    pub streams: StreamsConfig,
 }
 
 /// Whose tokens a server takes.
@@ -130,7 +133,19 @@ impl ServerConfig {
         let (limits, write_deadline, tombstone_age) =
             (Limits::default(), WRITE_DEADLINE, days(TOMBSTONE_DAYS));
         let resolvers = Resolvers::default();
-        Self { listen, data, web: None, identity, origins, limits, resolvers, write_deadline, tombstone_age }
+        let (web, streams) = (None, StreamsConfig::default());
+        Self {
+            listen,
+            data,
+            web,
+            identity,
+            origins,
+            limits,
+            resolvers,
+            write_deadline,
+            tombstone_age,
+            streams,
+        }
     }
 }
 

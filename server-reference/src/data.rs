@@ -34,7 +34,12 @@ impl DataFolder {
         self.path.join("snapshots.db")
     }
 
-    /// The database file.
+    /// The database of events.
+    pub fn events(&self) -> PathBuf {
+        self.path.join("events.db")
+    }
+
+    /// The database of documents.
     pub fn database(&self) -> PathBuf {
         self.path.join("webwaka.sqlite3")
     }

@@ -1,10 +1,11 @@
-//! Tells the followers of a collection that it moved on.
+//! Tells the followers of a collection, or of a topic, that it moved on.
 //!
 //! What goes through here is a hint: a follower that misses one reads from the store. So a follower's queue is short,
 //! nothing waits for a slow one, and it is told in one word that it has missed something.
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -19,60 +20,88 @@ use crate::{storage::Advance, tenant::TenantScope};
 /// Advances that wait for one follower.
 const QUEUE: usize = 32;
 
-type Topic = (Arc<str>, CollectionName);
+/// What followers are told of.
+pub trait Told: Send + Sync + 'static {
+    /// What moved on, within its tenant.
+    type Key: Clone + Eq + Hash + Send;
+
+    /// Whose it is.
+    fn tenant(&self) -> &Arc<str>;
+
+    /// Which one it is.
+    fn key(&self) -> &Self::Key;
+}
+
+impl Told for Advance {
+    type Key = CollectionName;
+
+    fn tenant(&self) -> &Arc<str> {
+        &self.tenant
+    }
+
+    fn key(&self) -> &CollectionName {
+        &self.collection
+    }
+}
+
+type Spot<T> = (Arc<str>, <T as Told>::Key);
 
 /// Who follows what. Holds nothing but its followers' queues.
-#[derive(Default)]
-pub struct Hub {
-    topics: Mutex<HashMap<Topic, Vec<Subscriber>>>,
+pub struct Hub<T: Told> {
+    spots: Mutex<HashMap<Spot<T>, Vec<Subscriber<T>>>>,
     next_id: AtomicU64,
 }
 
-struct Subscriber {
+impl<T: Told> Default for Hub<T> {
+    fn default() -> Self {
+        Self { spots: Mutex::default(), next_id: AtomicU64::default() }
+    }
+}
+
+struct Subscriber<T> {
     id: u64,
-    queue: mpsc::Sender<Arc<Advance>>,
+    queue: mpsc::Sender<Arc<T>>,
     missed: Arc<AtomicBool>,
 }
 
 /// One follower's end. It stops following when it is dropped.
-pub struct Follower {
-    hub: Weak<Hub>,
+pub struct Follower<T: Told> {
+    hub: Weak<Hub<T>>,
     id: u64,
-    topics: Vec<Topic>,
-    queue: mpsc::Receiver<Arc<Advance>>,
+    spots: Vec<Spot<T>>,
+    queue: mpsc::Receiver<Arc<T>>,
     missed: Arc<AtomicBool>,
 }
 
 /// What a follower is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// A collection moved on.
-    Advanced(Arc<Advance>),
-    /// Some advances were dropped; any collection may have moved on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Notice<T> {
+    /// What it follows moved on.
+    Advanced(Arc<T>),
+    /// Some advances were dropped; whatever it follows may have moved on.
     Lagged,
 }
 
-impl Hub {
-    /// Follows collections of the scope's tenant from now on.
-    pub fn follow(self: &Arc<Self>, scope: &TenantScope, collections: Vec<CollectionName>) -> Follower {
+impl<T: Told> Hub<T> {
+    /// Follows things of the scope's tenant from now on.
+    pub fn follow(self: &Arc<Self>, scope: &TenantScope, keys: Vec<T::Key>) -> Follower<T> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, queue) = mpsc::channel(QUEUE);
         let missed = Arc::new(AtomicBool::new(false));
-        let topics: Vec<Topic> =
-            collections.into_iter().map(|collection| (scope.tenant().clone(), collection)).collect();
-        let mut all = self.topics();
-        for topic in &topics {
+        let spots: Vec<Spot<T>> = keys.into_iter().map(|key| (scope.tenant().clone(), key)).collect();
+        let mut all = self.spots();
+        for spot in &spots {
             let subscriber = Subscriber { id, queue: sender.clone(), missed: missed.clone() };
-            all.entry(topic.clone()).or_default().push(subscriber);
+            all.entry(spot.clone()).or_default().push(subscriber);
         }
         drop(all);
-        Follower { hub: Arc::downgrade(self), id, topics, queue, missed }
+        Follower { hub: Arc::downgrade(self), id, spots, queue, missed }
     }
 
-    /// Tells the followers of the collection. Never waits.
-    pub fn publish(&self, advance: &Arc<Advance>) {
-        let topic = (advance.tenant.clone(), advance.collection.clone());
-        for subscriber in self.topics().get(&topic).into_iter().flatten() {
+    /// Tells the followers. Never waits.
+    pub fn publish(&self, advance: &Arc<T>) {
+        let spot = (advance.tenant().clone(), advance.key().clone());
+        for subscriber in self.spots().get(&spot).into_iter().flatten() {
             if subscriber.queue.try_send(advance.clone()).is_err() {
                 // The queue is full, so its owner has something to wake up for and then sees this.
                 subscriber.missed.store(true, Ordering::Release);
@@ -80,15 +109,15 @@ impl Hub {
         }
     }
 
-    fn topics(&self) -> MutexGuard<'_, HashMap<Topic, Vec<Subscriber>>> {
+    fn spots(&self) -> MutexGuard<'_, HashMap<Spot<T>, Vec<Subscriber<T>>>> {
         // Each change of the map is one call that leaves it whole.
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+        self.spots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Follower {
+impl<T: Told> Follower<T> {
     /// The next notice; waits for one. Cancel safe.
-    pub async fn next(&mut self) -> Notice {
+    pub async fn next(&mut self) -> Notice<T> {
         if self.missed.swap(false, Ordering::Acquire) {
             // All of it is covered by what the follower reads now.
             while self.queue.try_recv().is_ok() {}
@@ -102,15 +131,15 @@ impl Follower {
     }
 }
 
-impl Drop for Follower {
+impl<T: Told> Drop for Follower<T> {
     fn drop(&mut self) {
         let Some(hub) = self.hub.upgrade() else { return };
-        let mut all = hub.topics();
-        for topic in &self.topics {
-            if let Some(subscribers) = all.get_mut(topic) {
+        let mut all = hub.spots();
+        for spot in &self.spots {
+            if let Some(subscribers) = all.get_mut(spot) {
                 subscribers.retain(|subscriber| subscriber.id != self.id);
                 if subscribers.is_empty() {
-                    all.remove(topic);
+                    all.remove(spot);
                 }
             }
         }
@@ -138,7 +167,7 @@ mod tests {
         Arc::new(Advance { tenant: tenant.into(), collection, from, to, news: None })
     }
 
-    fn follow(hub: &Arc<Hub>, tenant: &str) -> Follower {
+    fn follow(hub: &Arc<Hub<Advance>>, tenant: &str) -> Follower<Advance> {
         hub.follow(&scope(tenant), vec![CollectionName::new("cards").unwrap()])
     }
 
@@ -168,8 +197,8 @@ mod tests {
         let hub = Arc::new(Hub::default());
         let (one, two) = (follow(&hub, "t"), follow(&hub, "t"));
         drop(one);
-        assert_eq!(hub.topics().len(), 1);
+        assert_eq!(hub.spots().len(), 1);
         drop(two);
-        assert!(hub.topics().is_empty());
+        assert!(hub.spots().is_empty());
     }
 }

@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -16,8 +17,12 @@ use server_reference::{
     config::{ServerConfig, StartError, TOMBSTONE_DAYS, days},
     data::DataFolder,
     dev::{DevIssuer, TENANT, TOKEN_SECONDS},
-    server::{Server, random_epochs},
-    storage::sqlite::{SqliteDocuments, UPKEEP_SLICE},
+    server::{Server, random_bits, random_epochs},
+    storage::sqlite::{
+        SqliteDocuments, UPKEEP_SLICE,
+        events::{Caps, SqliteEvents},
+    },
+    streams::StreamsConfig,
     upkeep::before,
 };
 use tracing_subscriber::EnvFilter;
@@ -82,6 +87,12 @@ struct Serve {
     /// How many days it is remembered that a document was deleted.
     #[arg(long, default_value_t = TOMBSTONE_DAYS, env = "WEBWAKA_TOMBSTONE_DAYS")]
     tombstone_days: u32,
+    /// The URL of /v1/streams as the world sees it; without one, that of the listener.
+    #[arg(long, env = "WEBWAKA_STREAMS_URL")]
+    streams_url: Option<String>,
+    /// How many milliseconds a long-poll of a topic waits.
+    #[arg(long, default_value_t = 20_000, env = "WEBWAKA_LONG_POLL_MS")]
+    long_poll_ms: u64,
     /// The form of the log, which goes to standard error; RUST_LOG sets its level.
     #[arg(long, value_enum, default_value = "text", env = "WEBWAKA_LOG")]
     log: LogForm,
@@ -152,9 +163,10 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             Ok(())
         }
         Command::RenewEpochs { data } => {
-            let (_folder, mut documents) = open(&data)?;
-            let count = documents.renew_epochs()?;
-            println!("{count} collections have a new epoch");
+            let (folder, mut documents) = open(&data)?;
+            let mut events = SqliteEvents::open(&folder.events(), Caps::default(), random_bits())?;
+            let (collections, topics) = (documents.renew_epochs()?, events.renew_epochs(wall())?);
+            println!("{collections} collections and {topics} topics have a new epoch");
             Ok(())
         }
     }
@@ -169,14 +181,21 @@ fn open(data: &Path) -> Result<(DataFolder, SqliteDocuments), StartError> {
 
 #[tokio::main]
 async fn serve(options: Serve) -> Result<(), Box<dyn Error>> {
-    let Serve { dev, listen, data, web, keys, origins, tombstone_days, log } = options;
+    let Serve { dev, listen, data, web, keys, origins, tombstone_days, streams_url, long_poll_ms, log } =
+        options;
     start_log(log);
     let config = if dev {
         ServerConfig::development(listen, data)?
     } else {
         ServerConfig::production(listen, data, keys, origins)?
     };
-    let server = Server::bind(ServerConfig { web, tombstone_age: days(tombstone_days), ..config }).await?;
+    let streams = StreamsConfig {
+        public: streams_url.map(|url| url.trim_end_matches('/').to_owned()),
+        long_poll: Duration::from_millis(long_poll_ms),
+        ..StreamsConfig::default()
+    };
+    let server =
+        Server::bind(ServerConfig { web, tombstone_age: days(tombstone_days), streams, ..config }).await?;
     // Scripts wait for this line and read the port from it.
     writeln!(std::io::stdout().lock(), "listening on http://{}", server.address()?)?;
     server.serve(signal()?).await?;

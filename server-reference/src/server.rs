@@ -31,10 +31,13 @@ use crate::{
     data::DataFolder,
     dev, gateway, health,
     hub::Hub,
-    service::{MAX_SESSIONS, Service},
+    service::{MAX_SESSIONS, Service, Stores},
     snapshot::{self, Snapshots, store::SnapshotStore},
-    storage::sqlite::{NewEpoch, SqliteStore},
-    sync, upkeep,
+    storage::sqlite::{
+        NewEpoch, SqliteStore,
+        events::{Caps, EventStore, NewBits},
+    },
+    streams, sync, upkeep,
 };
 
 /// How long sessions and requests may take to finish once the server was told to stop.
@@ -54,6 +57,7 @@ pub struct Server {
     sessions: Arc<Semaphore>,
     stop: watch::Sender<bool>,
     store: Arc<SqliteStore>,
+    events: Arc<EventStore>,
     tombstone_age: Duration,
     /// Held for as long as the server lives.
     _data: DataFolder,
@@ -80,12 +84,22 @@ impl Server {
         let (listen, web, tombstone_age) = (config.listen, config.web.clone(), config.tombstone_age);
         let snapshots = SnapshotStore::open(&data.snapshots(), Box::new(random_name))?;
         let snapshots = Snapshots::new(store.clone(), snapshots);
-        let service = Service::new(store.clone(), snapshots, hub, config, stopping);
+        let news = Arc::new(Hub::default());
+        let told = news.clone();
+        let events = Arc::new(EventStore::open(
+            &data.events(),
+            Caps { topics: config.streams.topics },
+            random_bits(),
+            Box::new(move |news| told.publish(&Arc::new(news))),
+        )?);
+        let taken = |source| StartError::Listen { listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(taken)?;
+        let address = listener.local_addr().map_err(taken)?;
+        let stores = Stores { documents: store.clone(), snapshots, hub, events: events.clone(), news };
+        let service = Service::new(stores, config, address, stopping);
         let sessions = service.sessions.clone();
         let router = router(service, web.as_deref());
-        let listener =
-            TcpListener::bind(listen).await.map_err(|source| StartError::Listen { listen, source })?;
-        Ok(Self { listener, router, sessions, stop, store, tombstone_age, _data: data })
+        Ok(Self { listener, router, sessions, stop, store, events, tombstone_age, _data: data })
     }
 
     /// Where it listens.
@@ -102,7 +116,7 @@ impl Server {
     /// # Errors
     /// The port cannot be listened on any more.
     pub async fn serve(self, signal: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        let Self { listener, router, sessions, stop, store, tombstone_age, _data } = self;
+        let Self { listener, router, sessions, stop, store, events, tombstone_age, _data } = self;
         // Frames are small and answer one another: waiting to fill a packet only delays them.
         let listener = listener.tap_io(|connection| {
             if let Err(error) = connection.set_nodelay(true) {
@@ -126,6 +140,7 @@ impl Server {
             // Upgraded connections are no longer axum's to wait for.
             (served, ()) = async { tokio::join!(serving.into_future(), sessions_ended) } => served,
             never = upkeep::forget_deletions(&store, tombstone_age) => match never {},
+            never = upkeep::tidy_topics(&events) => match never {},
             () = deadline => {
                 tracing::warn!("some connections did not end in time and are cut off");
                 Ok(())
@@ -145,12 +160,20 @@ pub fn router(service: Service, web: Option<&Path>) -> Router {
     let allowed = move |origin: &HeaderValue, _: &_| origin.to_str().is_ok_and(|text| origins.allow(text));
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
-        .expose_headers([header::RETRY_AFTER])
+        .allow_methods([Method::GET, Method::POST, Method::HEAD, Method::PUT, Method::DELETE])
+        .allow_headers(
+            [header::AUTHORIZATION, header::CONTENT_TYPE]
+                .into_iter()
+                .chain(streams::header::SENT)
+                .collect::<Vec<_>>(),
+        )
+        .expose_headers([header::RETRY_AFTER].into_iter().chain(streams::header::TOLD).collect::<Vec<_>>())
         .max_age(PREFLIGHT_AGE);
-    let mut routes =
-        gateway::socket::routes().merge(sync::routes()).merge(snapshot::routes()).merge(health::routes());
+    let mut routes = gateway::socket::routes()
+        .merge(sync::routes())
+        .merge(snapshot::routes())
+        .merge(streams::routes())
+        .merge(health::routes());
     if service.dev.is_some() {
         routes = routes.merge(dev::routes());
     }
@@ -182,6 +205,16 @@ pub fn random_epochs() -> NewEpoch {
                 return epoch;
             }
         }
+    })
+}
+
+/// 16 random bits at a time.
+pub fn random_bits() -> NewBits {
+    Box::new(|| {
+        let mut bytes = [0; 2];
+        // Without them epochs still differ by their time.
+        let _ = getrandom::fill(&mut bytes);
+        u16::from_be_bytes(bytes)
     })
 }
 

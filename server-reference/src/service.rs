@@ -1,6 +1,6 @@
 //! What every handler works with.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use sdk_core::protocol::Limits;
 use tokio::sync::{Semaphore, watch};
@@ -12,7 +12,11 @@ use crate::{
     hub::Hub,
     origin::Origins,
     snapshot::Snapshots,
-    storage::Documents,
+    storage::{
+        Advance, Documents,
+        events::{EventLog, News},
+    },
+    streams::{self, StreamsConfig},
 };
 
 /// WebSocket sessions at one time.
@@ -26,7 +30,14 @@ pub const MAX_REQUESTS: usize = 512;
 pub struct Service {
     pub(crate) documents: Arc<dyn Documents>,
     pub(crate) snapshots: Snapshots,
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub<Advance>>,
+    pub(crate) events: Arc<dyn EventLog>,
+    pub(crate) news: Arc<Hub<News>>,
+    pub(crate) streams: StreamsConfig,
+    /// Where topics are found, without a slash at its end.
+    pub(crate) public_streams: String,
+    /// Readers that wait for events.
+    pub(crate) live: Arc<Semaphore>,
     pub(crate) verifier: Verifier,
     /// Hands out development tokens, if this is a development server.
     pub(crate) dev: Option<DevIssuer>,
@@ -39,16 +50,32 @@ pub struct Service {
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
+/// What a service keeps its data in, and what tells of it.
+pub struct Stores {
+    /// The documents.
+    pub documents: Arc<dyn Documents>,
+    /// Their snapshots.
+    pub snapshots: Snapshots,
+    /// What `documents` tells of its commits.
+    pub hub: Arc<Hub<Advance>>,
+    /// The topics.
+    pub events: Arc<dyn EventLog>,
+    /// What `events` tells of its commits.
+    pub news: Arc<Hub<News>>,
+}
+
 impl Service {
-    /// A service over a store that tells `hub` of its commits. It ends its sessions once `stopping` holds true.
+    /// A service at an address. It ends its sessions once `stopping` holds true.
     pub fn new(
-        documents: Arc<dyn Documents>,
-        snapshots: Snapshots,
-        hub: Arc<Hub>,
+        stores: Stores,
         config: ServerConfig,
+        address: SocketAddr,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        let ServerConfig { identity, origins, limits, write_deadline, .. } = config;
+        let Stores { documents, snapshots, hub, events, news } = stores;
+        let ServerConfig { identity, origins, limits, write_deadline, streams, .. } = config;
+        let public_streams =
+            streams.public.clone().unwrap_or_else(|| format!("http://{address}{}", streams::ROOT));
         let (verifier, dev) = match identity {
             Identity::Dev(issuer) => (issuer.verifier(), Some(issuer)),
             Identity::Keys(verifier) => (verifier, None),
@@ -57,6 +84,11 @@ impl Service {
             documents,
             snapshots,
             hub,
+            events,
+            news,
+            live: Arc::new(Semaphore::new(streams.live)),
+            streams,
+            public_streams,
             verifier,
             dev,
             origins,

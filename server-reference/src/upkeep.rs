@@ -5,10 +5,16 @@ use std::{convert::Infallible, time::Duration};
 use sdk_core::clock::Millis;
 use tokio::time::sleep;
 
-use crate::{clock::wall, storage::sqlite::SqliteStore};
+use crate::{
+    clock::wall,
+    storage::sqlite::{SqliteStore, events::EventStore},
+};
 
 /// Time between two looks for old deletions.
 const EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// Time between two looks for topics that are over.
+const TIDY_EVERY: Duration = Duration::from_secs(10);
 
 /// Forgets deletions that are older than `age`, now and then again, for as long as it is polled.
 pub(crate) async fn forget_deletions(store: &SqliteStore, age: Duration) -> Infallible {
@@ -19,6 +25,16 @@ pub(crate) async fn forget_deletions(store: &SqliteStore, age: Duration) -> Infa
             Err(error) => tracing::warn!(%error, "old deletions could not be forgotten; tried again later"),
         }
         sleep(EVERY).await;
+    }
+}
+
+/// Removes topics and events whose time is over, now and then again, for as long as it is polled.
+pub(crate) async fn tidy_topics(events: &EventStore) -> Infallible {
+    loop {
+        if let Err(error) = events.tidy(wall()).await {
+            tracing::warn!(%error, "topics could not be tidied; tried again later");
+        }
+        sleep(TIDY_EVERY).await;
     }
 }
 

@@ -5,6 +5,7 @@ mod board;
 mod bundle;
 
 mod ci;
+mod conformance;
 mod demo;
 mod fingerprint;
 mod process;
@@ -22,7 +23,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{report::Steps, sim::Seeds, size::Download, workspace::Workspace};
+use crate::{
+    conformance::Suite,
+    report::{Report, Steps},
+    sim::Seeds,
+    size::Download,
+    workspace::Workspace,
+};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "The chores of webwaka-realtime")]
@@ -45,6 +52,11 @@ enum Chore {
     Ci {
         /// Which.
         job: ci::Job,
+    },
+    /// Run a suite that others wrote against a freshly started server.
+    Conformance {
+        /// Which.
+        suite: Suite,
     },
     /// Build the npm package: compile, bind and optimise the browser core, then bundle the TypeScript.
     Build,
@@ -85,6 +97,11 @@ fn run(chore: Chore) -> Result<ExitCode> {
         Chore::Demo { port } => demo::run(&workspace, port)?,
         Chore::Test => return Ok(ci::all(&workspace)),
         Chore::Ci { job } => return Ok(ci::job(&workspace, job)),
+        Chore::Conformance { suite } => {
+            let mut report = Report::default();
+            suite.run(&workspace, &mut report);
+            return Ok(report.close());
+        }
         Chore::Build => bundle::build(&workspace, &mut Steps::new(bundle::STEPS))?,
         Chore::Bench { name, json } => bench::run(&workspace, name, json)?,
         Chore::Size { json, record } => {

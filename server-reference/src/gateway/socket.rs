@@ -33,6 +33,7 @@ use crate::{
     clock::Clock,
     hub::{Follower, Notice},
     service::Service,
+    storage::Advance,
     sync::Problem,
     tenant::TenantScope,
 };
@@ -92,7 +93,7 @@ struct Connection {
     clock: Clock,
     /// At most one commit, one read and one verification.
     answers: FuturesUnordered<BoxFuture<'static, Input>>,
-    follower: Option<Follower>,
+    follower: Option<Follower<Advance>>,
     greeting: Option<OwnedSemaphorePermit>,
     stopping: watch::Receiver<bool>,
     told_to_stop: bool,

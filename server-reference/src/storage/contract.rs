@@ -3,6 +3,7 @@
 
 mod access;
 mod conflicts;
+pub(crate) mod events;
 mod forms;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 pub(crate) mod contract;
+pub mod events;
 pub(crate) mod history;
 mod resolution;
 pub mod sqlite;

@@ -16,12 +16,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use sdk_core::protocol::{ErrorCode, ProtocolError, encode};
 use sdk_core::wire::Encode;
 use tokio::{sync::SemaphorePermit, time::timeout};
 
 pub use problem::Problem;
+pub(crate) use problem::document;
 
 use crate::{auth::AuthError, clock::wall, service::Service, tenant::TenantScope};
 
@@ -69,23 +71,36 @@ pub(crate) fn authenticate(service: &Service, headers: &HeaderMap) -> Result<Ten
 
 /// The whole body as text, of at most `most` bytes.
 pub(crate) async fn body(body: Body, most: usize) -> Result<String, ProtocolError> {
-    let mut bytes = Vec::new();
+    let bytes = body_bytes(body, most).await?;
+    String::from_utf8(bytes.into())
+        .map_err(|_| ProtocolError::new(ErrorCode::Malformed, "the body is not UTF-8"))
+}
+
+/// The whole body, of at most `most` bytes. One that comes in one piece is not copied.
+pub(crate) async fn body_bytes(body: Body, most: usize) -> Result<Bytes, ProtocolError> {
     let mut stream = body.into_data_stream();
     let read = async {
+        let mut whole = Bytes::new();
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|_| ProtocolError::new(ErrorCode::Malformed, "the body broke off"))?;
-            if bytes.len() + chunk.len() > most {
+            if whole.len() + chunk.len() > most {
                 let message = format!("a body may have {most} bytes here");
                 return Err(ProtocolError::new(ErrorCode::FrameTooLarge, message));
             }
-            bytes.extend_from_slice(&chunk);
+            whole = if whole.is_empty() {
+                chunk
+            } else {
+                // Nobody else holds it, so that it grows in place.
+                let mut more = BytesMut::from(whole);
+                more.extend_from_slice(&chunk);
+                more.freeze()
+            };
         }
-        Ok(())
+        Ok(whole)
     };
     timeout(BODY_DEADLINE, read)
         .await
-        .unwrap_or_else(|_| Err(ProtocolError::new(ErrorCode::Timeout, "the body took too long")))?;
-    String::from_utf8(bytes).map_err(|_| ProtocolError::new(ErrorCode::Malformed, "the body is not UTF-8"))
+        .unwrap_or_else(|_| Err(ProtocolError::new(ErrorCode::Timeout, "the body took too long")))
 }
 
 /// A successful answer.

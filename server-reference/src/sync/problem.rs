@@ -38,19 +38,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Self(ProtocolError { code, message, .. }) = &self;
         let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let title = status.canonical_reason().unwrap_or("Error");
-        let mut document = String::new();
-        let mut object = Object::new(&mut document);
-        object.field("type", &"about:blank");
-        object.field("title", &title);
-        object.field("status", &u32::from(status.as_u16()));
-        object.field("code", code);
-        object.field("detail", message);
-        object.end();
-        let mut response = (status, document).into_response();
+        let mut response = document(status, code.as_str(), message);
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match code.retry() {
             Retry::Later => headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER)),
             Retry::Reauthenticate => {
@@ -60,4 +49,22 @@ impl IntoResponse for Problem {
         };
         response
     }
+}
+
+/// A problem document.
+pub(crate) fn document(status: StatusCode, code: &str, detail: &str) -> Response {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let mut document = String::new();
+    let mut object = Object::new(&mut document);
+    object.field("type", &"about:blank");
+    object.field("title", &title);
+    object.field("status", &u32::from(status.as_u16()));
+    object.field("code", &code);
+    object.field("detail", &detail);
+    object.end();
+    let mut response = (status, document).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

@@ -6,5 +6,6 @@ mod http;
 #[cfg(unix)]
 mod process;
 mod snapshots;
+mod streams;
 mod support;
 mod websocket;

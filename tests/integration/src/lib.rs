@@ -5,8 +5,10 @@ mod client;
 mod ledger;
 mod proxy;
 mod server;
+mod topic;
 
 pub use client::{client, eventually, open, values, waits};
 pub use ledger::Ledger;
 pub use proxy::{Proxy, Weather};
 pub use server::Server;
+pub use topic::{Page, Topic};

@@ -114,6 +114,8 @@ fn launch(data: &Path, port: u16) -> Option<Child> {
         .args(["serve", "--dev", "--listen", &format!("127.0.0.1:{port}"), "--data"])
         .arg(data)
         .env("RUST_LOG", "warn")
+        // So that a test need not wait long for a reader to look up.
+        .env("WEBWAKA_LONG_POLL_MS", "1000")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)

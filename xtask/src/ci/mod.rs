@@ -11,6 +11,7 @@ use clap::ValueEnum;
 
 use crate::{
     bundle,
+    conformance::{self, Suite},
     process::Run,
     report::{Report, Steps},
     setup,
@@ -31,6 +32,8 @@ pub(crate) enum Job {
     Test,
     /// What a page downloads, against its budget and the size recorded last.
     Size,
+    /// Suites and clients that others wrote, against the server.
+    Conformance,
     /// The npm package in an empty project, in Vite and in Node.
     Packaging,
     /// The store contract against IndexedDB, in Chromium.
@@ -72,6 +75,10 @@ fn run(workspace: &Workspace, job: Job, report: &mut Report) {
             download.print(workspace, false)?;
             download.hold(workspace)
         }),
+        Job::Conformance => {
+            Suite::DurableStreams.run(workspace, report);
+            conformance::clients(workspace, report);
+        }
         Job::Packaging => browser::packaging(workspace, report),
         Job::Wasm => browser::stores(workspace, report),
         Job::Sim => {

@@ -41,6 +41,7 @@ const PACKAGES: &[&str] = &[
     "tests/browser/stores",
     "tests/browser/firefox",
     "tests/packaging",
+    "tests/conformance",
     "tests/bench",
 ];
 

@@ -5,7 +5,9 @@
 
 mod commit;
 mod conflict;
+pub mod events;
 mod read;
+mod readers;
 mod schema;
 mod store;
 #[cfg(test)]

@@ -106,26 +106,41 @@ const READER: &str = "
 /// Makes a new connection ready to write: creates the tables in an empty database, and brings those of an earlier
 /// version up to this one.
 pub(super) fn prepare_writer(connection: &mut Connection) -> Result<(), StorageError> {
+    settle(connection)?;
+    migrate(connection, VERSION, |version| match version {
+        0 => Some(TABLES),
+        1 => Some(FROM_1),
+        _ => None,
+    })
+}
+
+/// Settles durability, if this SQLite can be trusted with it.
+pub(super) fn settle(connection: &Connection) -> Result<(), StorageError> {
     if rusqlite::version_number() < MIN_SQLITE {
         return Err(StorageError::Unavailable(
             format!("SQLite {} can lose commits; 3.51.3 is the oldest that will do", rusqlite::version())
                 .into(),
         ));
     }
-    connection.execute_batch(WRITER)?;
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match version {
-        VERSION => Ok(()),
-        0 | 1 => {
-            let transaction = connection.transaction()?;
-            transaction.execute_batch(if version == 0 { TABLES } else { FROM_1 })?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-            Ok(transaction.commit()?)
-        }
-        other => Err(StorageError::Unavailable(
-            format!("the database has version {other}, this program knows {VERSION}").into(),
-        )),
+    Ok(connection.execute_batch(WRITER)?)
+}
+
+/// Brings the tables of a database to a version by what is to be done from an earlier one; 0 is an empty database.
+pub(super) fn migrate(
+    connection: &mut Connection,
+    version: i64,
+    from: impl FnOnce(i64) -> Option<&'static str>,
+) -> Result<(), StorageError> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found == version {
+        return Ok(());
     }
+    let unknown = || format!("the database has version {found}, this program knows {version}");
+    let changes = from(found).ok_or_else(|| StorageError::Unavailable(unknown().into()))?;
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(changes)?;
+    transaction.pragma_update(None, "user_version", version)?;
+    Ok(transaction.commit()?)
 }
 
 /// Makes a new connection ready to read, and unable to write.

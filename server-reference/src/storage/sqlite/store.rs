@@ -1,20 +1,18 @@
 //! The embedded store on threads: one writes, some read.
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex},
-    thread,
-};
+use std::{path::Path, sync::Arc, thread};
 
 use futures::future::{BoxFuture, FutureExt};
-use rusqlite::{Connection, OpenFlags};
 use sdk_core::{
     clock::Millis,
     protocol::{Changes, CollectionName, Limits, Manifest},
 };
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
-use super::{NewEpoch, SqliteDocuments, UPKEEP_SLICE, read, schema};
+use super::{
+    NewEpoch, SqliteDocuments, UPKEEP_SLICE, read,
+    readers::{Readers, stopped},
+};
 use crate::{
     resolvers::Resolvers,
     snapshot::{Export, Exports},
@@ -26,8 +24,6 @@ use crate::{
 const QUEUE: usize = 256;
 /// Batches in one transaction.
 const GROUP: usize = 128;
-/// Reads at one time.
-const READERS: usize = 4;
 
 /// Called with each advance after its commit, in the order of commits, before the commit is acknowledged. Runs on
 /// the writer's thread and must not wait.
@@ -43,8 +39,7 @@ enum Job {
 /// reaching the disk is shared. The writer stops, having finished its queue, when the last owner is gone.
 pub struct SqliteStore {
     jobs: mpsc::Sender<Job>,
-    readers: Arc<Mutex<Vec<Connection>>>,
-    permits: Arc<Semaphore>,
+    readers: Readers,
 }
 
 impl SqliteStore {
@@ -60,13 +55,13 @@ impl SqliteStore {
         on_advance: OnAdvance,
     ) -> Result<Self, StorageError> {
         let documents = SqliteDocuments::open(path, limits, new_epoch)?.with_resolvers(resolvers);
-        let readers = (0..READERS).map(|_| open_reader(path)).collect::<Result<_, _>>()?;
+        let readers = Readers::open(path)?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         thread::Builder::new()
             .name("sqlite-writer".into())
             .spawn(move || write(documents, queue, &on_advance))
             .map_err(|error| StorageError::Unavailable(Box::new(error)))?;
-        Ok(Self { jobs, readers: Arc::new(Mutex::new(readers)), permits: Arc::new(Semaphore::new(READERS)) })
+        Ok(Self { jobs, readers })
     }
 
     /// Removes what is left of all documents that were deleted at or before a Unix time, and returns of how many. Slice
@@ -93,24 +88,6 @@ impl SqliteStore {
         self.jobs.send(job(reply)).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
-
-    /// Reads at one point in time.
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Connection) -> Result<T, StorageError> + Send + 'static,
-    ) -> Result<T, StorageError> {
-        let permit = self.permits.clone().acquire_owned().await.map_err(|_| stopped())?;
-        let readers = self.readers.clone();
-        let task = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            // There are as many connections as permits, and each goes back before its permit does.
-            let connection = lock(&readers).pop().ok_or_else(stopped)?;
-            let result = at_one_time(&connection, read);
-            lock(&readers).push(connection);
-            result
-        });
-        task.await.map_err(|error| StorageError::Unavailable(Box::new(error)))?
-    }
 }
 
 impl Exports for SqliteStore {
@@ -120,12 +97,13 @@ impl Exports for SqliteStore {
         collection: CollectionName,
         to: Box<dyn Export>,
     ) -> BoxFuture<'_, Result<Manifest, StorageError>> {
-        self.read(move |connection| {
-            let mut to = to;
-            let at = read::export(connection, &scope, &collection, &mut *to)?;
-            to.finish(at)
-        })
-        .boxed()
+        self.readers
+            .read(move |connection| {
+                let mut to = to;
+                let at = read::export(connection, &scope, &collection, &mut *to)?;
+                to.finish(at)
+            })
+            .boxed()
     }
 }
 
@@ -135,7 +113,7 @@ impl Documents for SqliteStore {
     }
 
     fn changes(&self, scope: TenantScope, page: Page) -> BoxFuture<'_, Result<Changes, StorageError>> {
-        self.read(move |connection| read::changes(connection, &scope, &page)).boxed()
+        self.readers.read(move |connection| read::changes(connection, &scope, &page)).boxed()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), StorageError>> {
@@ -175,28 +153,4 @@ fn write(mut documents: SqliteDocuments, mut queue: mpsc::Receiver<Job>, on_adva
             let _ = reply.send(result);
         }
     }
-}
-
-fn open_reader(path: &Path) -> Result<Connection, StorageError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    schema::prepare_reader(&connection)?;
-    Ok(connection)
-}
-
-fn at_one_time<T>(
-    connection: &Connection,
-    read: impl FnOnce(&Connection) -> Result<T, StorageError>,
-) -> Result<T, StorageError> {
-    let transaction = connection.unchecked_transaction()?;
-    read(&transaction)
-}
-
-fn lock(readers: &Mutex<Vec<Connection>>) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-    // A reader that panicked took its connection with it and left the list whole.
-    readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn stopped() -> StorageError {
-    StorageError::Unavailable("the store has stopped".into())
 }

@@ -1,0 +1,176 @@
+//! The embedded event log on threads: one writes, some read.
+
+use std::{path::Path, thread};
+
+use futures::future::FutureExt;
+use sdk_core::clock::Millis;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    super::readers::{Readers, stopped},
+    Caps, NewBits, SqliteEvents, append, create,
+    group::Group,
+    read,
+};
+use crate::{
+    storage::{
+        StorageError,
+        events::{
+            Answer, Append, Appended, Created, EventLog, LogError, NewTopic, News, Read, Slice, TopicName,
+            TopicState,
+        },
+    },
+    tenant::TenantScope,
+};
+
+/// Calls waiting for the writer. Who comes after waits, too.
+const QUEUE: usize = 1_024;
+/// Calls in one transaction.
+const GROUP: usize = 512;
+
+/// Called with each piece of news after its commit, in the order of commits, before the commit is acknowledged. Runs
+/// on the writer's thread and must not wait.
+pub type OnNews = Box<dyn Fn(News) + Send>;
+
+/// The embedded event log. Whatever waits while one transaction is under way goes together into the next, so the cost
+/// of reaching the disk is shared. The writer stops, having finished its queue, when the last owner is gone.
+pub struct EventStore {
+    jobs: mpsc::Sender<Job>,
+    readers: Readers,
+}
+
+/// What the writer does for one caller: it takes part in a transaction, and gives back how to answer.
+type Job = Box<dyn FnOnce(&mut Group<'_>) -> Pending + Send>;
+
+/// Tells a caller what became of its call, once the transaction was committed or has failed.
+type Settle = Box<dyn FnOnce(Result<(), &str>) + Send>;
+
+/// An answer that waits for its commit.
+struct Pending {
+    /// The database failed in the middle of it: the transaction has to be given up.
+    broken: bool,
+    answer: Settle,
+}
+
+impl EventStore {
+    /// Opens or creates the database at `path` and starts its threads.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]
+    pub fn open(path: &Path, caps: Caps, new_bits: NewBits, on_news: OnNews) -> Result<Self, StorageError> {
+        let events = SqliteEvents::open(path, caps, new_bits)?;
+        let readers = Readers::open(path)?;
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        thread::Builder::new()
+            .name("events-writer".into())
+            .spawn(move || write(events, queue, &on_news))
+            .map_err(|error| StorageError::Unavailable(Box::new(error)))?;
+        Ok(Self { jobs, readers })
+    }
+
+    /// Removes what is over. Slice by slice; other calls have their turn between two.
+    ///
+    /// # Errors
+    /// [`LogError::Storage`]; some may have been removed.
+    pub async fn tidy(&self, now: Millis) -> Result<(), LogError> {
+        while self.ask(move |group| group.tidy(now)).await? {}
+        Ok(())
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Group<'_>) -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |group| {
+            let result = call(group);
+            let broken = matches!(result, Err(LogError::Storage(StorageError::Unavailable(_))));
+            let answer = move |committed: Result<(), &str>| {
+                let failed = |error: &str| StorageError::Unavailable(error.to_owned().into()).into();
+                // Who asked may have gone away.
+                let _ = reply.send(committed.map_err(failed).and(result));
+            };
+            Pending { broken, answer: Box::new(answer) }
+        });
+        self.jobs.send(job).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+impl EventLog for EventStore {
+    fn create(
+        &self,
+        scope: TenantScope,
+        topic: TopicName,
+        new: NewTopic,
+        now: Millis,
+    ) -> Answer<'_, Created> {
+        self.ask(move |group| create::create(group, &scope, &topic, &new, now)).boxed()
+    }
+
+    fn append(
+        &self,
+        scope: TenantScope,
+        topic: TopicName,
+        append: Append,
+        now: Millis,
+    ) -> Answer<'_, Appended> {
+        self.ask(move |group| append::append(group, &scope, &topic, &append, now)).boxed()
+    }
+
+    fn read(&self, scope: TenantScope, topic: TopicName, read: Read, now: Millis) -> Answer<'_, Slice> {
+        async move {
+            let (whose, which) = (scope.tenant().clone(), topic.clone());
+            let (slice, touch) = self
+                .readers
+                .read(move |connection| read::read(connection, &scope, &topic, read, now))
+                .await?;
+            if touch {
+                // Once in a sixteenth of the time that the topic may be idle. It has to be on the disk before somebody is
+                // told that the topic is there.
+                self.ask(move |group| group.touch(&whose, &which, now)).await?;
+            }
+            Ok(slice)
+        }
+        .boxed()
+    }
+
+    fn describe(&self, scope: TenantScope, topic: TopicName, now: Millis) -> Answer<'_, TopicState> {
+        self.readers.read(move |connection| read::describe(connection, &scope, &topic, now)).boxed()
+    }
+
+    fn delete(&self, scope: TenantScope, topic: TopicName, now: Millis) -> Answer<'_, ()> {
+        self.ask(move |group| create::delete(group, &scope, &topic, now)).boxed()
+    }
+}
+
+fn write(mut events: SqliteEvents, mut queue: mpsc::Receiver<Job>, on_news: &OnNews) {
+    while let Some(first) = queue.blocking_recv() {
+        let mut answers = Vec::new();
+        let result = events.transaction(|group| {
+            let mut next = Some(first);
+            while let Some(job) = next.take() {
+                let Pending { broken, answer } = job(group);
+                answers.push(answer);
+                if broken {
+                    return Err(StorageError::Unavailable("the transaction was given up".into()).into());
+                }
+                if answers.len() < GROUP {
+                    next = queue.try_recv().ok();
+                }
+            }
+            Ok(())
+        });
+        match result {
+            Ok(((), news)) => {
+                news.into_iter().for_each(on_news);
+                answers.into_iter().for_each(|answer| answer(Ok(())));
+            }
+            Err(error) => {
+                tracing::error!(%error, "a commit failed; nothing of it was acknowledged");
+                let error = error.to_string();
+                answers.into_iter().for_each(|answer| answer(Err(&error)));
+            }
+        }
+    }
+}

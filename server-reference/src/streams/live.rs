@@ -1,0 +1,131 @@
+//! Waiting for what is yet to come.
+
+use std::{sync::Arc, time::Duration};
+
+use sdk_core::protocol::{ErrorCode, ProtocolError};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout_at},
+};
+
+use super::problem::Refusal;
+use crate::{
+    clock::wall,
+    hub::{Follower, Notice},
+    service::Service,
+    storage::events::{After, Fresh, LogError, News, Read, Slice, TopicName},
+    tenant::TenantScope,
+};
+
+/// Bytes of events that are read for a reader that waits.
+const PAGE: usize = 256 * 1024;
+
+/// Counts a connection that is going to wait.
+pub(super) fn admit(service: &Service) -> Result<OwnedSemaphorePermit, Refusal> {
+    let busy =
+        |_| ProtocolError::new(ErrorCode::Overloaded, "too many readers wait already; nothing was read");
+    Ok(service.live.clone().try_acquire_owned().map_err(busy)?)
+}
+
+/// Random bits for what nobody has to guess.
+pub(super) fn random() -> u64 {
+    let mut bytes = [0; 8];
+    // Without any a cursor still moves on.
+    let _ = getrandom::fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+/// A reader that follows a topic from a position on. No event is missed between its reading and its waiting, since it
+/// follows before it reads.
+pub(super) struct Tail {
+    service: Arc<Service>,
+    scope: TenantScope,
+    topic: TopicName,
+    follower: Follower<News>,
+    after: After,
+    /// The slice before, which tells what does not change of the topic.
+    last: Option<Slice>,
+}
+
+impl Tail {
+    pub(super) fn new(service: Arc<Service>, scope: TenantScope, topic: TopicName, after: After) -> Self {
+        let follower = service.news.follow(&scope, vec![topic.clone()]);
+        Self { service, scope, topic, follower, after, last: None }
+    }
+
+    pub(super) fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    pub(super) fn scope(&self) -> &TenantScope {
+        &self.scope
+    }
+
+    /// Reads on, without waiting. Counts as use of the topic.
+    pub(super) async fn read(&mut self) -> Result<Slice, LogError> {
+        let read = Read { after: self.after, bytes: PAGE };
+        let slice = self.service.events.read(self.scope.clone(), self.topic.clone(), read, wall()).await?;
+        Ok(self.took(slice))
+    }
+
+    /// Waits until there is something to read, for as long as a long-poll may, and reads it.
+    pub(super) async fn poll(&mut self) -> Result<Slice, LogError> {
+        let deadline = Instant::now() + self.service.streams.long_poll;
+        let mut slice = self.read().await?;
+        while slice.events.is_empty() && !slice.closed {
+            match self.wait(deadline).await? {
+                Some(more) => slice = more,
+                None => break,
+            }
+        }
+        Ok(slice)
+    }
+
+    /// Waits until the topic moves on, and reads; none when it did not in time, or the server is about to stop.
+    /// What comes may be empty. Cancel safe.
+    pub(super) async fn wait(&mut self, deadline: Instant) -> Result<Option<Slice>, LogError> {
+        let mut stopping = self.service.stopping.clone();
+        let notice = tokio::select! {
+            notice = timeout_at(deadline, self.follower.next()) => notice,
+            _ = stopping.wait_for(|stopping| *stopping) => return Ok(None),
+        };
+        match notice {
+            Err(_) => Ok(None),
+            Ok(Notice::Advanced(news)) => match news.events.as_ref().and_then(|fresh| self.carried(fresh)) {
+                Some(slice) => Ok(Some(self.took(slice))),
+                None => self.read().await.map(Some),
+            },
+            Ok(Notice::Lagged) => self.read().await.map(Some),
+        }
+    }
+
+    /// Reads at once where there is `more`, and waits where there is not.
+    pub(super) async fn go_on(&mut self, more: bool, deadline: Instant) -> Result<Option<Slice>, LogError> {
+        if more { self.read().await.map(Some) } else { self.wait(deadline).await }
+    }
+
+    /// How long the topic lives without being read.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        self.last.as_ref()?.idle.map(Duration::from_secs)
+    }
+
+    /// The news as a slice, if it goes on where this reader stands.
+    fn carried(&self, fresh: &Fresh) -> Option<Slice> {
+        let last = self.last.as_ref().filter(|last| last.up_to_date && last.to == fresh.from)?;
+        Some(Slice {
+            content_type: last.content_type.clone(),
+            from: fresh.from,
+            to: fresh.to,
+            events: fresh.events.clone(),
+            up_to_date: true,
+            closed: fresh.closed,
+            idle: last.idle,
+        })
+    }
+
+    fn took(&mut self, slice: Slice) -> Slice {
+        self.after = After::Position(slice.to);
+        self.last = Some(Slice { events: Default::default(), ..slice.clone() });
+        slice
+    }
+}

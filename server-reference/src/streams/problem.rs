@@ -1,0 +1,172 @@
+//! Refusals, each with a stable code.
+
+use axum::{
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
+    response::{IntoResponse, Response},
+};
+use sdk_core::protocol::ProtocolError;
+
+use super::header;
+use crate::{
+    storage::events::LogError,
+    sync::{Problem, document},
+};
+
+macro_rules! codes {
+    ($($name:ident = $text:literal, $status:literal, $meaning:literal;)*) => {
+        /// What a request about topics may be refused with, beside the codes of all requests.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code {
+            $(#[doc = $meaning] $name,)*
+        }
+
+        impl Code {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The stable text.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text),* }
+            }
+
+            /// The status of the answer.
+            pub fn status(self) -> u16 {
+                match self { $(Self::$name => $status),* }
+            }
+        }
+    };
+}
+
+codes! {
+    BadTopic = "bad_topic", 400, "Not a name that a topic can have.";
+    BadPosition = "bad_position", 400, "Not a position that this server hands out.";
+    BadHeader = "bad_header", 400, "A header or parameter that is missing, doubled, or makes no sense.";
+    BadEvent = "bad_event", 400, "No events, or not of the content type.";
+    BadFork = "bad_fork", 400, "A fork cannot begin there, or goes too deep.";
+    ProducerEpochStart = "producer_epoch_start", 400, "A producer's new epoch begins with sequence 0.";
+    NotAllowed = "forbidden", 403, "The token does not let its subject do this.";
+    StaleProducer = "stale_producer", 403, "A newer life of the same producer has written.";
+    NoSuchTopic = "no_such_topic", 404, "There is no such topic, or none for this subject.";
+    TopicExists = "topic_exists", 409, "There is a topic of that name, set up otherwise, or the name is held by forks.";
+    SourceDeleted = "source_deleted", 409, "The source of the fork was deleted.";
+    TopicClosed = "topic_closed", 409, "The topic is closed; the answer has its end.";
+    ContentTypeMismatch = "content_type_mismatch", 409, "The topic has another content type.";
+    SequenceRegression = "sequence_regression", 409, "`Stream-Seq` is not greater than the last.";
+    ProducerGap = "producer_gap", 409, "Batches of the producer before this one are missing; the answer has the next sequence.";
+    TopicFull = "topic_full", 409, "The topic took as many events as it ever can.";
+    TopicDeleted = "topic_deleted", 410, "The topic was deleted, and is kept for its forks only.";
+    PositionLost = "position_lost", 410, "The position is of another history: read from the earliest one, or take a snapshot.";
+    PositionTrimmed = "position_trimmed", 410, "Events after the position are not kept any more.";
+    EventTooLarge = "event_too_large", 413, "An event, or all of a request's, over the limit.";
+    TooManyProducers = "too_many_producers", 429, "The topic remembers as many producers as it can.";
+    TooManyTopics = "too_many_topics", 429, "The tenant has as many topics as it may.";
+}
+
+/// An answer that says no. Nothing was written.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// Of a kind that all requests share.
+    Common(Problem),
+    /// About topics.
+    Topic(Code, String, HeaderMap),
+}
+
+impl Refusal {
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self::Topic(code, detail.into(), HeaderMap::new())
+    }
+
+    fn with(mut self, name: HeaderName, value: impl ToString) -> Self {
+        if let (Self::Topic(_, _, headers), Ok(value)) = (&mut self, HeaderValue::try_from(value.to_string()))
+        {
+            headers.insert(name, value);
+        }
+        self
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Common(problem)
+    }
+}
+
+impl From<ProtocolError> for Refusal {
+    fn from(error: ProtocolError) -> Self {
+        Self::Common(error.into())
+    }
+}
+
+impl From<LogError> for Refusal {
+    fn from(error: LogError) -> Self {
+        let detail = error.to_string();
+        let refusal = |code| Self::new(code, detail.clone());
+        match error {
+            LogError::Storage(error) => Self::Common(error.into()),
+            LogError::NoSuchTopic => refusal(Code::NoSuchTopic),
+            LogError::Forbidden => refusal(Code::NotAllowed),
+            LogError::Deleted => refusal(Code::TopicDeleted),
+            LogError::TopicExists => refusal(Code::TopicExists),
+            LogError::ContentTypeMismatch => refusal(Code::ContentTypeMismatch),
+            LogError::Closed { tail } => {
+                refusal(Code::TopicClosed).with(header::CLOSED, "true").with(header::NEXT_OFFSET, tail)
+            }
+            LogError::SequenceRegression => refusal(Code::SequenceRegression),
+            LogError::StaleProducer { current } => {
+                refusal(Code::StaleProducer).with(header::PRODUCER_EPOCH, current)
+            }
+            LogError::ProducerEpochStart => refusal(Code::ProducerEpochStart),
+            LogError::ProducerGap { expected, received } => refusal(Code::ProducerGap)
+                .with(header::PRODUCER_EXPECTED, expected)
+                .with(header::PRODUCER_RECEIVED, received),
+            LogError::TooManyProducers => refusal(Code::TooManyProducers),
+            LogError::TooManyTopics(_) => refusal(Code::TooManyTopics),
+            LogError::TopicFull => refusal(Code::TopicFull),
+            LogError::BadFork | LogError::ForkTooDeep => refusal(Code::BadFork),
+            LogError::SourceDeleted => refusal(Code::SourceDeleted),
+            LogError::PositionLost { earliest } => {
+                refusal(Code::PositionLost).with(header::EARLIEST_OFFSET, earliest)
+            }
+            LogError::PositionTrimmed { earliest } => {
+                refusal(Code::PositionTrimmed).with(header::EARLIEST_OFFSET, earliest)
+            }
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Common(problem) => problem.into_response(),
+            Self::Topic(code, detail, headers) => {
+                let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                let mut response = document(status, code.as_str(), &detail);
+                response.headers_mut().extend(headers);
+                response
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_the_protocol_lists_every_code_with_its_status() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/protocol.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let section = page.split("\n## ").find(|section| section.starts_with("Topics")).unwrap();
+        let listed: Vec<String> = section
+            .lines()
+            .filter_map(|line| {
+                let mut cells = line.strip_prefix("| `")?.split(" | ");
+                let code = cells.next()?.strip_suffix('`')?;
+                Some(format!("{code} {}", cells.next()?.parse::<u16>().ok()?))
+            })
+            .collect();
+        let expected: Vec<String> =
+            Code::ALL.iter().map(|code| format!("{} {}", code.as_str(), code.status())).collect();
+        assert_eq!(listed, expected);
+    }
+}

@@ -1,0 +1,172 @@
+//! GET and HEAD.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header as http},
+    response::{IntoResponse, Response},
+};
+use sdk_core::clock::Millis;
+
+use super::{
+    cursor, header,
+    live::{self, Tail},
+    problem::Refusal,
+    put,
+    request::{self, Live, Query},
+    sse,
+};
+use crate::{
+    clock::wall,
+    service::Service,
+    storage::events::{After, Events, Form, Lifetime, Read, Slice},
+    sync::{admit, authenticate},
+};
+
+/// An answer that ends before the topic does stays as it is: a browser may keep it, for this subject alone.
+const SETTLED: HeaderValue = HeaderValue::from_static("private, max-age=60, stale-while-revalidate=300");
+/// One that reaches the end may be out of date at any time.
+const CHECKED: HeaderValue = HeaderValue::from_static("private, no-cache");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+pub(super) async fn head(
+    State(service): State<Arc<Service>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let _permit = admit(&service)?;
+    let scope = authenticate(&service, &headers)?;
+    let state = service.events.describe(scope, request::topic(&name)?, wall()).await?;
+    let mut response = StatusCode::OK.into_response();
+    put(&mut response, http::CONTENT_TYPE, state.content_type.as_str());
+    put(&mut response, header::NEXT_OFFSET, state.tail);
+    put(&mut response, header::EARLIEST_OFFSET, state.earliest);
+    match &state.lifetime {
+        Lifetime::Unlimited => {}
+        Lifetime::Idle(seconds) => put(&mut response, header::TTL, seconds),
+        Lifetime::Until(_, text) => put(&mut response, header::EXPIRES_AT, text),
+    }
+    if let Some(text) = request::retention_text(&state.retention) {
+        put(&mut response, header::RETENTION, text);
+    }
+    if state.closed {
+        put(&mut response, header::CLOSED, "true");
+    }
+    response.headers_mut().insert(http::CACHE_CONTROL, NO_STORE);
+    Ok(response)
+}
+
+pub(super) async fn read(
+    State(service): State<Arc<Service>>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let scope = authenticate(&service, &headers)?;
+    let topic = request::topic(&name)?;
+    let query = Query::read(query.as_deref().unwrap_or_default())?;
+    let after = query.after.unwrap_or(After::Start);
+    match query.live {
+        None => {
+            let _permit = admit(&service)?;
+            let read = Read { after, bytes: service.streams.read_bytes };
+            let slice = service.events.read(scope, topic, read, wall()).await?;
+            Ok(caught_up(slice, after, &headers))
+        }
+        Some(Live::LongPoll) => {
+            let permit = live::admit(&service)?;
+            let mut tail = Tail::new(service, scope, topic, after);
+            let slice = tail.poll().await?;
+            drop(permit);
+            Ok(polled(slice, query.cursor, wall()))
+        }
+        Some(Live::Sse) => {
+            let permit = live::admit(&service)?;
+            let mut tail = Tail::new(service, scope, topic, after);
+            // What is wrong with the request is told with a status.
+            let first = tail.read().await?;
+            Ok(sse::response(tail, first, query.cursor, permit))
+        }
+    }
+}
+
+/// The answer to a read that does not wait.
+fn caught_up(slice: Slice, after: After, asked: &HeaderMap) -> Response {
+    let tag = format!("\"{}-{}{}\"", slice.from, slice.to, if slice.closed { "-c" } else { "" });
+    let known = asked.get(http::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let cache = match after {
+        After::Now => NO_STORE,
+        _ if slice.up_to_date => CHECKED,
+        _ => SETTLED,
+    };
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        body(slice.content_type.form(), slice.events).into_response()
+    };
+    told(&mut response, slice.content_type.as_str(), &Ends::of(slice.to, slice.up_to_date, slice.closed));
+    if after != After::Now {
+        put(&mut response, http::ETAG, tag);
+    }
+    response.headers_mut().insert(http::CACHE_CONTROL, cache);
+    response.headers_mut().insert(http::VARY, HeaderValue::from_static("authorization"));
+    response
+}
+
+/// The answer to a read that waited.
+fn polled(slice: Slice, cursor: Option<u64>, now: Millis) -> Response {
+    let ends = Ends::of(slice.to, slice.up_to_date, slice.closed);
+    let mut response = if slice.events.is_empty() {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        body(slice.content_type.form(), slice.events).into_response()
+    };
+    told(&mut response, slice.content_type.as_str(), &ends);
+    put(&mut response, header::CURSOR, cursor::next(now, cursor, live::random()));
+    response.headers_mut().insert(http::CACHE_CONTROL, NO_STORE);
+    response
+}
+
+/// Where an answer ends.
+struct Ends {
+    to: String,
+    up_to_date: bool,
+    closed: bool,
+}
+
+impl Ends {
+    fn of(to: impl ToString, up_to_date: bool, closed: bool) -> Self {
+        Self { to: to.to_string(), up_to_date, closed }
+    }
+}
+
+fn told(response: &mut Response, content_type: &str, ends: &Ends) {
+    put(response, http::CONTENT_TYPE, content_type);
+    put(response, header::NEXT_OFFSET, &ends.to);
+    if ends.up_to_date {
+        response.headers_mut().insert(header::UP_TO_DATE, header::TRUE);
+    }
+    if ends.closed {
+        response.headers_mut().insert(header::CLOSED, header::TRUE);
+    }
+}
+
+fn body(form: Form, events: Events) -> Body {
+    if form == Form::Json { json_array(&events).into() } else { events.into_bytes().into() }
+}
+
+/// Events of JSON as one array.
+pub(super) fn json_array(events: &Events) -> Vec<u8> {
+    let mut array = Vec::with_capacity(events.bytes().len() + events.len() + 2);
+    array.push(b'[');
+    for (number, event) in events.iter().enumerate() {
+        if number > 0 {
+            array.push(b',');
+        }
+        array.extend_from_slice(event);
+    }
+    array.push(b']');
+    array
+}
