@@ -70,6 +70,12 @@ pub enum StartError {
     /// The development secret can neither be read nor made.
     #[error("the development secret cannot be used")]
     DevSecret(#[source] io::Error),
+    /// The key that webhooks are signed with can neither be read nor made.
+    #[error("the key of webhooks cannot be used")]
+    WebhookKey(#[source] io::Error),
+    /// There can be no HTTP client for webhooks.
+    #[error("webhooks cannot be called")]
+    Webhooks(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The data folder cannot be made or locked.
     #[error("the data folder {path} cannot be used")]
     Data {

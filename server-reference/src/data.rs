@@ -1,7 +1,9 @@
 //! The folder that holds everything a server keeps.
 
 use std::{
+    fmt::Write as _,
     fs::{self, File, TryLockError},
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -39,8 +41,52 @@ impl DataFolder {
         self.path.join("events.db")
     }
 
+    /// The key that webhooks are signed with.
+    pub fn webhook_key(&self) -> PathBuf {
+        self.path.join("webhook-key")
+    }
+
     /// The database of documents.
     pub fn database(&self) -> PathBuf {
         self.path.join("webwaka.sqlite3")
     }
+}
+
+/// The secret in a file; made there if there is none, readable by its owner alone.
+pub(crate) fn secret_file(path: &Path, make: impl FnOnce() -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(mut file) => {
+            let secret = make()?;
+            file.write_all(hex(&secret).as_bytes())?;
+            file.sync_all()?;
+            Ok(secret)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let damaged = || io::Error::other(format!("{} is damaged; remove it", path.display()));
+            unhex(&fs::read_to_string(path)?).ok_or_else(damaged)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim_ascii();
+    if text.is_empty() || !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    {
+        return None;
+    }
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    text.as_bytes().chunks(2).map(byte).collect()
 }

@@ -1,12 +1,6 @@
 //! Development without an identity provider: a secret of this machine, and tokens made with it.
 
-use std::{
-    fmt::Write as _,
-    fs,
-    io::{self, Write as _},
-    path::Path,
-    sync::Arc,
-};
+use std::{fs, io, path::Path, sync::Arc};
 
 use axum::{Router, extract::State, http::HeaderMap, response::Response, routing::post};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -21,6 +15,7 @@ use crate::{
     access::Grant,
     auth::{Key, Verifier},
     clock::wall,
+    data::secret_file,
     origin::is_loopback_host,
     service::Service,
     sync::{Problem, body, reply},
@@ -68,24 +63,13 @@ impl DevIssuer {
     pub fn load_or_create(data: &Path) -> io::Result<Self> {
         fs::create_dir_all(data)?;
         let path = data.join(FILE);
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        match options.open(&path) {
-            Ok(mut file) => {
-                let mut secret = [0; 32];
-                getrandom::fill(&mut secret).map_err(io::Error::other)?;
-                file.write_all(hex(&secret).as_bytes())?;
-                file.sync_all()?;
-                Ok(Self { secret })
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let damaged = || io::Error::other(format!("{} is damaged; remove it", path.display()));
-                Ok(Self { secret: unhex(&fs::read_to_string(&path)?).ok_or_else(damaged)? })
-            }
-            Err(error) => Err(error),
-        }
+        let secret = secret_file(&path, || {
+            let mut secret = vec![0; 32];
+            getrandom::fill(&mut secret).map_err(io::Error::other)?;
+            Ok(secret)
+        })?;
+        let damaged = |_| io::Error::other(format!("{} is damaged; remove it", path.display()));
+        Ok(Self { secret: secret.try_into().map_err(damaged)? })
     }
 
     /// What verifies this issuer's tokens.
@@ -160,26 +144,6 @@ async fn token(
         .mint(TENANT, &subject, TOKEN_SECONDS, wall())
         .map_err(|error| ProtocolError::new(ErrorCode::Internal, error.to_string()))?;
     Ok(reply(&TokenReply { token }))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let text = text.trim_ascii();
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

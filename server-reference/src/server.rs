@@ -27,7 +27,7 @@ use tower_http::{
 };
 
 use crate::{
-    config::{ServerConfig, StartError},
+    config::{Identity, ServerConfig, StartError},
     data::DataFolder,
     dev, gateway, health,
     hub::Hub,
@@ -37,7 +37,11 @@ use crate::{
         NewEpoch, SqliteStore,
         events::{Caps, EventStore, NewBits},
     },
-    streams, sync, upkeep,
+    streams::{
+        self,
+        subscriptions::{Keys, Moved, Subscriptions},
+    },
+    sync, upkeep,
 };
 
 /// How long sessions and requests may take to finish once the server was told to stop.
@@ -58,6 +62,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     store: Arc<SqliteStore>,
     events: Arc<EventStore>,
+    subscriptions: Arc<Subscriptions>,
     tombstone_age: Duration,
     /// Held for as long as the server lives.
     _data: DataFolder,
@@ -86,20 +91,47 @@ impl Server {
         let snapshots = Snapshots::new(store.clone(), snapshots);
         let news = Arc::new(Hub::default());
         let told = news.clone();
+        let moved = Arc::new(Moved::default());
+        let noted = moved.clone();
         let events = Arc::new(EventStore::open(
             &data.events(),
             Caps { topics: config.streams.topics },
             random_bits(),
-            Box::new(move |news| told.publish(&Arc::new(news))),
+            Box::new(move |news| {
+                noted.note(&news);
+                told.publish(&Arc::new(news));
+            }),
         )?);
         let taken = |source| StartError::Listen { listen, source };
         let listener = TcpListener::bind(listen).await.map_err(taken)?;
         let address = listener.local_addr().map_err(taken)?;
-        let stores = Stores { documents: store.clone(), snapshots, hub, events: events.clone(), news };
+        let keys = Keys::load_or_create(&data.webhook_key()).map_err(StartError::WebhookKey)?;
+        let local = matches!(config.identity, Identity::Dev(_));
+        let public = config.streams.url(address);
+        let subscriptions = Subscriptions::new(events.clone(), events.clone(), keys, local, public, moved);
+        let subscriptions = Arc::new(subscriptions.map_err(|error| StartError::Webhooks(Box::new(error)))?);
+        let stores = Stores {
+            documents: store.clone(),
+            snapshots,
+            hub,
+            events: events.clone(),
+            news,
+            subscriptions: subscriptions.clone(),
+        };
         let service = Service::new(stores, config, address, stopping);
         let sessions = service.sessions.clone();
         let router = router(service, web.as_deref());
-        Ok(Self { listener, router, sessions, stop, store, events, tombstone_age, _data: data })
+        Ok(Self {
+            listener,
+            router,
+            sessions,
+            stop,
+            store,
+            events,
+            subscriptions,
+            tombstone_age,
+            _data: data,
+        })
     }
 
     /// Where it listens.
@@ -116,7 +148,8 @@ impl Server {
     /// # Errors
     /// The port cannot be listened on any more.
     pub async fn serve(self, signal: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        let Self { listener, router, sessions, stop, store, events, tombstone_age, _data } = self;
+        let Self { listener, router, sessions, stop, store, events, subscriptions, tombstone_age, _data } =
+            self;
         // Frames are small and answer one another: waiting to fill a packet only delays them.
         let listener = listener.tap_io(|connection| {
             if let Err(error) = connection.set_nodelay(true) {
@@ -141,6 +174,7 @@ impl Server {
             (served, ()) = async { tokio::join!(serving.into_future(), sessions_ended) } => served,
             never = upkeep::forget_deletions(&store, tombstone_age) => match never {},
             never = upkeep::tidy_topics(&events) => match never {},
+            never = subscriptions.run() => match never {},
             () = deadline => {
                 tracing::warn!("some connections did not end in time and are cut off");
                 Ok(())
@@ -219,7 +253,7 @@ pub fn random_bits() -> NewBits {
 }
 
 /// 128 random bits in hexadecimal.
-fn random_name() -> String {
+pub(crate) fn random_name() -> String {
     let mut bytes = [0; 16];
     // What is not random could be known already.
     while getrandom::fill(&mut bytes).is_err() {

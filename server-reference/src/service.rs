@@ -16,7 +16,7 @@ use crate::{
         Advance, Documents,
         events::{EventLog, News},
     },
-    streams::{self, StreamsConfig},
+    streams::{StreamsConfig, subscriptions::Subscriptions},
 };
 
 /// WebSocket sessions at one time.
@@ -33,6 +33,7 @@ pub struct Service {
     pub(crate) hub: Arc<Hub<Advance>>,
     pub(crate) events: Arc<dyn EventLog>,
     pub(crate) news: Arc<Hub<News>>,
+    pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) streams: StreamsConfig,
     /// Where topics are found, without a slash at its end.
     pub(crate) public_streams: String,
@@ -62,6 +63,8 @@ pub struct Stores {
     pub events: Arc<dyn EventLog>,
     /// What `events` tells of its commits.
     pub news: Arc<Hub<News>>,
+    /// What is woken by them.
+    pub subscriptions: Arc<Subscriptions>,
 }
 
 impl Service {
@@ -72,10 +75,9 @@ impl Service {
         address: SocketAddr,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        let Stores { documents, snapshots, hub, events, news } = stores;
+        let Stores { documents, snapshots, hub, events, news, subscriptions } = stores;
         let ServerConfig { identity, origins, limits, write_deadline, streams, .. } = config;
-        let public_streams =
-            streams.public.clone().unwrap_or_else(|| format!("http://{address}{}", streams::ROOT));
+        let public_streams = streams.url(address);
         let (verifier, dev) = match identity {
             Identity::Dev(issuer) => (issuer.verifier(), Some(issuer)),
             Identity::Keys(verifier) => (verifier, None),
@@ -86,6 +88,7 @@ impl Service {
             hub,
             events,
             news,
+            subscriptions,
             live: Arc::new(Semaphore::new(streams.live)),
             streams,
             public_streams,

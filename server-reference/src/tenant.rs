@@ -23,6 +23,11 @@ impl TenantScope {
         Self { tenant, subject, expires: claims.expires(), access: claims.access().clone() }
     }
 
+    /// The scope of something that was made under a verified token and outlives it.
+    pub(crate) fn kept(tenant: Arc<str>, subject: Arc<str>, access: Access) -> Self {
+        Self { tenant, subject, expires: Millis(u64::MAX), access }
+    }
+
     /// The tenant.
     pub fn tenant(&self) -> &Arc<str> {
         &self.tenant

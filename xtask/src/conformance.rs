@@ -8,7 +8,7 @@ use crate::{demo, process::Run, report::Report, setup, workspace::Workspace};
 /// A suite that others wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Suite {
-    /// The Durable Streams protocol.
+    /// The Durable Streams protocol, with its subscriptions.
     DurableStreams,
 }
 

@@ -11,9 +11,10 @@ mod problem;
 mod read;
 mod request;
 mod sse;
+pub mod subscriptions;
 mod write;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -69,10 +70,18 @@ impl Default for StreamsConfig {
     }
 }
 
+impl StreamsConfig {
+    /// Where the world finds the topics of a server that listens at an address.
+    pub(crate) fn url(&self, address: SocketAddr) -> String {
+        self.public.clone().unwrap_or_else(|| format!("http://{address}{ROOT}"))
+    }
+}
+
 pub(crate) fn routes() -> Router<Arc<Service>> {
     let topic = get(read::read).head(read::head).put(write::create).post(write::append).delete(write::delete);
     Router::new()
         .route("/v1/streams/{*topic}", topic)
+        .merge(subscriptions::routes())
         // A page of another origin that is allowed to fetch may also use what it fetched.
         .layer(SetResponseHeaderLayer::if_not_present(
             header::RESOURCE_POLICY,

@@ -6,7 +6,9 @@ use axum::{
 };
 use sdk_core::protocol::ProtocolError;
 
-use super::header;
+use serde_json::json;
+
+use super::{header, subscriptions::conflict};
 use crate::{
     storage::events::LogError,
     sync::{Problem, document},
@@ -42,11 +44,18 @@ codes! {
     BadPosition = "bad_position", 400, "Not a position that this server hands out.";
     BadHeader = "bad_header", 400, "A header or parameter that is missing, doubled, or makes no sense.";
     BadEvent = "bad_event", 400, "No events, or not of the content type.";
+    BadSubscription = "bad_subscription", 400, "A subscription that makes no sense.";
+    WebhookRejected = "webhook_url_rejected", 400, "A webhook at an address that may not be called.";
     BadFork = "bad_fork", 400, "A fork cannot begin there, or goes too deep.";
     ProducerEpochStart = "producer_epoch_start", 400, "A producer's new epoch begins with sequence 0.";
     NotAllowed = "forbidden", 403, "The token does not let its subject do this.";
     StaleProducer = "stale_producer", 403, "A newer life of the same producer has written.";
     NoSuchTopic = "no_such_topic", 404, "There is no such topic, or none for this subject.";
+    NoSuchSubscription = "no_such_subscription", 404, "There is no such subscription, or none for this subject.";
+    SubscriptionExists = "subscription_exists", 409, "There is a subscription of that id, set up otherwise.";
+    AlreadyClaimed = "already_claimed", 409, "Another worker holds the lease.";
+    NoWork = "no_pending_work", 409, "There is nothing to claim.";
+    Fenced = "fenced", 409, "The lease is over, or was never this worker's.";
     TopicExists = "topic_exists", 409, "There is a topic of that name, set up otherwise, or the name is held by forks.";
     SourceDeleted = "source_deleted", 409, "The source of the fork was deleted.";
     TopicClosed = "topic_closed", 409, "The topic is closed; the answer has its end.";
@@ -60,6 +69,7 @@ codes! {
     EventTooLarge = "event_too_large", 413, "An event, or all of a request's, over the limit.";
     TooManyProducers = "too_many_producers", 429, "The topic remembers as many producers as it can.";
     TooManyTopics = "too_many_topics", 429, "The tenant has as many topics as it may.";
+    TooManySubscriptions = "too_many_subscriptions", 429, "The tenant has as many subscriptions as it may.";
 }
 
 /// An answer that says no. Nothing was written.
@@ -121,6 +131,7 @@ impl From<LogError> for Refusal {
                 .with(header::PRODUCER_RECEIVED, received),
             LogError::TooManyProducers => refusal(Code::TooManyProducers),
             LogError::TooManyTopics(_) => refusal(Code::TooManyTopics),
+            LogError::TooManySubscriptions => refusal(Code::TooManySubscriptions),
             LogError::TopicFull => refusal(Code::TopicFull),
             LogError::BadFork | LogError::ForkTooDeep => refusal(Code::BadFork),
             LogError::SourceDeleted => refusal(Code::SourceDeleted),
@@ -138,6 +149,9 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
             Self::Common(problem) => problem.into_response(),
+            Self::Topic(code @ Code::WebhookRejected, detail, _) => {
+                conflict(code, "WEBHOOK_URL_REJECTED", &detail, json!({}))
+            }
             Self::Topic(code, detail, headers) => {
                 let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 let mut response = document(status, code.as_str(), &detail);

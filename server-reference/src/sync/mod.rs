@@ -57,16 +57,21 @@ pub(crate) fn admit(service: &Service) -> Result<SemaphorePermit<'_>, Problem> {
 }
 
 pub(crate) fn authenticate(service: &Service, headers: &HeaderMap) -> Result<TenantScope, Problem> {
+    let claims = service.verifier.verify(bearer(headers)?, wall()).inspect_err(|error| {
+        tracing::info!(%error, "token refused");
+    })?;
+    Ok(TenantScope::of(claims))
+}
+
+/// The token of a request.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let bearer = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let (_, token) = bearer.ok_or_else(|| AuthError::Malformed("no bearer token".into()))?;
-    let claims = service.verifier.verify(token.trim(), wall()).inspect_err(|error| {
-        tracing::info!(%error, "token refused");
-    })?;
-    Ok(TenantScope::of(claims))
+    Ok(token.trim())
 }
 
 /// The whole body as text, of at most `most` bytes.

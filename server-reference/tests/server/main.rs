@@ -7,5 +7,6 @@ mod http;
 mod process;
 mod snapshots;
 mod streams;
+mod subscriptions;
 mod support;
 mod websocket;

@@ -3,4 +3,4 @@ import { inject } from "vitest";
 
 const { url, longPoll } = inject("server");
 
-runConformanceTests({ baseUrl: url, longPollTimeoutMs: longPoll });
+runConformanceTests({ baseUrl: url, longPollTimeoutMs: longPoll, subscriptions: true });

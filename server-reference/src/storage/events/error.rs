@@ -1,6 +1,6 @@
 //! Why an event log did not do what it was asked.
 
-use super::{MAX_FORK_DEPTH, MAX_TOPIC_PRODUCERS, position::Position};
+use super::{MAX_FORK_DEPTH, MAX_TENANT_SUBSCRIPTIONS, MAX_TOPIC_PRODUCERS, position::Position};
 use crate::storage::StorageError;
 
 /// Whatever it is, nothing was written and no event was taken.
@@ -57,6 +57,9 @@ pub enum LogError {
     /// The tenant has as many topics as it may.
     #[error("the tenant has {0} topics already")]
     TooManyTopics(u64),
+    /// The tenant has [`MAX_TENANT_SUBSCRIPTIONS`] already.
+    #[error("the tenant has {MAX_TENANT_SUBSCRIPTIONS} subscriptions already")]
+    TooManySubscriptions,
     /// The topic took as many events as it ever can.
     #[error("the topic is full")]
     TopicFull,

@@ -6,6 +6,7 @@
 
 mod error;
 mod position;
+mod subscriptions;
 mod topic;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use sdk_core::clock::Millis;
 
 pub use error::LogError;
 pub use position::{BadPosition, LogEpoch, Position};
+pub use subscriptions::{Kept, MAX_TENANT_SUBSCRIPTIONS, SubscriptionStore};
 pub use topic::{ContentType, Form, InvalidTopic, NotJson, RESERVED, TopicName};
 
 use crate::{access::Right, hub::Told, tenant::TenantScope};

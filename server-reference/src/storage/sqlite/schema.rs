@@ -108,8 +108,8 @@ const READER: &str = "
 pub(super) fn prepare_writer(connection: &mut Connection) -> Result<(), StorageError> {
     settle(connection)?;
     migrate(connection, VERSION, |version| match version {
-        0 => Some(TABLES),
-        1 => Some(FROM_1),
+        0 => Some(TABLES.into()),
+        1 => Some(FROM_1.into()),
         _ => None,
     })
 }
@@ -129,7 +129,7 @@ pub(super) fn settle(connection: &Connection) -> Result<(), StorageError> {
 pub(super) fn migrate(
     connection: &mut Connection,
     version: i64,
-    from: impl FnOnce(i64) -> Option<&'static str>,
+    from: impl FnOnce(i64) -> Option<String>,
 ) -> Result<(), StorageError> {
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found == version {
@@ -138,7 +138,7 @@ pub(super) fn migrate(
     let unknown = || format!("the database has version {found}, this program knows {version}");
     let changes = from(found).ok_or_else(|| StorageError::Unavailable(unknown().into()))?;
     let transaction = connection.transaction()?;
-    transaction.execute_batch(changes)?;
+    transaction.execute_batch(&changes)?;
     transaction.pragma_update(None, "user_version", version)?;
     Ok(transaction.commit()?)
 }

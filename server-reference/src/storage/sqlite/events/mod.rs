@@ -12,6 +12,7 @@ mod read;
 mod row;
 mod schema;
 mod store;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod upkeep;

@@ -6,7 +6,7 @@ use super::super::schema::{migrate, settle};
 use crate::storage::StorageError;
 
 /// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// `topics.name` is missing once a topic was removed and its events are yet to go. `first` and `tail` count events: the
 /// topic's own are those after `first` up to `tail`. A fork reads what comes before `fork_at` from its source.
@@ -67,8 +67,25 @@ const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
+/// From version 1, which had no subscriptions.
+const SUBSCRIPTIONS: &str = "
+    CREATE TABLE subscriptions (
+        tenant TEXT NOT NULL,
+        id TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        due INTEGER,
+        PRIMARY KEY (tenant, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX subscriptions_by_due ON subscriptions (due) WHERE due IS NOT NULL;
+";
+
 /// Makes a new connection ready to write.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), StorageError> {
     settle(connection)?;
-    migrate(connection, VERSION, |version| (version == 0).then_some(TABLES))
+    migrate(connection, VERSION, |version| match version {
+        0 => Some(format!("{TABLES}{SUBSCRIPTIONS}")),
+        1 => Some(SUBSCRIPTIONS.into()),
+        _ => None,
+    })
 }

@@ -36,7 +36,7 @@ pub type OnNews = Box<dyn Fn(News) + Send>;
 /// of reaching the disk is shared. The writer stops, having finished its queue, when the last owner is gone.
 pub struct EventStore {
     jobs: mpsc::Sender<Job>,
-    readers: Readers,
+    pub(super) readers: Readers,
 }
 
 /// What the writer does for one caller: it takes part in a transaction, and gives back how to answer.
@@ -77,7 +77,7 @@ impl EventStore {
         Ok(())
     }
 
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         call: impl FnOnce(&mut Group<'_>) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {

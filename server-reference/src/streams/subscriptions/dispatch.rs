@@ -1,0 +1,316 @@
+//! Announcing work.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use sdk_core::clock::Millis;
+use serde_json::json;
+use tokio::time::{sleep, timeout};
+
+use super::{
+    Subscriptions, parse,
+    record::{Delivery, Subscription, Tails},
+};
+use crate::{
+    clock::wall,
+    server::random_name,
+    storage::events::{Append, ContentType, LogError, Position, Producer, TopicName},
+    streams::live::random,
+};
+
+/// Time between two looks for leases that are over and calls that are due.
+const LOOK: Duration = Duration::from_millis(250);
+/// Milliseconds until a webhook is called again: the first time, and at most.
+const RETRY: (u64, u64) = (1_000, 60_000);
+/// What a token may outlive its lease by, since a lease may be extended.
+const TOKEN_LIFE: u64 = 24 * 60 * 60 * 1000;
+
+impl Subscriptions {
+    /// Announces work as it comes, for as long as it is polled.
+    pub(crate) async fn run(self: Arc<Self>) -> Infallible {
+        while let Err(error) = self.catch_up().await {
+            tracing::warn!(%error, "subscriptions could not be looked at; tried again later");
+            sleep(LOOK).await;
+        }
+        loop {
+            let moved = self.moved.take();
+            for (tenant, topic) in moved {
+                if let Err(error) = self.moved_on(&tenant, &topic).await {
+                    tracing::warn!(%error, "subscriptions could not be woken; tried again later");
+                    sleep(LOOK).await;
+                }
+            }
+            match self.store.due(Some(wall())).await {
+                Ok(due) => {
+                    for kept in due {
+                        self.look(&kept.tenant, &kept.id, None).await;
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "subscriptions could not be read; tried again later"),
+            }
+            let _ = timeout(LOOK, self.moved.told.notified()).await;
+        }
+    }
+
+    /// Looks at every subscription: what moved just before the server died was told to nobody.
+    async fn catch_up(self: &Arc<Self>) -> Result<(), LogError> {
+        for kept in self.store.due(None).await? {
+            let (tenant, subscription) = (&kept.tenant, parse(&kept)?);
+            for (topic, _) in self.store.topics(tenant.clone()).await? {
+                let unlinked = !subscription.links.contains_key(topic.as_str());
+                if unlinked && subscription.matches(tenant, topic.as_str()) {
+                    self.look(tenant, &kept.id, Some(&topic)).await;
+                }
+            }
+            let waiting = subscription.wake.as_ref().is_some_and(|wake| wake.holder.is_none());
+            if waiting && subscription.setup.delivery == Delivery::PullWake {
+                let now = wall();
+                let tails = self.tails(tenant, &subscription, now).await?;
+                self.deliver(tenant, &kept.id, subscription, &tails, now).await;
+            }
+            self.look(tenant, &kept.id, None).await;
+        }
+        Ok(())
+    }
+
+    async fn moved_on(self: &Arc<Self>, tenant: &Arc<str>, topic: &TopicName) -> Result<(), LogError> {
+        for kept in self.store.kept(tenant.clone(), None).await? {
+            let subscription = parse(&kept)?;
+            let matches = subscription.matches(tenant, topic.as_str());
+            if matches || subscription.links.contains_key(topic.as_str()) {
+                self.look(tenant, &kept.id, matches.then_some(topic)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks whether there is work for a subscription, and announces it.
+    pub(super) async fn look(self: &Arc<Self>, tenant: &Arc<str>, id: &str, found: Option<&TopicName>) {
+        loop {
+            match self.try_look(tenant, id, found).await {
+                Ok(true) => return,
+                // Somebody else has changed it meanwhile.
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(%error, id, "a subscription could not be looked at; tried again later");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn try_look(
+        self: &Arc<Self>,
+        tenant: &Arc<str>,
+        id: &str,
+        found: Option<&TopicName>,
+    ) -> Result<bool, LogError> {
+        let now = wall();
+        let Some((mut subscription, version)) = self.load(tenant, id).await? else { return Ok(true) };
+        let before = subscription.clone();
+        if let Some(topic) = found {
+            // What was there when the subscription was made was linked then, so that this one is new.
+            subscription.discover(topic, Position::ZERO);
+        }
+        subscription.lapse(now);
+        let tails = self.tails(tenant, &subscription, now).await?;
+        let announced = subscription.announce(random_name, &tails, now);
+        if subscription.next_attempt.is_some_and(|at| at <= now.0) {
+            subscription.next_attempt = None;
+        }
+        if subscription != before && !self.save(tenant, id, &subscription, version).await? {
+            return Ok(false);
+        }
+        if announced {
+            self.deliver(tenant, id, subscription, &tails, now).await;
+        }
+        Ok(true)
+    }
+
+    async fn deliver(
+        self: &Arc<Self>,
+        tenant: &Arc<str>,
+        id: &str,
+        subscription: Subscription,
+        tails: &Tails,
+        now: Millis,
+    ) {
+        match subscription.setup.delivery {
+            Delivery::Webhook => {
+                let (this, tenant, id) = (self.clone(), tenant.clone(), id.to_owned());
+                let body = this.notice(&tenant, &id, &subscription, tails, now);
+                tokio::spawn(async move { this.call(tenant, id, subscription, body).await });
+            }
+            Delivery::PullWake => {
+                if let Err(error) = self.write_wake(tenant, id, &subscription, tails, now).await {
+                    tracing::warn!(%error, id, "work could not be announced in the wake stream");
+                    self.settle(tenant, id, &subscription, false).await;
+                }
+            }
+        }
+    }
+
+    /// What a webhook is told.
+    fn notice(
+        &self,
+        tenant: &str,
+        id: &str,
+        subscription: &Subscription,
+        tails: &Tails,
+        now: Millis,
+    ) -> String {
+        let wake = subscription.wake.as_ref().map(|wake| wake.id.as_str());
+        json!({
+            "subscription_id": id,
+            "wake_id": wake,
+            "generation": subscription.generation,
+            "streams": streams(subscription, tails),
+            "callback_url": format!("{}/__ds/subscriptions/{id}/callback", self.public),
+            "callback_token": self.token(tenant, id, subscription.generation, now),
+        })
+        .to_string()
+    }
+
+    pub(super) fn token(&self, tenant: &str, id: &str, generation: u64, now: Millis) -> Option<String> {
+        self.keys.token(tenant, id, generation, now.plus(TOKEN_LIFE))
+    }
+
+    async fn call(self: Arc<Self>, tenant: Arc<str>, id: String, announced: Subscription, body: String) {
+        let Some(webhook) = &announced.setup.webhook else { return };
+        let signature = self.keys.sign(&body, wall());
+        match self.caller.call(&webhook.url, body, signature).await {
+            Some(true) => self.settle(&tenant, &id, &announced, true).await,
+            // It calls back, or lets the lease go by.
+            Some(false) => {}
+            None => self.settle(&tenant, &id, &announced, false).await,
+        }
+    }
+
+    /// Ends what was announced, unless it has ended already: it is done, or its worker could not be reached.
+    async fn settle(self: &Arc<Self>, tenant: &Arc<str>, id: &str, announced: &Subscription, done: bool) {
+        loop {
+            match self.try_settle(tenant, id, announced, done).await {
+                Ok(false) => {}
+                Ok(true) => return,
+                Err(error) => {
+                    tracing::warn!(%error, id, "what became of announced work could not be kept");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn try_settle(
+        self: &Arc<Self>,
+        tenant: &Arc<str>,
+        id: &str,
+        announced: &Subscription,
+        done: bool,
+    ) -> Result<bool, LogError> {
+        let now = wall();
+        let Some(wake) = &announced.wake else { return Ok(true) };
+        let Some((mut subscription, version)) = self.load(tenant, id).await? else { return Ok(true) };
+        if !subscription.holds(&wake.id, announced.generation) {
+            return Ok(true);
+        }
+        if done {
+            let tails = self.tails(tenant, &subscription, now).await?;
+            for (topic, tail) in &wake.tails {
+                if let Ok(tail) = tail.parse() {
+                    subscription.ack(topic, tail, &tails);
+                }
+            }
+            subscription.finish();
+        } else {
+            let (first, most) = RETRY;
+            let pause = first.saturating_mul(1 << subscription.failures.min(6)).min(most);
+            // A fifth either way.
+            subscription.failed(now.plus(pause * 4 / 5 + random() % (pause * 2 / 5)));
+        }
+        if !self.save(tenant, id, &subscription, version).await? {
+            return Ok(false);
+        }
+        if done {
+            self.moved.note_again(tenant, announced);
+        }
+        Ok(true)
+    }
+
+    /// Says in the wake stream that there is work. A repetition is no second event.
+    async fn write_wake(
+        &self,
+        tenant: &Arc<str>,
+        id: &str,
+        subscription: &Subscription,
+        tails: &Tails,
+        now: Millis,
+    ) -> Result<(), LogError> {
+        let Some(stream) =
+            subscription.setup.wake_stream.as_deref().and_then(|name| TopicName::new(name).ok())
+        else {
+            return Ok(());
+        };
+        let first = subscription.links.keys().find(|topic| subscription.pending(topic, tails));
+        let event = json!({
+            "type": "wake",
+            "subscription_id": id,
+            "stream": first,
+            "generation": subscription.generation,
+            "ts": now.0,
+        });
+        let producer = format!("subscription:{}:{id}", subscription.created);
+        let append = Append {
+            content_type: ContentType::new("application/json"),
+            events: vec![Bytes::from(event.to_string())],
+            producer: Some(Producer { id: producer, epoch: subscription.generation, sequence: 0 }),
+            ..Append::default()
+        };
+        self.events.append(subscription.scope(tenant), stream, append, now).await.map(|_| ())
+    }
+
+    /// Keeps a subscription that was not there, with the topics that are there already.
+    pub(super) async fn add(
+        &self,
+        tenant: &Arc<str>,
+        id: &str,
+        mut subscription: Subscription,
+        now: Millis,
+    ) -> Result<Option<Subscription>, LogError> {
+        for (topic, tail) in self.store.topics(tenant.clone()).await? {
+            if subscription.matches(tenant, topic.as_str()) {
+                subscription.discover(&topic, tail);
+            }
+        }
+        for topic in subscription.setup.streams.clone() {
+            self.link(tenant, &mut subscription, &topic, now).await?;
+        }
+        Ok(self.save(tenant, id, &subscription, 0).await?.then_some(subscription))
+    }
+
+    /// Takes a topic in at its end. False if there is no room.
+    pub(super) async fn link(
+        &self,
+        tenant: &Arc<str>,
+        subscription: &mut Subscription,
+        topic: &str,
+        now: Millis,
+    ) -> Result<bool, LogError> {
+        let Ok(name) = TopicName::new(topic) else { return Ok(false) };
+        let tail = self.tail(&subscription.scope(tenant), &name, now).await?;
+        Ok(subscription.link(topic, tail.unwrap_or(Position::ZERO)))
+    }
+}
+
+/// The topics of a subscription, as the protocol shows them.
+pub(super) fn streams(subscription: &Subscription, tails: &Tails) -> Vec<serde_json::Value> {
+    let stream = |(path, link): (&String, &super::record::Link)| {
+        json!({
+            "path": path,
+            "link_type": if link.explicit { "explicit" } else { "glob" },
+            "acked_offset": link.acked().to_string(),
+            "tail_offset": tails.get(path).unwrap_or(&Position::ZERO).to_string(),
+            "has_pending": subscription.pending(path, tails),
+        })
+    };
+    subscription.links.iter().map(stream).collect()
+}

@@ -1,0 +1,152 @@
+//! Subscriptions: durable cursors over topics, which wake a worker when there is work.
+//!
+//! A record says what may happen to one; every change of it is a new version in the store, made only upon the
+//! version it was thought up for. A worker is called or comes by itself. What is announced follows from the
+//! ends of the topics and what was acknowledged, so that nothing is lost with a server that dies.
+
+mod dispatch;
+mod keys;
+mod record;
+mod routes;
+mod webhook;
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use sdk_core::clock::Millis;
+use tokio::sync::Notify;
+
+pub use keys::Keys;
+pub(in crate::streams) use routes::conflict;
+pub(crate) use routes::routes;
+
+use crate::{
+    storage::{
+        StorageError,
+        events::{EventLog, Kept, LogError, News, Position, SubscriptionStore, TopicName},
+    },
+    tenant::TenantScope,
+};
+use record::{Subscription, Tails};
+use webhook::Caller;
+
+/// Topics that moved and were not looked at; beyond, all are.
+const MAX_MOVED: usize = 10_000;
+
+/// The subscriptions of every tenant.
+pub struct Subscriptions {
+    store: Arc<dyn SubscriptionStore>,
+    events: Arc<dyn EventLog>,
+    keys: Keys,
+    caller: Caller,
+    /// Where the world finds the topics.
+    public: String,
+    moved: Arc<Moved>,
+}
+
+/// Topics that moved.
+#[derive(Default)]
+pub struct Moved {
+    topics: Mutex<HashSet<(Arc<str>, TopicName)>>,
+    told: Notify,
+}
+
+impl Moved {
+    /// Notes that a topic moved. Never waits.
+    pub fn note(&self, news: &News) {
+        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        if topics.len() < MAX_MOVED {
+            topics.insert((news.tenant.clone(), news.topic.clone()));
+        }
+        drop(topics);
+        self.told.notify_one();
+    }
+
+    /// Has the topics of a subscription looked at once more.
+    fn note_again(&self, tenant: &Arc<str>, subscription: &Subscription) {
+        let names = subscription.links.keys().filter_map(|topic| TopicName::new(topic).ok());
+        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        topics.extend(names.map(|topic| (tenant.clone(), topic)));
+        drop(topics);
+        self.told.notify_one();
+    }
+
+    fn take(&self) -> HashSet<(Arc<str>, TopicName)> {
+        std::mem::take(&mut *self.topics.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Subscriptions {
+    /// Those of a store. `local` allows webhooks of this machine.
+    ///
+    /// # Errors
+    /// There can be no HTTP client.
+    pub fn new(
+        store: Arc<dyn SubscriptionStore>,
+        events: Arc<dyn EventLog>,
+        keys: Keys,
+        local: bool,
+        public: String,
+        moved: Arc<Moved>,
+    ) -> Result<Self, reqwest::Error> {
+        Ok(Self { store, events, keys, caller: Caller::new(local)?, public, moved })
+    }
+
+    /// A subscription and its version.
+    async fn load(&self, tenant: &Arc<str>, id: &str) -> Result<Option<(Subscription, u64)>, LogError> {
+        let found = self.store.kept(tenant.clone(), Some(id.to_owned())).await?.pop();
+        found.map(|kept| Ok((parse(&kept)?, kept.version))).transpose()
+    }
+
+    /// Keeps a subscription. False where somebody else came first.
+    async fn save(
+        &self,
+        tenant: &Arc<str>,
+        id: &str,
+        subscription: &Subscription,
+        version: u64,
+    ) -> Result<bool, LogError> {
+        let text = serde_json::to_string(subscription)
+            .map_err(|source| StorageError::Corrupt { what: "a subscription", source: Box::new(source) })?;
+        let kept = Kept { tenant: tenant.clone(), id: id.to_owned(), version, text, due: subscription.due() };
+        self.store.keep(kept).await
+    }
+
+    /// The ends of a subscription's topics.
+    async fn tails(
+        &self,
+        tenant: &Arc<str>,
+        subscription: &Subscription,
+        now: Millis,
+    ) -> Result<Tails, LogError> {
+        let scope = subscription.scope(tenant);
+        let mut tails = Tails::new();
+        for topic in subscription.links.keys().filter_map(|topic| TopicName::new(topic).ok()) {
+            if let Some(tail) = self.tail(&scope, &topic, now).await? {
+                tails.insert(topic.as_str().into(), tail);
+            }
+        }
+        Ok(tails)
+    }
+
+    /// The end of a topic, if it is there.
+    async fn tail(
+        &self,
+        scope: &TenantScope,
+        topic: &TopicName,
+        now: Millis,
+    ) -> Result<Option<Position>, LogError> {
+        match self.events.describe(scope.clone(), topic.clone(), now).await {
+            Ok(state) => Ok(Some(state.tail)),
+            Err(LogError::NoSuchTopic | LogError::Deleted) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn parse(kept: &Kept) -> Result<Subscription, LogError> {
+    serde_json::from_str(&kept.text)
+        .map_err(|source| StorageError::Corrupt { what: "a subscription", source: Box::new(source) }.into())
+}
