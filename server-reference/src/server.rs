@@ -15,8 +15,10 @@ use axum::{
     serve::ListenerExt,
 };
 use sdk_core::protocol::Epoch;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use socket2::SockRef;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     time::sleep,
 };
@@ -64,6 +66,7 @@ pub struct Server {
     events: Arc<EventStore>,
     subscriptions: Arc<Subscriptions>,
     tombstone_age: Duration,
+    write_deadline: Duration,
     /// Held for as long as the server lives.
     _data: DataFolder,
 }
@@ -87,6 +90,7 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let store = Arc::new(store);
         let (listen, web, tombstone_age) = (config.listen, config.web.clone(), config.tombstone_age);
+        let write_deadline = config.write_deadline;
         let snapshots = SnapshotStore::open(&data.snapshots(), Box::new(random_name))?;
         let snapshots = Snapshots::new(store.clone(), snapshots);
         let news = Arc::new(Hub::default());
@@ -130,6 +134,7 @@ impl Server {
             events,
             subscriptions,
             tombstone_age,
+            write_deadline,
             _data: data,
         })
     }
@@ -148,13 +153,24 @@ impl Server {
     /// # Errors
     /// The port cannot be listened on any more.
     pub async fn serve(self, signal: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        let Self { listener, router, sessions, stop, store, events, subscriptions, tombstone_age, _data } =
-            self;
+        let Self {
+            listener,
+            router,
+            sessions,
+            stop,
+            store,
+            events,
+            subscriptions,
+            tombstone_age,
+            write_deadline,
+            _data,
+        } = self;
         // Frames are small and answer one another: waiting to fill a packet only delays them.
-        let listener = listener.tap_io(|connection| {
+        let listener = listener.tap_io(move |connection| {
             if let Err(error) = connection.set_nodelay(true) {
                 tracing::debug!(%error, "no TCP_NODELAY");
             }
+            drop_if_slow(connection, write_deadline);
         });
         let serving = axum::serve(listener, router).with_graceful_shutdown(stopped(stop.subscribe()));
         let stopping = stop.subscribe();
@@ -182,6 +198,19 @@ impl Server {
         }
     }
 }
+
+/// Ends a connection whose peer does not take what it is sent within a time, whoever waits for it and whatever lies in
+/// its buffers.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn drop_if_slow(connection: &TcpStream, time: Duration) {
+    if let Err(error) = SockRef::from(connection).set_tcp_user_timeout(Some(time)) {
+        tracing::debug!(%error, "no TCP_USER_TIMEOUT");
+    }
+}
+
+/// Elsewhere it stays until its peer or the network ends it.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn drop_if_slow(_: &TcpStream, _: Duration) {}
 
 async fn stopped(mut stopping: watch::Receiver<bool>) {
     // An error means that the sender is gone, and with it the server.
