@@ -1,6 +1,10 @@
 //! Announcing work.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use sdk_core::clock::Millis;
@@ -14,7 +18,7 @@ use super::{
 use crate::{
     clock::wall,
     server::random_name,
-    storage::events::{Append, ContentType, LogError, Position, Producer, TopicName},
+    storage::events::{Append, ContentType, Kept, LogError, Position, Producer, TopicName},
     streams::live::random,
 };
 
@@ -28,15 +32,20 @@ const TOKEN_LIFE: u64 = 24 * 60 * 60 * 1000;
 impl Subscriptions {
     /// Announces work as it comes, for as long as it is polled.
     pub(crate) async fn run(self: Arc<Self>) -> Infallible {
-        while let Err(error) = self.catch_up().await {
-            tracing::warn!(%error, "subscriptions could not be looked at; tried again later");
-            sleep(LOOK).await;
-        }
+        self.moved.all.store(true, Ordering::Release);
         loop {
+            if self.moved.all.swap(false, Ordering::AcqRel)
+                && let Err(error) = self.catch_up().await
+            {
+                tracing::warn!(%error, "subscriptions could not be looked at; tried again later");
+                self.moved.all.store(true, Ordering::Release);
+                sleep(LOOK).await;
+            }
             let moved = self.moved.take();
             for (tenant, topic) in moved {
                 if let Err(error) = self.moved_on(&tenant, &topic).await {
                     tracing::warn!(%error, "subscriptions could not be woken; tried again later");
+                    self.moved.all.store(true, Ordering::Release);
                     sleep(LOOK).await;
                 }
             }
@@ -52,10 +61,12 @@ impl Subscriptions {
         }
     }
 
-    /// Looks at every subscription: what moved just before the server died was told to nobody.
+    /// Looks at every subscription: what moved just before the server died was told to nobody, and
+    /// of what moves by the thousands not all is kept.
     async fn catch_up(self: &Arc<Self>) -> Result<(), LogError> {
         for kept in self.store.due(None).await? {
-            let (tenant, subscription) = (&kept.tenant, parse(&kept)?);
+            let tenant = &kept.tenant;
+            let Some(subscription) = readable(&kept) else { continue };
             for (topic, _) in self.store.topics(tenant.clone()).await? {
                 let unlinked = !subscription.links.contains_key(topic.as_str());
                 if unlinked && subscription.matches(tenant, topic.as_str()) {
@@ -75,7 +86,7 @@ impl Subscriptions {
 
     async fn moved_on(self: &Arc<Self>, tenant: &Arc<str>, topic: &TopicName) -> Result<(), LogError> {
         for kept in self.store.kept(tenant.clone(), None).await? {
-            let subscription = parse(&kept)?;
+            let Some(subscription) = readable(&kept) else { continue };
             let matches = subscription.matches(tenant, topic.as_str());
             if matches || subscription.links.contains_key(topic.as_str()) {
                 self.look(tenant, &kept.id, matches.then_some(topic)).await;
@@ -299,6 +310,13 @@ impl Subscriptions {
         let tail = self.tail(&subscription.scope(tenant), &name, now).await?;
         Ok(subscription.link(topic, tail.unwrap_or(Position::ZERO)))
     }
+}
+
+/// A subscription, unless it is damaged: the others go on without it.
+fn readable(kept: &Kept) -> Option<Subscription> {
+    parse(kept)
+        .inspect_err(|error| tracing::error!(%error, id = kept.id, "a subscription is left alone"))
+        .ok()
 }
 
 /// The topics of a subscription, as the protocol shows them.

@@ -12,7 +12,10 @@ mod webhook;
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use sdk_core::clock::Millis;
@@ -50,6 +53,8 @@ pub struct Subscriptions {
 #[derive(Default)]
 pub struct Moved {
     topics: Mutex<HashSet<(Arc<str>, TopicName)>>,
+    /// There were too many to keep them apart.
+    all: AtomicBool,
     told: Notify,
 }
 
@@ -59,6 +64,8 @@ impl Moved {
         let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
         if topics.len() < MAX_MOVED {
             topics.insert((news.tenant.clone(), news.topic.clone()));
+        } else {
+            self.all.store(true, Ordering::Release);
         }
         drop(topics);
         self.told.notify_one();
