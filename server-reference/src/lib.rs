@@ -20,6 +20,7 @@ pub mod gateway;
 mod health;
 pub mod hub;
 pub mod origin;
+pub mod random;
 pub mod resolvers;
 pub mod server;
 pub mod service;

@@ -17,7 +17,8 @@ use server_reference::{
     config::{ServerConfig, StartError, TOMBSTONE_DAYS, days},
     data::DataFolder,
     dev::{DevIssuer, TENANT, TOKEN_SECONDS},
-    server::{Server, random_bits, random_epochs},
+    random,
+    server::Server,
     storage::sqlite::{
         SqliteDocuments, UPKEEP_SLICE,
         events::{Caps, SqliteEvents},
@@ -164,7 +165,7 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         }
         Command::RenewEpochs { data } => {
             let (folder, mut documents) = open(&data)?;
-            let mut events = SqliteEvents::open(&folder.events(), Caps::default(), random_bits())?;
+            let mut events = SqliteEvents::open(&folder.events(), Caps::default(), random::bits())?;
             let (collections, topics) = (documents.renew_epochs()?, events.renew_epochs(wall())?);
             println!("{collections} collections and {topics} topics have a new epoch");
             Ok(())
@@ -175,7 +176,7 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
 /// The database of a server that is not running; nobody else may have it until both values are dropped.
 fn open(data: &Path) -> Result<(DataFolder, SqliteDocuments), StartError> {
     let folder = DataFolder::open(data)?;
-    let documents = SqliteDocuments::open(&folder.database(), Limits::default(), random_epochs())?;
+    let documents = SqliteDocuments::open(&folder.database(), Limits::default(), random::epochs())?;
     Ok((folder, documents))
 }
 

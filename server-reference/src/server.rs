@@ -14,7 +14,6 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, header},
     serve::ListenerExt,
 };
-use sdk_core::protocol::Epoch;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use socket2::SockRef;
 use tokio::{
@@ -33,11 +32,12 @@ use crate::{
     data::DataFolder,
     dev, gateway, health,
     hub::Hub,
+    random,
     service::{MAX_SESSIONS, Service, Stores},
     snapshot::{self, Snapshots, store::SnapshotStore},
     storage::sqlite::{
-        NewEpoch, SqliteStore,
-        events::{Caps, EventStore, NewBits},
+        SqliteStore,
+        events::{Caps, EventStore},
     },
     streams::{
         self,
@@ -83,7 +83,7 @@ impl Server {
         let store = SqliteStore::open(
             &data.database(),
             config.limits,
-            random_epochs(),
+            random::epochs(),
             config.resolvers.clone(),
             Box::new(move |advance| told.publish(advance)),
         )?;
@@ -91,7 +91,7 @@ impl Server {
         let store = Arc::new(store);
         let (listen, web, tombstone_age) = (config.listen, config.web.clone(), config.tombstone_age);
         let write_deadline = config.write_deadline;
-        let snapshots = SnapshotStore::open(&data.snapshots(), Box::new(random_name))?;
+        let snapshots = SnapshotStore::open(&data.snapshots(), Box::new(random::name))?;
         let snapshots = Snapshots::new(store.clone(), snapshots);
         let news = Arc::new(Hub::default());
         let told = news.clone();
@@ -100,7 +100,7 @@ impl Server {
         let events = Arc::new(EventStore::open(
             &data.events(),
             Caps { topics: config.streams.topics },
-            random_bits(),
+            random::bits(),
             Box::new(move |news| {
                 noted.note(&news);
                 told.publish(&Arc::new(news));
@@ -258,35 +258,4 @@ fn pages(folder: &Path) -> Router {
 
 fn fixed_header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
-}
-
-/// Names epochs by 128 random bits, so that no two histories ever share one.
-pub fn random_epochs() -> NewEpoch {
-    Box::new(|| {
-        loop {
-            if let Ok(epoch) = Epoch::new(&random_name()) {
-                return epoch;
-            }
-        }
-    })
-}
-
-/// 16 random bits at a time.
-pub fn random_bits() -> NewBits {
-    Box::new(|| {
-        let mut bytes = [0; 2];
-        // Without them epochs still differ by their time.
-        let _ = getrandom::fill(&mut bytes);
-        u16::from_be_bytes(bytes)
-    })
-}
-
-/// 128 random bits in hexadecimal.
-pub(crate) fn random_name() -> String {
-    let mut bytes = [0; 16];
-    // What is not random could be known already.
-    while getrandom::fill(&mut bytes).is_err() {
-        std::thread::yield_now();
-    }
-    format!("{:032x}", u128::from_be_bytes(bytes))
 }

@@ -47,7 +47,7 @@ pub struct Service {
     pub(crate) write_deadline: Duration,
     pub(crate) sessions: Arc<Semaphore>,
     pub(crate) greetings: Arc<Semaphore>,
-    pub(crate) requests: Semaphore,
+    pub(crate) requests: Arc<Semaphore>,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -99,7 +99,7 @@ impl Service {
             write_deadline,
             sessions: Arc::new(Semaphore::new(MAX_SESSIONS as usize)),
             greetings: Arc::new(Semaphore::new(MAX_GREETINGS)),
-            requests: Semaphore::new(MAX_REQUESTS),
+            requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
             stopping,
         }
     }

@@ -13,7 +13,7 @@ use sdk_core::protocol::{CollectionName, ContentHash, ErrorCode, ProtocolError};
 
 use crate::{
     service::Service,
-    sync::{Problem, admit, authenticate, reply},
+    sync::{Caller, Problem, reply},
 };
 
 /// A chunk never changes: what is in it is its name. Any cache may keep it, also one that others share, because who
@@ -30,10 +30,8 @@ async fn manifest(
     State(service): State<Arc<Service>>,
     Path(collection): Path<String>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    Caller { scope, .. }: Caller,
 ) -> Result<Response, Problem> {
-    let _permit = admit(&service)?;
-    let scope = authenticate(&service, &headers)?;
     let collection = CollectionName::new(&collection).map_err(unknown)?;
     let root = match query.as_deref().and_then(|query| query.strip_prefix("root=")) {
         Some(root) => Some(root.parse::<ContentHash>().map_err(unknown)?),
@@ -45,10 +43,9 @@ async fn manifest(
 async fn chunk(
     State(service): State<Arc<Service>>,
     Path((collection, hash)): Path<(String, String)>,
+    Caller { scope, .. }: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let _permit = admit(&service)?;
-    let scope = authenticate(&service, &headers)?;
     let collection = CollectionName::new(&collection).map_err(unknown)?;
     let hash: ContentHash = hash.parse().map_err(unknown)?;
     let tag = HeaderValue::try_from(format!("\"{hash}\"")).map_err(unknown)?;

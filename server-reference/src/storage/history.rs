@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_names_of_random_epochs_are_not_too_long() {
-        let epoch = crate::server::random_epochs()();
+        let epoch = crate::random::epochs()();
         let portion = Portion::Under(vec!["a/".into()]);
         let longest = History { epoch: &epoch, portion: &portion }
             .name(Offset(sdk_core::protocol::MAX_SAFE_INTEGER))

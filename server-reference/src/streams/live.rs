@@ -27,14 +27,6 @@ pub(super) fn admit(service: &Service) -> Result<OwnedSemaphorePermit, Refusal> 
     Ok(service.live.clone().try_acquire_owned().map_err(busy)?)
 }
 
-/// Random bits for what nobody has to guess.
-pub(super) fn random() -> u64 {
-    let mut bytes = [0; 8];
-    // Without any a cursor still moves on.
-    let _ = getrandom::fill(&mut bytes);
-    u64::from_le_bytes(bytes)
-}
-
 /// A reader that follows a topic from a position on. No event is missed between its reading and its waiting, since it
 /// follows before it reads.
 pub(super) struct Tail {

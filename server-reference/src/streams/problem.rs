@@ -4,11 +4,10 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
 };
-use sdk_core::protocol::ProtocolError;
+use sdk_core::protocol::{Json, ProtocolError};
+use serde_json::Value;
 
-use serde_json::json;
-
-use super::{header, subscriptions::conflict};
+use super::header;
 use crate::{
     storage::events::LogError,
     sync::{Problem, document},
@@ -78,18 +77,36 @@ pub(super) enum Refusal {
     /// Of a kind that all requests share.
     Common(Problem),
     /// About topics.
-    Topic(Code, String, HeaderMap),
+    Topic(Box<About>),
+}
+
+/// What is refused about topics.
+#[derive(Debug)]
+pub(super) struct About {
+    code: Code,
+    detail: String,
+    headers: HeaderMap,
+    error: Option<Json>,
 }
 
 impl Refusal {
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self::Topic(code, detail.into(), HeaderMap::new())
+        Self::Topic(Box::new(About { code, detail: detail.into(), headers: HeaderMap::new(), error: None }))
+    }
+
+    /// Says it once more as the protocol has it for subscriptions: an `error` with the code in capitals, and what else
+    /// belongs there.
+    pub(super) fn in_capitals(mut self, mut error: Value) -> Self {
+        if let Self::Topic(about) = &mut self {
+            error["code"] = about.code.as_str().to_uppercase().into();
+            about.error = Json::parse(error.to_string()).ok();
+        }
+        self
     }
 
     fn with(mut self, name: HeaderName, value: impl ToString) -> Self {
-        if let (Self::Topic(_, _, headers), Ok(value)) = (&mut self, HeaderValue::try_from(value.to_string()))
-        {
-            headers.insert(name, value);
+        if let (Self::Topic(about), Ok(value)) = (&mut self, HeaderValue::try_from(value.to_string())) {
+            about.headers.insert(name, value);
         }
         self
     }
@@ -149,12 +166,10 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
             Self::Common(problem) => problem.into_response(),
-            Self::Topic(code @ Code::WebhookRejected, detail, _) => {
-                conflict(code, "WEBHOOK_URL_REJECTED", &detail, json!({}))
-            }
-            Self::Topic(code, detail, headers) => {
+            Self::Topic(about) => {
+                let About { code, detail, headers, error } = *about;
                 let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                let mut response = document(status, code.as_str(), &detail);
+                let mut response = document(status, code.as_str(), &detail, error);
                 response.headers_mut().extend(headers);
                 response
             }

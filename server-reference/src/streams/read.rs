@@ -20,9 +20,10 @@ use super::{
 };
 use crate::{
     clock::wall,
+    random,
     service::Service,
     storage::events::{After, Events, Form, Lifetime, Read, Slice},
-    sync::{admit, authenticate},
+    sync::{Caller, admit, authenticate},
 };
 
 /// An answer that ends before the topic does stays as it is: a browser may keep it, for this subject alone.
@@ -34,10 +35,8 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 pub(super) async fn head(
     State(service): State<Arc<Service>>,
     Path(name): Path<String>,
-    headers: HeaderMap,
+    Caller { scope, .. }: Caller,
 ) -> Result<Response, Refusal> {
-    let _permit = admit(&service)?;
-    let scope = authenticate(&service, &headers)?;
     let state = service.events.describe(scope, request::topic(&name)?, wall()).await?;
     let mut response = StatusCode::OK.into_response();
     put(&mut response, http::CONTENT_TYPE, state.content_type.as_str());
@@ -124,7 +123,7 @@ fn polled(slice: Slice, cursor: Option<u64>, now: Millis) -> Response {
         body(slice.content_type.form(), slice.events).into_response()
     };
     told(&mut response, slice.content_type.as_str(), &ends);
-    put(&mut response, header::CURSOR, cursor::next(now, cursor, live::random()));
+    put(&mut response, header::CURSOR, cursor::next(now, cursor, random::spread()));
     response.headers_mut().insert(http::CACHE_CONTROL, NO_STORE);
     response
 }

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, Uri, header};
 use sdk_core::clock::Millis;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -107,7 +107,8 @@ pub(super) fn fork(headers: &HeaderMap, public: &str) -> Result<Option<Fork>, Re
             _ => Err(bad(&headers_of::FORKED_FROM, "is missing")),
         };
     };
-    let path = source.strip_prefix(ROOT).or_else(|| source.strip_prefix(public));
+    let public: Uri = public.parse().unwrap_or_default();
+    let path = source.strip_prefix(ROOT).or_else(|| source.strip_prefix(public.path().trim_end_matches('/')));
     let path = path.and_then(|path| path.strip_prefix('/'));
     let path =
         path.and_then(decode).ok_or_else(|| bad(&headers_of::FORKED_FROM, "is not the path of a topic"))?;

@@ -15,9 +15,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{cursor, header, live, live::Tail, put, read::json_array};
+use super::{cursor, header, live::Tail, put, read::json_array};
 use crate::{
     clock::wall,
+    random,
     storage::events::{Form, Slice},
 };
 
@@ -64,7 +65,7 @@ async fn send(mut tail: Tail, first: Slice, mut cursor: Option<u64>, sender: mps
         let (chunk, over) = match next.take() {
             Some(slice) => {
                 more = !slice.up_to_date;
-                let told = cursor::next(wall(), cursor, live::random());
+                let told = cursor::next(wall(), cursor, random::spread());
                 // The first answers what the client sent; later ones need only not go back.
                 cursor = Some(told.saturating_sub(1));
                 (encode(&slice, told), slice.closed)

@@ -19,17 +19,16 @@ use crate::{
     clock::wall,
     service::Service,
     storage::events::{Append, ContentType, NewTopic, TopicName},
-    sync::{admit, authenticate, body_bytes},
+    sync::{Caller, body_bytes},
     tenant::TenantScope,
 };
 
 pub(super) async fn create(
     State(service): State<Arc<Service>>,
     Path(name): Path<String>,
+    Caller { scope, .. }: Caller,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let _permit = admit(&service)?;
-    let scope = authenticate(&service, request.headers())?;
     let topic = request::topic(&name)?;
     let mut new = described(&service, request.headers())?;
     let body = whole_body(&service, request).await?;
@@ -51,10 +50,9 @@ pub(super) async fn create(
 pub(super) async fn append(
     State(service): State<Arc<Service>>,
     Path(name): Path<String>,
+    Caller { scope, .. }: Caller,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let _permit = admit(&service)?;
-    let scope = authenticate(&service, request.headers())?;
     let topic = request::topic(&name)?;
     let headers = request.headers();
     let (close, sequence) = (request::closed(headers), request::sequence(headers)?);
@@ -98,27 +96,21 @@ pub(super) async fn append(
 pub(super) async fn delete(
     State(service): State<Arc<Service>>,
     Path(name): Path<String>,
-    headers: HeaderMap,
+    Caller { scope, .. }: Caller,
 ) -> Result<Response, Refusal> {
-    let _permit = admit(&service)?;
-    let scope = authenticate(&service, &headers)?;
     service.events.delete(scope, request::topic(&name)?, wall()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// The topic that headers describe, without its events.
 fn described(service: &Service, headers: &HeaderMap) -> Result<NewTopic, Refusal> {
-    let public = service.public_streams.find("://").and_then(|at| {
-        let rest = &service.public_streams[at + 3..];
-        rest.find('/').map(|at| &rest[at..])
-    });
     Ok(NewTopic {
         content_type: request::content_type(headers)?,
         lifetime: request::lifetime(headers)?,
         retention: request::retention(headers)?,
         events: Vec::new(),
         closed: request::closed(headers),
-        fork: request::fork(headers, public.unwrap_or_default())?,
+        fork: request::fork(headers, &service.public_streams)?,
     })
 }
 

@@ -3,6 +3,7 @@
 //! Both go through the same commit and the same reads as a session, with the same limits, so a client may send an
 //! operation over one way and repeat it over the other.
 
+mod caller;
 pub mod exchange;
 mod problem;
 
@@ -12,7 +13,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderValue, header},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -20,12 +21,13 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use sdk_core::protocol::{ErrorCode, ProtocolError, encode};
 use sdk_core::wire::Encode;
-use tokio::{sync::SemaphorePermit, time::timeout};
+use tokio::time::timeout;
 
+pub(crate) use caller::{Caller, admit, authenticate, bearer};
 pub use problem::Problem;
 pub(crate) use problem::document;
 
-use crate::{auth::AuthError, clock::wall, service::Service, tenant::TenantScope};
+use crate::{clock::wall, service::Service};
 
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
@@ -34,44 +36,24 @@ pub(crate) fn routes() -> Router<Arc<Service>> {
     Router::new().route("/v1/push", post(push)).route("/v1/pull", post(pull))
 }
 
-async fn push(State(service): State<Arc<Service>>, request: Request) -> Result<Response, Problem> {
-    let _permit = admit(&service)?;
-    // Before the body is read: who is nobody costs us nothing.
-    let scope = authenticate(&service, request.headers())?;
+async fn push(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
     let text = body(request.into_body(), service.limits.frame_bytes).await?;
-    let answer = exchange::push(&*service.documents, &service.limits, scope, &text, wall()).await?;
+    let answer = exchange::push(&*service.documents, &service.limits, caller.scope, &text, wall()).await?;
     Ok(reply(&answer))
 }
 
-async fn pull(State(service): State<Arc<Service>>, request: Request) -> Result<Response, Problem> {
-    let _permit = admit(&service)?;
-    let scope = authenticate(&service, request.headers())?;
+async fn pull(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
     let text = body(request.into_body(), service.limits.frame_bytes).await?;
-    let answer = exchange::pull(&*service.documents, &service.limits, scope, &text, wall()).await?;
+    let answer = exchange::pull(&*service.documents, &service.limits, caller.scope, &text, wall()).await?;
     Ok(reply(&answer))
-}
-
-pub(crate) fn admit(service: &Service) -> Result<SemaphorePermit<'_>, Problem> {
-    let busy = |_| ProtocolError::new(ErrorCode::Overloaded, "too many requests at once; nothing was done");
-    Ok(service.requests.try_acquire().map_err(busy)?)
-}
-
-pub(crate) fn authenticate(service: &Service, headers: &HeaderMap) -> Result<TenantScope, Problem> {
-    let claims = service.verifier.verify(bearer(headers)?, wall()).inspect_err(|error| {
-        tracing::info!(%error, "token refused");
-    })?;
-    Ok(TenantScope::of(claims))
-}
-
-/// The token of a request.
-pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
-    let bearer = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let (_, token) = bearer.ok_or_else(|| AuthError::Malformed("no bearer token".into()))?;
-    Ok(token.trim())
 }
 
 /// The whole body as text, of at most `most` bytes.
@@ -110,7 +92,12 @@ pub(crate) async fn body_bytes(body: Body, most: usize) -> Result<Bytes, Protoco
 
 /// A successful answer.
 pub(crate) fn reply(value: &impl Encode) -> Response {
-    let mut response = encode(value).into_response();
+    json(encode(value))
+}
+
+/// A successful answer that is JSON text.
+pub(crate) fn json(text: String) -> Response {
+    let mut response = text.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

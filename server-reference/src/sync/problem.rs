@@ -4,7 +4,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use sdk_core::protocol::{ProtocolError, Retry};
+use sdk_core::protocol::{Json, ProtocolError, Retry};
 use sdk_core::wire::Object;
 
 use crate::{auth::AuthError, storage::StorageError};
@@ -38,7 +38,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Self(ProtocolError { code, message, .. }) = &self;
         let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = document(status, code.as_str(), message);
+        let mut response = document(status, code.as_str(), message, None);
         let headers = response.headers_mut();
         match code.retry() {
             Retry::Later => headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER)),
@@ -51,8 +51,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A problem document.
-pub(crate) fn document(status: StatusCode, code: &str, detail: &str) -> Response {
+/// A problem document. Some have an `error` besides.
+pub(crate) fn document(status: StatusCode, code: &str, detail: &str, error: Option<Json>) -> Response {
     let title = status.canonical_reason().unwrap_or("Error");
     let mut document = String::new();
     let mut object = Object::new(&mut document);
@@ -61,6 +61,7 @@ pub(crate) fn document(status: StatusCode, code: &str, detail: &str) -> Response
     object.field("status", &u32::from(status.as_u16()));
     object.field("code", &code);
     object.field("detail", &detail);
+    object.field("error", &error);
     object.end();
     let mut response = (status, document).into_response();
     let headers = response.headers_mut();

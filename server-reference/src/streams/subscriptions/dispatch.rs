@@ -17,9 +17,8 @@ use super::{
 };
 use crate::{
     clock::wall,
-    server::random_name,
+    random,
     storage::events::{Append, ContentType, Kept, LogError, Position, Producer, TopicName},
-    streams::live::random,
 };
 
 /// Time between two looks for leases that are over and calls that are due.
@@ -97,45 +96,30 @@ impl Subscriptions {
 
     /// Looks whether there is work for a subscription, and announces it.
     pub(super) async fn look(self: &Arc<Self>, tenant: &Arc<str>, id: &str, found: Option<&TopicName>) {
-        loop {
-            match self.try_look(tenant, id, found).await {
-                Ok(true) => return,
-                // Somebody else has changed it meanwhile.
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(%error, id, "a subscription could not be looked at; tried again later");
-                    return;
-                }
+        let looked = self.change(tenant, id, move |mut subscription: Subscription| async move {
+            let now = wall();
+            if let Some(topic) = found {
+                // What was there when the subscription was made was linked then, so that this one is new.
+                subscription.discover(topic, Position::ZERO);
+            }
+            subscription.lapse(now);
+            let tails = self.tails(tenant, &subscription, now).await?;
+            let announced = subscription.announce(random::name, &tails, now);
+            if subscription.next_attempt.is_some_and(|at| at <= now.0) {
+                subscription.next_attempt = None;
+            }
+            let told = announced.then(|| (subscription.clone(), tails, now));
+            Ok::<_, LogError>((subscription, told))
+        });
+        match looked.await {
+            Ok(Some(Some((subscription, tails, now)))) => {
+                self.deliver(tenant, id, subscription, &tails, now).await;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, id, "a subscription could not be looked at; tried again later");
             }
         }
-    }
-
-    async fn try_look(
-        self: &Arc<Self>,
-        tenant: &Arc<str>,
-        id: &str,
-        found: Option<&TopicName>,
-    ) -> Result<bool, LogError> {
-        let now = wall();
-        let Some((mut subscription, version)) = self.load(tenant, id).await? else { return Ok(true) };
-        let before = subscription.clone();
-        if let Some(topic) = found {
-            // What was there when the subscription was made was linked then, so that this one is new.
-            subscription.discover(topic, Position::ZERO);
-        }
-        subscription.lapse(now);
-        let tails = self.tails(tenant, &subscription, now).await?;
-        let announced = subscription.announce(random_name, &tails, now);
-        if subscription.next_attempt.is_some_and(|at| at <= now.0) {
-            subscription.next_attempt = None;
-        }
-        if subscription != before && !self.save(tenant, id, &subscription, version).await? {
-            return Ok(false);
-        }
-        if announced {
-            self.deliver(tenant, id, subscription, &tails, now).await;
-        }
-        Ok(true)
     }
 
     async fn deliver(
@@ -198,33 +182,20 @@ impl Subscriptions {
     }
 
     /// Ends what was announced, unless it has ended already: it is done, or its worker could not be reached.
-    async fn settle(self: &Arc<Self>, tenant: &Arc<str>, id: &str, announced: &Subscription, done: bool) {
-        loop {
-            match self.try_settle(tenant, id, announced, done).await {
-                Ok(false) => {}
-                Ok(true) => return,
-                Err(error) => {
-                    tracing::warn!(%error, id, "what became of announced work could not be kept");
-                    return;
-                }
+    async fn settle(&self, tenant: &Arc<str>, id: &str, announced: &Subscription, done: bool) {
+        let Some(wake) = &announced.wake else { return };
+        let settled = self.change(tenant, id, move |mut subscription: Subscription| async move {
+            if !subscription.holds(&wake.id, announced.generation) {
+                return Ok((subscription, false));
             }
-        }
-    }
-
-    async fn try_settle(
-        self: &Arc<Self>,
-        tenant: &Arc<str>,
-        id: &str,
-        announced: &Subscription,
-        done: bool,
-    ) -> Result<bool, LogError> {
-        let now = wall();
-        let Some(wake) = &announced.wake else { return Ok(true) };
-        let Some((mut subscription, version)) = self.load(tenant, id).await? else { return Ok(true) };
-        if !subscription.holds(&wake.id, announced.generation) {
-            return Ok(true);
-        }
-        if done {
+            let now = wall();
+            if !done {
+                let (first, most) = RETRY;
+                let pause = first.saturating_mul(1 << subscription.failures.min(6)).min(most);
+                // A fifth either way.
+                subscription.failed(now.plus(pause * 4 / 5 + random::spread() % (pause * 2 / 5)));
+                return Ok((subscription, false));
+            }
             let tails = self.tails(tenant, &subscription, now).await?;
             for (topic, tail) in &wake.tails {
                 if let Ok(tail) = tail.parse() {
@@ -232,19 +203,13 @@ impl Subscriptions {
                 }
             }
             subscription.finish();
-        } else {
-            let (first, most) = RETRY;
-            let pause = first.saturating_mul(1 << subscription.failures.min(6)).min(most);
-            // A fifth either way.
-            subscription.failed(now.plus(pause * 4 / 5 + random() % (pause * 2 / 5)));
+            Ok::<_, LogError>((subscription, true))
+        });
+        match settled.await {
+            Ok(Some(true)) => self.moved.note_again(tenant, announced),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, id, "what became of announced work could not be kept"),
         }
-        if !self.save(tenant, id, &subscription, version).await? {
-            return Ok(false);
-        }
-        if done {
-            self.moved.note_again(tenant, announced);
-        }
-        Ok(true)
     }
 
     /// Says in the wake stream that there is work. A repetition is no second event.

@@ -1,6 +1,6 @@
 //! What webhooks are signed with, and the tokens that workers hold.
 
-use std::{io, path::Path};
+use std::{io, path::Path, sync::Arc};
 
 use aws_lc_rs::{
     digest::{SHA256, digest},
@@ -27,10 +27,16 @@ pub struct Keys {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Claim {
     aud: String,
-    pub(super) tenant: String,
+    tenant: String,
     pub(super) id: String,
     pub(super) generation: u64,
     exp: u64,
+}
+
+impl Claim {
+    pub(super) fn tenant(&self) -> Arc<str> {
+        self.tenant.as_str().into()
+    }
 }
 
 impl Keys {

@@ -22,7 +22,6 @@ use sdk_core::clock::Millis;
 use tokio::sync::Notify;
 
 pub use keys::Keys;
-pub(in crate::streams) use routes::conflict;
 pub(crate) use routes::routes;
 
 use crate::{
@@ -119,6 +118,23 @@ impl Subscriptions {
             .map_err(|source| StorageError::Corrupt { what: "a subscription", source: Box::new(source) })?;
         let kept = Kept { tenant: tenant.clone(), id: id.to_owned(), version, text, due: subscription.due() };
         self.store.keep(kept).await
+    }
+
+    /// Changes a subscription, once more from the start where somebody else came first; none if it is not there. It is
+    /// kept if it is another afterwards, unless `change` fails.
+    async fn change<T, E: From<LogError>, F: Future<Output = Result<(Subscription, T), E>>>(
+        &self,
+        tenant: &Arc<str>,
+        id: &str,
+        change: impl Fn(Subscription) -> F,
+    ) -> Result<Option<T>, E> {
+        while let Some((before, version)) = self.load(tenant, id).await? {
+            let (subscription, changed) = change(before.clone()).await?;
+            if subscription == before || self.save(tenant, id, &subscription, version).await? {
+                return Ok(Some(changed));
+            }
+        }
+        Ok(None)
     }
 
     /// The ends of a subscription's topics.

@@ -17,6 +17,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
+    Subscriptions,
     dispatch::streams,
     keys::Claim,
     record::{Delivery, MAX_LINKS, Setup, Subscription, Tails, Wake, is_pattern},
@@ -25,11 +26,11 @@ use crate::{
     access::Right,
     auth::AuthError,
     clock::wall,
-    server::random_name,
+    random,
     service::Service,
     storage::events::{LogError, Position, TopicName},
     streams::problem::{Code, Refusal},
-    sync::{Problem, admit, authenticate, bearer, body},
+    sync::{self, Caller, Problem, admit, bearer, body},
     tenant::TenantScope,
 };
 
@@ -64,10 +65,9 @@ async fn keys(State(service): State<Arc<Service>>) -> Response {
 async fn make(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
+    Caller { scope, .. }: Caller,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let _permit = admit(&service)?;
-    let scope = authenticate(&service, request.headers())?;
     let setup = checked(&service, &scope, &id, read(request).await?)?;
     let now = wall();
     let subscriptions = &service.subscriptions;
@@ -91,21 +91,17 @@ async fn make(
 async fn show(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    Caller { scope, .. }: Caller,
 ) -> Result<Response, Refusal> {
-    let _permit = admit(&service)?;
-    let scope = authenticate(&service, &headers)?;
-    let (subscription, _) = open(&service, &scope, &id).await?;
+    let subscription = open(&service, &scope, &id).await?;
     Ok(shown(&service, &scope, StatusCode::OK, &id, &subscription, wall()).await?)
 }
 
 async fn remove(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    Caller { scope, .. }: Caller,
 ) -> Result<Response, Refusal> {
-    let _permit = admit(&service)?;
-    let scope = authenticate(&service, &headers)?;
     open(&service, &scope, &id).await?;
     service.subscriptions.store.forget(scope.tenant().clone(), id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -119,42 +115,37 @@ struct Links {
 async fn link(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
+    Caller { scope, .. }: Caller,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let _permit = admit(&service)?;
-    let scope = authenticate(&service, request.headers())?;
     let Links { streams } = read(request).await?;
     topics(&scope, &streams)?;
-    loop {
-        let (mut subscription, version) = open(&service, &scope, &id).await?;
-        for topic in &streams {
-            if !service.subscriptions.link(scope.tenant(), &mut subscription, topic, wall()).await? {
-                return Err(Refusal::new(
-                    Code::BadSubscription,
-                    format!("a subscription has {MAX_LINKS} topics"),
-                ));
+    let (subscriptions, tenant, streams) = (&service.subscriptions, scope.tenant(), &streams);
+    change(&service, &scope, &id, move |mut subscription| async move {
+        for topic in streams {
+            if !subscriptions.link(tenant, &mut subscription, topic, wall()).await? {
+                let problem = format!("a subscription has {MAX_LINKS} topics");
+                return Err(Refusal::new(Code::BadSubscription, problem));
             }
         }
-        if service.subscriptions.save(scope.tenant(), &id, &subscription, version).await? {
-            return Ok(StatusCode::NO_CONTENT.into_response());
-        }
-    }
+        Ok((subscription, ()))
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn unlink(
     State(service): State<Arc<Service>>,
     Path((id, topic)): Path<(String, String)>,
-    headers: HeaderMap,
+    Caller { scope, .. }: Caller,
 ) -> Result<Response, Refusal> {
-    let _permit = admit(&service)?;
-    let scope = authenticate(&service, &headers)?;
-    loop {
-        let (mut subscription, version) = open(&service, &scope, &id).await?;
-        subscription.unlink(&topic);
-        if service.subscriptions.save(scope.tenant(), &id, &subscription, version).await? {
-            return Ok(StatusCode::NO_CONTENT.into_response());
-        }
-    }
+    let topic = &topic;
+    change(&service, &scope, &id, move |mut subscription| async move {
+        subscription.unlink(topic);
+        Ok((subscription, ()))
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 #[derive(Deserialize)]
@@ -165,55 +156,61 @@ struct Claiming {
 async fn claim(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
+    Caller { scope, .. }: Caller,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let _permit = admit(&service)?;
-    let scope = authenticate(&service, request.headers())?;
     let Claiming { worker } = read(request).await?;
     if worker.is_empty() || worker.len() > 256 {
         return Err(Refusal::new(Code::BadSubscription, "a worker's name has 1 to 256 bytes"));
     }
-    let tenant = scope.tenant();
-    loop {
+    let (subscriptions, tenant, id, worker) = (&service.subscriptions, scope.tenant(), &id, &worker);
+    let claimed = change(&service, &scope, id, move |mut subscription| async move {
         let now = wall();
-        let (mut subscription, version) = open(&service, &scope, &id).await?;
         if subscription.setup.delivery != Delivery::PullWake {
             return Err(Refusal::new(Code::BadSubscription, "this subscription calls its workers"));
         }
         subscription.lapse(now);
-        let tails = service.subscriptions.tails(tenant, &subscription, now).await?;
+        let generation = subscription.generation;
         if let Some(Wake { holder: Some(holder), .. }) = &subscription.wake {
-            let more = json!({ "current_holder": holder, "generation": subscription.generation });
-            return Ok(conflict(Code::AlreadyClaimed, "ALREADY_CLAIMED", "another worker has it", more));
+            let more = json!({ "current_holder": holder, "generation": generation });
+            return Err(Refusal::new(Code::AlreadyClaimed, "another worker has it").in_capitals(more));
         }
+        let tails = subscriptions.tails(tenant, &subscription, now).await?;
         // Whoever comes before the work was announced finds it all the same.
-        subscription.announce(random_name, &tails, now);
+        subscription.announce(random::name, &tails, now);
         let Some(wake) = &mut subscription.wake else {
-            return Ok(conflict(Code::NoWork, "NO_PENDING_WORK", "there is nothing to do", json!({})));
+            return Err(Refusal::new(Code::NoWork, "there is nothing to do").in_capitals(json!({})));
         };
         wake.holder = Some(worker.clone());
         let wake_id = wake.id.clone();
         subscription.extend(now);
-        if service.subscriptions.save(tenant, &id, &subscription, version).await? {
-            return Ok(answer(&json!({
-                "wake_id": wake_id,
-                "generation": subscription.generation,
-                "token": service.subscriptions.token(tenant, &id, subscription.generation, now),
-                "streams": streams(&subscription, &tails),
-                "lease_ttl_ms": subscription.setup.lease_ttl_ms,
-            })));
-        }
-    }
+        let claimed = json!({
+            "wake_id": wake_id,
+            "generation": subscription.generation,
+            "token": subscriptions.token(tenant, id, subscription.generation, now),
+            "streams": streams(&subscription, &tails),
+            "lease_ttl_ms": subscription.setup.lease_ttl_ms,
+        });
+        Ok((subscription, claimed))
+    });
+    Ok(answer(&claimed.await?))
 }
 
 #[derive(Deserialize)]
 struct Acking {
-    wake_id: String,
-    generation: u64,
+    #[serde(flatten)]
+    lease: Lease,
     #[serde(default)]
     acks: Vec<Ack>,
     #[serde(default)]
     done: bool,
+}
+
+/// Which work a worker says that it holds.
+#[derive(Deserialize)]
+struct Lease {
+    wake_id: String,
+    generation: u64,
 }
 
 #[derive(Deserialize)]
@@ -229,46 +226,33 @@ async fn ack(
 ) -> Result<Response, Refusal> {
     let _permit = admit(&service)?;
     let claim = claimed(&service, request.headers(), &id)?;
-    let acking: Acking = read(request).await?;
-    let tenant: Arc<str> = claim.tenant.as_str().into();
-    loop {
-        let now = wall();
-        let Some((mut subscription, version)) =
-            held(&service, &claim, &acking.wake_id, acking.generation, now).await?
-        else {
-            return Ok(fenced());
-        };
-        let tails = service.subscriptions.tails(&tenant, &subscription, now).await?;
-        for Ack { stream, offset } in &acking.acks {
+    let Acking { lease, acks, done } = read(request).await?;
+    let (subscriptions, acks) = (&*service.subscriptions, &acks);
+    let tenant = &claim.tenant();
+    let next = work(subscriptions, &claim, &lease, move |mut subscription, now| async move {
+        let tails = subscriptions.tails(tenant, &subscription, now).await?;
+        for Ack { stream, offset } in acks {
             let position: Position = offset
                 .parse()
                 .map_err(|_| Refusal::new(Code::BadPosition, "an ack has an offset of its topic"))?;
             if !subscription.ack(stream, position, &tails) {
-                return Err(Refusal::new(
-                    Code::BadPosition,
-                    "an ack has an offset of a topic of the subscription",
-                ));
+                let problem = "an ack has an offset of a topic of the subscription";
+                return Err(Refusal::new(Code::BadPosition, problem));
             }
         }
-        let next = acking.done && subscription.has_work(&tails);
-        if acking.done {
-            subscription.finish();
-        } else {
+        if !done {
             subscription.extend(now);
+            return Ok((subscription, false));
         }
-        if service.subscriptions.save(&tenant, &id, &subscription, version).await? {
-            if next {
-                service.subscriptions.look(&tenant, &id, None).await;
-            }
-            return Ok(answer(&json!({ "ok": true, "next_wake": next })));
-        }
+        subscription.finish();
+        let next = subscription.has_work(&tails);
+        Ok((subscription, next))
+    })
+    .await?;
+    if next {
+        service.subscriptions.look(tenant, &id, None).await;
     }
-}
-
-#[derive(Deserialize)]
-struct Releasing {
-    wake_id: String,
-    generation: u64,
+    Ok(answer(&json!({ "ok": true, "next_wake": next })))
 }
 
 async fn release(
@@ -278,35 +262,35 @@ async fn release(
 ) -> Result<Response, Refusal> {
     let _permit = admit(&service)?;
     let claim = claimed(&service, request.headers(), &id)?;
-    let Releasing { wake_id, generation } = read(request).await?;
-    let tenant: Arc<str> = claim.tenant.as_str().into();
-    loop {
-        let Some((mut subscription, version)) = held(&service, &claim, &wake_id, generation, wall()).await?
-        else {
-            return Ok(fenced());
-        };
+    let lease: Lease = read(request).await?;
+    work(&service.subscriptions, &claim, &lease, |mut subscription, _| async {
         subscription.finish();
-        if service.subscriptions.save(&tenant, &id, &subscription, version).await? {
-            service.subscriptions.look(&tenant, &id, None).await;
-            return Ok(StatusCode::NO_CONTENT.into_response());
-        }
-    }
+        Ok((subscription, ()))
+    })
+    .await?;
+    service.subscriptions.look(&claim.tenant(), &id, None).await;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// The subscription that a worker holds the lease of; none if it is over.
-async fn held(
-    service: &Service,
+/// Changes a subscription for the worker that holds its lease.
+async fn work<T, F: Future<Output = Result<(Subscription, T), Refusal>>>(
+    subscriptions: &Subscriptions,
     claim: &Claim,
-    wake: &str,
-    generation: u64,
-    now: Millis,
-) -> Result<Option<(Subscription, u64)>, LogError> {
-    let loaded = service.subscriptions.load(&claim.tenant.as_str().into(), &claim.id).await?;
-    Ok(loaded.and_then(|(mut subscription, version)| {
+    lease: &Lease,
+    change: impl Fn(Subscription, Millis) -> F,
+) -> Result<T, Refusal> {
+    let fenced = || Refusal::new(Code::Fenced, "the lease is over").in_capitals(json!({}));
+    let (Lease { wake_id, generation }, change) = (lease, &change);
+    let tenant = claim.tenant();
+    let changed = subscriptions.change(&tenant, &claim.id, move |mut subscription| async move {
+        let now = wall();
         subscription.lapse(now);
-        let holds = claim.generation == generation && subscription.holds(wake, generation);
-        holds.then_some((subscription, version))
-    }))
+        if claim.generation != *generation || !subscription.holds(wake_id, *generation) {
+            return Err(fenced());
+        }
+        change(subscription, now).await
+    });
+    changed.await?.ok_or_else(fenced)
 }
 
 /// What the token of a worker is for.
@@ -317,11 +301,28 @@ fn claimed(service: &Service, headers: &HeaderMap, id: &str) -> Result<Claim, Re
     if claim.id == id { Ok(claim) } else { Err(refused().into()) }
 }
 
+/// Changes a subscription that the scope may look at.
+async fn change<T, F: Future<Output = Result<(Subscription, T), Refusal>>>(
+    service: &Service,
+    scope: &TenantScope,
+    id: &str,
+    change: impl Fn(Subscription) -> F,
+) -> Result<T, Refusal> {
+    let change = &change;
+    let changed = service.subscriptions.change(scope.tenant(), id, move |subscription| async move {
+        if subscription.open_to(scope) { change(subscription).await } else { Err(absent()) }
+    });
+    changed.await?.ok_or_else(absent)
+}
+
 /// A subscription that the scope may look at.
-async fn open(service: &Service, scope: &TenantScope, id: &str) -> Result<(Subscription, u64), Refusal> {
-    let found = service.subscriptions.load(scope.tenant(), id).await?;
-    let absent = || Refusal::new(Code::NoSuchSubscription, "no such subscription");
-    found.filter(|(subscription, _)| subscription.open_to(scope)).ok_or_else(absent)
+async fn open(service: &Service, scope: &TenantScope, id: &str) -> Result<Subscription, Refusal> {
+    let found = service.subscriptions.load(scope.tenant(), id).await?.map(|(subscription, _)| subscription);
+    found.filter(|subscription| subscription.open_to(scope)).ok_or_else(absent)
+}
+
+fn absent() -> Refusal {
+    Refusal::new(Code::NoSuchSubscription, "no such subscription")
 }
 
 /// A setup that can be meant and that the scope may have, in its one form.
@@ -349,7 +350,8 @@ fn checked(service: &Service, scope: &TenantScope, id: &str, setup: Setup) -> Re
     match (setup.delivery, &setup.webhook, &setup.wake_stream) {
         (Delivery::Webhook, Some(webhook), None) => {
             if !service.subscriptions.caller.may_call(&webhook.url) {
-                return Err(Refusal::new(Code::WebhookRejected, "that address may not be called"));
+                let refusal = Refusal::new(Code::WebhookRejected, "that address may not be called");
+                return Err(refusal.in_capitals(json!({})));
             }
         }
         (Delivery::PullWake, None, Some(stream)) => {
@@ -422,30 +424,5 @@ async fn shown(
 }
 
 fn answer(value: &Value) -> Response {
-    let mut response = value.to_string().into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn fenced() -> Response {
-    conflict(Code::Fenced, "FENCED", "the lease is over", json!({}))
-}
-
-/// A problem document that has its code as the protocol wants it, too.
-pub(in crate::streams) fn conflict(code: Code, word: &str, detail: &str, more: Value) -> Response {
-    let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::CONFLICT);
-    let mut error = more;
-    error["code"] = word.into();
-    let mut response = answer(&json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "code": code.as_str(),
-        "detail": detail,
-        "error": error,
-    }));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    response
+    sync::json(value.to_string())
 }
