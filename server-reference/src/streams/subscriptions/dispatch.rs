@@ -66,12 +66,11 @@ impl Subscriptions {
         for kept in self.store.due(None).await? {
             let tenant = &kept.tenant;
             let Some(subscription) = readable(&kept) else { continue };
-            for (topic, _) in self.store.topics(tenant.clone()).await? {
-                let unlinked = !subscription.links.contains_key(topic.as_str());
-                if unlinked && subscription.matches(tenant, topic.as_str()) {
-                    self.look(tenant, &kept.id, Some(&topic)).await;
-                }
-            }
+            let discovered = self.change(tenant, &kept.id, move |mut subscription| async move {
+                self.discover(tenant, &mut subscription).await?;
+                Ok::<_, LogError>((subscription, ()))
+            });
+            discovered.await?;
             let waiting = subscription.wake.as_ref().is_some_and(|wake| wake.holder.is_none());
             if waiting && subscription.setup.delivery == Delivery::PullWake {
                 let now = wall();
@@ -261,6 +260,22 @@ impl Subscriptions {
             self.link(tenant, &mut subscription, &topic, now).await?;
         }
         Ok(self.save(tenant, id, &subscription, 0).await?.then_some(subscription))
+    }
+
+    /// Takes in the topics that a subscription's pattern matches: those that it does not know were made since it was.
+    pub(super) async fn discover(
+        &self,
+        tenant: &Arc<str>,
+        subscription: &mut Subscription,
+    ) -> Result<(), LogError> {
+        if subscription.setup.pattern.is_some() {
+            for (topic, _) in self.store.topics(tenant.clone()).await? {
+                if subscription.matches(tenant, topic.as_str()) {
+                    subscription.discover(&topic, Position::ZERO);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Takes a topic in at its end. False if there is no room.

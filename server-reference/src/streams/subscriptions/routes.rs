@@ -175,8 +175,12 @@ async fn claim(
             let more = json!({ "current_holder": holder, "generation": generation });
             return Err(Refusal::new(Code::AlreadyClaimed, "another worker has it").in_capitals(more));
         }
-        let tails = subscriptions.tails(tenant, &subscription, now).await?;
-        // Whoever comes before the work was announced finds it all the same.
+        let mut tails = subscriptions.tails(tenant, &subscription, now).await?;
+        // Whoever comes before the work was announced finds it all the same, also in a topic that was just made.
+        if !subscription.has_work(&tails) {
+            subscriptions.discover(tenant, &mut subscription).await?;
+            tails = subscriptions.tails(tenant, &subscription, now).await?;
+        }
         subscription.announce(random::name, &tails, now);
         let Some(wake) = &mut subscription.wake else {
             return Err(Refusal::new(Code::NoWork, "there is nothing to do").in_capitals(json!({})));
