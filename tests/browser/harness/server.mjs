@@ -13,20 +13,21 @@ const binary = process.env.WEBWAKA_SERVER ?? join(target, "debug/webwaka-server"
 export const BOARD = join(root, "examples/task-board/dist");
 
 /**
- * A real server process with a data folder of its own. It can be stopped, killed and started again on the
- * same port, over the same data.
+ * A real server process with a data folder of its own, and a page unless that is `null`. It can be stopped, killed and
+ * started again on the same port, over the same data.
  */
 export async function server(t, { web = BOARD } = {}) {
   if (!existsSync(binary)) throw new Error(`no server at ${binary}: cargo build -p server-reference`);
-  if (!existsSync(join(web, "index.html")))
+  if (web && !existsSync(join(web, "index.html")))
     throw new Error(`nothing to serve in ${web}: build the task board`);
   const data = temporary(t, "data");
   let child;
   let port = 0;
   let log = "";
 
-  async function start() {
-    const options = ["serve", "--dev", "--listen", `127.0.0.1:${port}`, "--data", data, "--web", web];
+  async function start(more = []) {
+    const options = ["serve", "--dev", "--listen", `127.0.0.1:${port}`, "--data", data, ...more];
+    if (web) options.push("--web", web);
     const started = spawn(binary, options, { stdio: ["ignore", "pipe", "pipe"] });
     child = started;
     started.stderr.setEncoding("utf8").on("data", (chunk) => (log = (log + chunk).slice(-10_000)));
@@ -60,13 +61,14 @@ export async function server(t, { web = BOARD } = {}) {
     data,
     port: () => port,
     url: () => `http://127.0.0.1:${port}`,
+    /** With further options of the command line. */
     start,
     /** As an operator does: drain, then exit. */
     stop: () => end("SIGTERM"),
     /** As a power cut does. */
     kill: () => end("SIGKILL"),
     /** A token of the development tenant that lives for so many seconds. */
-    token: (subject, ttl) =>
+    token: (subject = "ada", ttl = 3_600) =>
       execFileSync(
         binary,
         ["token", "--data", data, "--subject", subject, "--tenant", "dev", "--ttl", String(ttl)],

@@ -4,19 +4,18 @@ import { after, before, test } from "node:test";
 
 import { DurableStream, IdempotentProducer, stream } from "@durable-streams/client";
 
-import { Server } from "../server.mjs";
+import { start } from "../server.mjs";
 
-/** @type {Server} */
-let server;
-before(async () => void (server = await Server.start()));
-after(() => server.stop());
+let host, end;
+before(async () => void ({ host, end } = await start()));
+after(() => end());
 
 const json = "application/json";
 
 /** @param {string} topic */
 function at(topic) {
-  const headers = { authorization: `Bearer ${server.token()}` };
-  return { url: `${server.url}/v1/streams/${topic}`, headers };
+  const headers = { authorization: `Bearer ${host.token()}` };
+  return { url: `${host.url()}/v1/streams/${topic}`, headers };
 }
 
 /** @param {string} topic */
@@ -33,7 +32,8 @@ test("what the client appends it reads again, from any position, also after the 
     before.items,
     [0, 1, 2, 3, 4].map((n) => ({ n })),
   );
-  await server.restart();
+  await host.kill();
+  await host.start();
   assert.deepEqual(await everything("orders/eu"), before);
   await topic.append(JSON.stringify({ n: 5 }));
   assert.deepEqual((await everything("orders/eu", before.offset)).items, [{ n: 5 }]);
@@ -67,7 +67,8 @@ for (const live of /** @type {const} */ (["long-poll", "sse"])) {
     };
     for (let n = 0; n < 10; n++) await topic.append(JSON.stringify(n));
     await upTo(10);
-    await server.restart();
+    await host.kill();
+    await host.start();
     for (let n = 10; n < 20; n++) await topic.append(JSON.stringify(n));
     await upTo(20);
     stopped = true;
@@ -87,7 +88,8 @@ test("an idempotent producer writes each event once while the server is killed",
     producer.append(JSON.stringify(n));
     if (n === 100 || n === 200) {
       await producer.flush();
-      await server.restart();
+      await host.kill();
+      await host.start();
     }
   }
   await producer.flush();

@@ -6,12 +6,11 @@ import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 
-import { Server } from "../server.mjs";
+import { start } from "../server.mjs";
 
-/** @type {Server} */
-let server;
-before(async () => void (server = await Server.start()));
-after(() => server.stop());
+let host, end;
+before(async () => void ({ host, end } = await start()));
+after(() => end());
 
 const run = promisify(execFile);
 
@@ -20,8 +19,8 @@ const run = promisify(execFile);
  * @param {string[]} args
  */
 function line(path, args) {
-  const auth = `authorization: Bearer ${server.token()}`;
-  return ["--silent", "--show-error", "-H", auth, ...args, `${server.url}/v1/streams/${path}`];
+  const auth = `authorization: Bearer ${host.token()}`;
+  return ["--silent", "--show-error", "-H", auth, ...args, `${host.url()}/v1/streams/${path}`];
 }
 
 /**
@@ -45,7 +44,8 @@ test("curl writes and reads a topic, also after the server was killed", async ()
   assert.equal((await curl("log", "-X", "PUT", ...TEXT)).status, 201);
   assert.equal((await curl("log", "-d", "first line", ...TEXT)).status, 204);
   const second = await curl("log", "--data-binary", "second line\n", ...TEXT);
-  await server.restart();
+  await host.kill();
+  await host.start();
   const all = await curl("log");
   assert.equal(all.body, "first linesecond line\n");
   assert.equal(all.header("stream-next-offset"), second.header("stream-next-offset"));

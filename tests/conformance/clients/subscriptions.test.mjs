@@ -3,12 +3,11 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Server } from "../server.mjs";
+import { start } from "../server.mjs";
 
-/** @type {Server} */
-let server;
-before(async () => void (server = await Server.start()));
-after(() => server.stop());
+let host, end;
+before(async () => void ({ host, end } = await start()));
+after(() => end());
 
 /**
  * @param {string} method
@@ -16,8 +15,8 @@ after(() => server.stop());
  * @param {unknown} [body]
  */
 async function ask(method, path, body) {
-  const headers = { authorization: `Bearer ${server.token()}`, "content-type": "application/json" };
-  const url = `${server.url}/v1/streams/${path}`;
+  const headers = { authorization: `Bearer ${host.token()}`, "content-type": "application/json" };
+  const url = `${host.url()}/v1/streams/${path}`;
   const answer = await fetch(url, { method, headers, body: body && JSON.stringify(body) });
   const text = await answer.text();
   return { status: answer.status, body: text === "" ? undefined : JSON.parse(text) };
@@ -28,7 +27,8 @@ test("work that came just before the server was killed is announced, and what wa
   await ask("PUT", "__ds/subscriptions/s", { type: "pull-wake", pattern: "jobs/*", wake_stream: "wake" });
   for (let n = 1; n <= 10; n++) {
     assert.equal((await ask("PUT", `jobs/${n}`, [n])).status, 201);
-    await server.restart();
+    await host.kill();
+    await host.start();
   }
   const claim = async (/** @type {string} */ worker) => ask("POST", "__ds/subscriptions/s/claim", { worker });
   let claimed = await claim("one");
@@ -37,7 +37,8 @@ test("work that came just before the server was killed is announced, and what wa
     claimed = await claim("one");
   }
   assert.equal(claimed.status, 200);
-  await server.restart();
+  await host.kill();
+  await host.start();
   assert.equal((await claim("two")).body.code, "already_claimed");
   for (let tries = 0; tries < 100; tries++) {
     const { body } = await ask("GET", "__ds/subscriptions/s");

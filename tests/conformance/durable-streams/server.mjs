@@ -1,4 +1,4 @@
-import { Server } from "../server.mjs";
+import { start } from "../server.mjs";
 
 /** How long a long-poll waits here; the suite waits for several of them. */
 const LONG_POLL_MS = 500;
@@ -9,10 +9,10 @@ const LONG_POLL_MS = 500;
  * @param {{ provide(key: string, value: unknown): void }} project
  */
 export default async function setup(project) {
-  const server = await Server.start((url) => [
-    ...["--streams-url", `${url}/v1/stream`],
-    ...["--long-poll-ms", String(LONG_POLL_MS)],
-  ]);
-  project.provide("server", { url: server.url, token: server.token(), longPoll: LONG_POLL_MS });
-  return () => server.stop();
+  const { host, end } = await start();
+  const url = host.url();
+  await host.kill();
+  await host.start(["--streams-url", `${url}/v1/stream`, "--long-poll-ms", String(LONG_POLL_MS)]);
+  project.provide("server", { url, token: host.token(), longPoll: LONG_POLL_MS });
+  return end;
 }
