@@ -57,6 +57,7 @@ pub(crate) fn set(seq: u64, id: &str, entries: &[(&str, &str)]) -> Operation {
         schema: 0,
         intents: vec![Intent::Set(fields(entries))],
         base: Default::default(),
+        maker: None,
         resolves: None,
     }
 }

@@ -47,7 +47,7 @@ impl Engine {
     }
 
     fn push_request(&mut self) -> PushRequest {
-        let operations = self.outbox.take_batch(&self.limits, self.batch, self.ids.meta.actor);
+        let operations = self.take_batch();
         let written = |resume: &Resume| {
             operations.iter().any(|operation| operation.doc.collection == resume.collection)
         };

@@ -1,7 +1,7 @@
 //! Another id for a client whose own was used by a copy of it.
 
 use super::Engine;
-use crate::clock::Millis;
+use crate::{clock::Millis, outbox::Entry, protocol::Operation};
 
 impl Engine {
     /// Whether anything may be sent: not while the id that it would go out under is not durable.
@@ -9,15 +9,23 @@ impl Engine {
         self.network && !self.ids.is_renewing()
     }
 
-    /// Takes another id once the server has judged all that it may know under this one. Where the same operations came
-    /// from both copies, they get the judgement that is there, and none is applied twice.
+    /// The next operations to send. What was made under a former id names it: a copy of this client may hold the same
+    /// operation, and have taken yet another id, and the server has to see that it is one and the same.
+    pub(super) fn take_batch(&mut self) -> Vec<Operation> {
+        let mut operations = self.outbox.take_batch(&self.limits, self.batch, self.ids.meta.actor);
+        operations.iter_mut().for_each(|operation| operation.maker = self.ids.maker(operation.seq));
+        operations
+    }
+
+    /// Takes another id once the server has judged all that it may know under this one.
     pub(super) fn renew_identity(&mut self, now: Millis) {
         if self.saving.is_busy() || self.ids.is_renewing() || !self.outbox.is_ready_to_renew() {
             return;
         }
         let mut bytes = [0; 16];
         bytes.iter_mut().for_each(|byte| *byte = self.random.u8(..));
-        self.ids.renew(self.config.fresh_client.mixed_with(bytes));
+        let oldest = self.outbox.entries().next().map_or(self.ids.upcoming(), Entry::seq);
+        self.ids.renew(self.config.fresh_client.mixed_with(bytes), oldest);
         self.outbox.renewed();
         // What is asked for under the former id is not to be answered any more.
         self.drop_link(now, 0);

@@ -195,7 +195,7 @@ impl Engine {
             if self.batch == 1 && self.outbox.in_flight() > 0 {
                 break;
             }
-            let operations = self.outbox.take_batch(&self.limits, self.batch, self.ids.meta.actor);
+            let operations = self.take_batch();
             if operations.is_empty() {
                 break;
             }

@@ -8,6 +8,9 @@ use crate::{
 
 /// Numbers reserved at a time, so that most commits need not write this record.
 const RESERVE: u64 = 1_024;
+/// Former ids that are kept. A client takes another when it finds out that it is a copy, or has one: a device that
+/// comes to more, with operations that wait all the while, is cloned over and over.
+const MAX_FORMER: usize = 16;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Meta {
@@ -23,6 +26,8 @@ pub(super) struct Meta {
     /// Records with smaller keys are an earlier client's, whose id is lost. What they hold may have been applied under
     /// that id, so it must not go out under this one.
     since: u64,
+    /// Ids that this client had before, oldest first, each with the number at which the next begins.
+    former: Vec<(ClientId, Seq)>,
 }
 
 record!(Meta {
@@ -32,6 +37,7 @@ record!(Meta {
     identity: "identity";
     newest: "newest";
     since: "since" or 0;
+    former: "former", or_empty;
 });
 
 /// The record, and what has been handed out since it was stored.
@@ -47,8 +53,15 @@ pub(super) struct Identifiers {
 impl Identifiers {
     /// A client that was never here before.
     pub(super) fn fresh(client: ClientId) -> Self {
-        let meta =
-            Meta { client, reserved: Seq(1), actor: None, identity: None, newest: Hlc::default(), since: 0 };
+        let meta = Meta {
+            client,
+            reserved: Seq(1),
+            actor: None,
+            identity: None,
+            newest: Hlc::default(),
+            since: 0,
+            former: Vec::new(),
+        };
         Self { meta, next: Seq(1), dirty: true, renewing: false }
     }
 
@@ -96,10 +109,20 @@ impl Identifiers {
         }
     }
 
-    /// Takes another id; the numbers go on.
-    pub(super) fn renew(&mut self, client: ClientId) {
+    /// Takes another id; the numbers go on. Of former ones those are kept that an operation from `oldest` on was made
+    /// under.
+    pub(super) fn renew(&mut self, client: ClientId, oldest: Seq) {
+        self.meta.former.push((self.meta.client, self.next));
+        self.meta.former.retain(|(_, next)| *next > oldest);
+        let surplus = self.meta.former.len().saturating_sub(MAX_FORMER);
+        self.meta.former.drain(..surplus);
         (self.meta.client, self.meta.actor) = (client, None);
         (self.dirty, self.renewing) = (true, true);
+    }
+
+    /// Under which id the operation of that number was made, if it was a former one.
+    pub(super) fn maker(&self, seq: Seq) -> Option<ClientId> {
+        self.meta.former.iter().find(|(_, next)| seq < *next).map(|(client, _)| *client)
     }
 
     /// Whether another id is on its way to storage.
@@ -128,5 +151,48 @@ impl Identifiers {
     /// The record was not written.
     pub(super) fn take_back(&mut self) {
         self.dirty = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::decode;
+
+    fn id(number: u8) -> ClientId {
+        ClientId::from_random([number; 16])
+    }
+
+    #[test]
+    fn each_operation_names_the_id_that_it_was_made_under_also_after_a_restart() {
+        let mut ids = Identifiers::fresh(id(0));
+        let mut made = vec![];
+        for number in 1..=3 {
+            made.extend([ids.next_seq(), ids.next_seq()]);
+            ids.renew(id(number), made[0]);
+        }
+        made.push(ids.next_seq());
+        let expected = [0, 0, 1, 1, 2, 2].map(|number| Some(id(number))).into_iter().chain([None]);
+        let expected: Vec<_> = expected.collect();
+        let makers = |ids: &Identifiers| made.iter().map(|seq| ids.maker(*seq)).collect::<Vec<_>>();
+        assert_eq!(makers(&ids), expected);
+        let stored = ids.flush(Hlc::default()).unwrap();
+        let mut later = Identifiers::restore(decode(&stored).unwrap());
+        assert_eq!(makers(&later), expected);
+        // Once nothing is left of what was made under the first two, they are not kept any longer.
+        later.renew(id(4), made[4]);
+        assert_eq!(later.meta.former.iter().map(|(client, _)| *client).collect::<Vec<_>>(), [id(2), id(3)]);
+    }
+
+    #[test]
+    fn former_ids_have_a_cap() {
+        let mut ids = Identifiers::fresh(id(0));
+        let first = ids.next_seq();
+        for number in 1..100 {
+            ids.next_seq();
+            ids.renew(id(number), first);
+        }
+        assert_eq!(ids.meta.former.len(), MAX_FORMER);
+        assert_eq!(ids.meta.former.last().unwrap().0, id(98), "the newest stay");
     }
 }

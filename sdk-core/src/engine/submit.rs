@@ -60,7 +60,7 @@ impl Engine {
             was: collection.strategy.has_conflicts().then(|| self.seen_values(&doc, &intents)).flatten(),
         };
         let at = self.clock.tick(self.server_now());
-        let operation = Operation { seq, doc, at, schema, intents, base, resolves: None };
+        let operation = Operation { seq, maker: None, doc, at, schema, intents, base, resolves: None };
         let bytes = self.check(&operation)?;
         Ok((operation, bytes))
     }

@@ -14,6 +14,7 @@ fn operation(seq: u64, id: &str) -> Operation {
         schema: 0,
         intents: vec![Intent::Delete {}],
         base: Base::default(),
+        maker: None,
         resolves: None,
     }
 }

@@ -1,14 +1,14 @@
 //! What a client asks for.
 
 use super::{
-    ids::{DocKey, Seq},
+    ids::{ClientId, DocKey, Seq},
     intent::{Fields, Intent},
     position::StreamPosition,
 };
 use crate::clock::{Hlc, VectorClock};
 use crate::wire::{Bad, Decode, Encode, Reader, encode, record, write_text};
 
-/// One edit of one document. Its id is the client of the connection it arrives on and its `seq`.
+/// One edit of one document. Its id is the client that made it and its `seq`.
 ///
 /// All but `base` is fixed when the operation is made and is what the server binds the id to; `base` may
 /// move forward while the operation waits. One that met a conflict was bound to nothing, and is made anew under its
@@ -17,6 +17,9 @@ use crate::wire::{Bad, Decode, Encode, Reader, encode, record, write_text};
 pub struct Operation {
     /// Its place among its client's operations.
     pub seq: Seq,
+    /// The client that made it, where that is another than the one whose connection it arrives on: a client takes
+    /// another id when a copy of it has used its own, and the copy may hold the same operation.
+    pub maker: Option<ClientId>,
     /// The document it edits, whose operations keep their order.
     pub doc: DocKey,
     /// When it was made.
@@ -77,7 +80,7 @@ pub enum ResolvedBy {
 }
 
 impl Operation {
-    /// The part that the operation's id is bound to, as canonical JSON text: all but the base.
+    /// The part that the operation's id is bound to, as canonical JSON text: all but the id itself and the base.
     pub fn payload(&self) -> String {
         match &self.resolves {
             None => encode(&(&self.doc, self.at, self.schema, &self.intents)),
@@ -88,6 +91,7 @@ impl Operation {
 
 record!(Operation {
     seq: "seq";
+    maker: "maker";
     doc: "doc";
     at: "at";
     schema: "schema" or 0;

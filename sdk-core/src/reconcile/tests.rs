@@ -39,6 +39,7 @@ fn made(actor: u32, seq: u64, wall: u64, base: &Document, intents: Vec<Intent>) 
         schema: 0,
         intents,
         base,
+        maker: None,
         resolves: None,
     };
     Made { actor, operation }

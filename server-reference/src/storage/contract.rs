@@ -3,6 +3,7 @@
 
 mod access;
 mod conflicts;
+mod copies;
 pub(crate) mod events;
 mod forms;
 
@@ -23,6 +24,7 @@ use crate::{
 };
 
 pub(crate) use conflicts::*;
+pub(crate) use copies::*;
 pub(crate) use forms::*;
 
 type Store = Arc<dyn Documents>;
@@ -67,6 +69,10 @@ macro_rules! documents_contract {
             an_operation_in_another_schema_gets_the_judgement_of_the_form_that_came_first,
             a_conflict_that_comes_in_another_schema_is_still_decided_once,
             another_schema_alone_makes_no_form_of_another_operation,
+            an_operation_of_several_copies_has_one_effect_whoever_sends_it_first,
+            what_copies_made_under_one_id_are_as_many_operations,
+            who_names_the_client_of_somebody_else_as_maker_reaches_nothing_of_theirs,
+            a_conflict_that_several_copies_hold_is_decided_once,
         );
     };
     (@tests $open:path: $($name:ident,)*) => {$(

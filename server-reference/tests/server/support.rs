@@ -154,6 +154,7 @@ pub(crate) fn set(seq: u64, id: &str, field: &str, json: &str) -> Operation {
         schema: 0,
         intents: vec![Intent::Set([entry].into_iter().collect())],
         base: Default::default(),
+        maker: None,
         resolves: None,
     }
 }

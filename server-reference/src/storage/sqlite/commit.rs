@@ -160,6 +160,14 @@ impl Open {
     }
 }
 
+/// What was judged under the id of an operation.
+enum Earlier {
+    /// The operation itself.
+    Same(Judgement),
+    /// Another one.
+    Other,
+}
+
 /// A batch half-way. Documents are read once and written once, however many operations are on them.
 struct Judge<'a> {
     connection: &'a Connection,
@@ -187,22 +195,14 @@ impl Judge<'_> {
         let payload = operation.payload();
         let hash = digest(&SHA256, payload.as_bytes());
         let (tenant, client) = (self.batch.scope.tenant(), self.batch.client.to_string());
-        let earlier = self
-            .connection
-            .prepare_cached(
-                "SELECT payload_hash, made, judgement FROM judgements WHERE tenant = ?1 AND client = ?2 AND seq = ?3",
-            )?
-            .query_row((tenant, &client, seq.0), |row| {
-                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, String>(2)?))
-            })
-            .optional()?;
-        if let Some((same, made, judgement)) = earlier {
-            let form_of_it = made.is_some_and(|made| is_form_of(operation, &made));
-            if same != hash.as_ref() && !form_of_it {
+        let maker = self.maker(operation)?;
+        match self.earlier(operation, hash.as_ref(), maker.as_deref())? {
+            Some(Earlier::Same(judgement)) => return self.told(operation, judgement),
+            Some(Earlier::Other) => {
                 let words = "the id was used for another operation before";
                 return Ok(rejected(operation, ErrorCode::OperationIdReused, words));
             }
-            return self.told(operation, decode(&judgement).map_err(corrupt("a judgement"))?);
+            None => {}
         }
         let judgement = self.judge(operation, payload.len())?;
         if matches!(judgement.outcome, Outcome::Conflicted(_)) {
@@ -210,13 +210,56 @@ impl Judge<'_> {
             self.conflicted.insert(operation.doc.clone());
             return self.told(operation, judgement);
         }
-        let made = encode(&(operation.at, operation.schema, &operation.doc));
+        let made = encode(&(operation.at, operation.schema, &operation.doc, operation.resolves.is_some()));
         self.connection
             .prepare_cached(
-                "INSERT INTO judgements (tenant, client, seq, payload_hash, made, judgement) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO judgements (tenant, client, seq, payload_hash, made, judgement, maker)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
-            .execute((tenant, &client, seq.0, hash.as_ref(), made, encode(&judgement)))?;
+            .execute((tenant, &client, seq.0, hash.as_ref(), made, encode(&judgement), maker))?;
         self.told(operation, judgement)
+    }
+
+    /// The client that made an operation, if another one sends it and both are the subject's. Whoever names somebody
+    /// else's client learns nothing of its operations, and takes nothing from them.
+    fn maker(&self, operation: &Operation) -> Result<Option<String>, StorageError> {
+        let Some(maker) = operation.maker.filter(|maker| *maker != self.batch.client) else {
+            return Ok(None);
+        };
+        let (tenant, subject) = (self.batch.scope.tenant(), self.batch.scope.subject());
+        let known = self
+            .connection
+            .prepare_cached("SELECT client FROM clients WHERE tenant = ?1 AND client = ?2 AND subject = ?3")?
+            .query_row((tenant, maker.to_string(), subject), |row| row.get(0));
+        Ok(known.optional()?)
+    }
+
+    /// What was judged before: the operation itself, under whichever id of a copy of its maker it came, or another one
+    /// under the id of this client.
+    fn earlier(
+        &self,
+        operation: &Operation,
+        hash: &[u8],
+        maker: Option<&str>,
+    ) -> Result<Option<Earlier>, StorageError> {
+        let (tenant, client) = (self.batch.scope.tenant(), self.batch.client.to_string());
+        let mut statement = self.connection.prepare_cached(
+            "SELECT client, payload_hash, made, judgement FROM judgements
+                 WHERE tenant = ?1 AND client IN (?2, ?3) AND seq = ?4
+             UNION ALL SELECT client, payload_hash, made, judgement FROM judgements
+                 WHERE tenant = ?1 AND maker = ?3 AND seq = ?4",
+        )?;
+        let mut rows = statement.query((tenant, &client, maker.unwrap_or(&client), operation.seq.0))?;
+        let mut is_taken = false;
+        while let Some(row) = rows.next()? {
+            let (same, made) = (row.get::<_, Vec<u8>>(1)?, row.get::<_, Option<String>>(2)?);
+            if same == hash || made.is_some_and(|made| is_form_of(operation, &made)) {
+                let judgement: String = row.get(3)?;
+                return Ok(Some(Earlier::Same(decode(&judgement).map_err(corrupt("a judgement"))?)));
+            }
+            is_taken |= row.get::<_, String>(0)? == client;
+        }
+        Ok(is_taken.then_some(Earlier::Other))
     }
 
     /// A stored judgement as the client is told it: with the position in the history that it knows.
@@ -368,13 +411,16 @@ impl Judge<'_> {
 /// Whether an operation is another form of the one that was `made` so. The decision of a conflict and another version of
 /// the application's schema change what an operation does, and neither to which document nor when it was made.
 fn is_form_of(operation: &Operation, made: &str) -> bool {
-    match decode(made) {
-        Ok((at, schema, doc)) => {
-            let (at, schema, doc): (Hlc, u32, DocKey) = (at, schema, doc);
-            let other_form = operation.resolves.is_some() || operation.schema != schema;
+    let short = |_| {
+        // Earlier releases did not note whether it was a decision,
+        decode(made).map(|(at, schema, doc)| (at, schema, doc, false))
+    };
+    match decode::<(Hlc, u32, DocKey, bool)>(made).or_else(short) {
+        Ok((at, schema, doc, decided)) => {
+            let other_form = decided || operation.resolves.is_some() || operation.schema != schema;
             other_form && at == operation.at && doc == operation.doc
         }
-        // Earlier releases noted nothing but the time.
+        // and at first nothing but the time.
         Err(_) => operation.resolves.is_some() && made == encode(&operation.at),
     }
 }

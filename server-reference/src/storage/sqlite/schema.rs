@@ -7,13 +7,14 @@ use crate::storage::StorageError;
 /// The first release without the bug that can lose commits in WAL mode (3.7.0 to 3.51.2).
 const MIN_SQLITE: i32 = 3_051_003;
 /// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// `buried` is the server's time when a document that is deleted last changed; it is missing while one lives.
 /// `judgements` is what makes a retry harmless, however late it comes: nothing is ever removed from it; `made` tells
-/// which operation was judged, in whatever form it came: when it was made, in which schema, and for which document. Names are columns of their own, so none can reach into another
-/// tenant. `retired` holds the actors up to which none may be
-/// given out any more, in any tenant.
+/// which operation was judged, in whatever form it came: when it was made, in which schema, and for which document;
+/// `maker` under which id it was made, where that is not the client's that sent it. Names are columns of their own, so
+/// none can reach into another tenant. `retired` holds the actors up to which none may be given out any more, in any
+/// tenant.
 const TABLES: &str = "
     CREATE TABLE clients (
         tenant TEXT NOT NULL,
@@ -65,8 +66,10 @@ const TABLES: &str = "
         payload_hash BLOB NOT NULL,
         made TEXT,
         judgement TEXT NOT NULL,
+        maker TEXT,
         PRIMARY KEY (tenant, client, seq)
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX judgements_by_maker ON judgements (tenant, maker, seq) WHERE maker IS NOT NULL;
 ";
 
 /// From version 1, which did not note when a document was deleted: the deletion's own time stands in. It knew no
@@ -90,6 +93,12 @@ const FROM_1: &str = "
     CREATE INDEX documents_by_burial ON documents (buried) WHERE buried IS NOT NULL;
 ";
 
+/// From version 2, in which the id of an operation was that of the client that sent it.
+const FROM_2: &str = "
+    ALTER TABLE judgements ADD COLUMN maker TEXT;
+    CREATE INDEX judgements_by_maker ON judgements (tenant, maker, seq) WHERE maker IS NOT NULL;
+";
+
 /// Settles durability before anything is written: a commit returns after its log is on the disk.
 const WRITER: &str = "
     PRAGMA journal_mode = WAL;
@@ -109,7 +118,8 @@ pub(super) fn prepare_writer(connection: &mut Connection) -> Result<(), StorageE
     settle(connection)?;
     migrate(connection, VERSION, |version| match version {
         0 => Some(TABLES.into()),
-        1 => Some(FROM_1.into()),
+        1 => Some(format!("{FROM_1}{FROM_2}")),
+        2 => Some(FROM_2.into()),
         _ => None,
     })
 }

@@ -174,6 +174,28 @@ fn what_a_wrong_clock_stamped_is_brought_back_and_every_reader_hears_of_it() {
     assert_eq!(documents.prune(START).unwrap(), 1, "the deletion counts as made now, not in a year");
 }
 
+#[test]
+fn a_database_of_version_2_goes_on_with_all_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let (new, old) = (folder.path().join("new"), folder.path().join("old"));
+    let ada = scope("acme", "ada");
+    let operations = || vec![batch(&ada, client(1), vec![set(1, "a", &[("x", "1")])])];
+    drop(open(&new));
+    let first = only(open(&old).commit_group(operations())).unwrap();
+    let back =
+        "DROP INDEX judgements_by_maker; ALTER TABLE judgements DROP COLUMN maker; PRAGMA user_version = 2";
+    Connection::open(&old).unwrap().execute_batch(back).unwrap();
+    let again = only(open(&old).commit_group(operations())).unwrap();
+    assert_eq!(again.judgements, first.judgements);
+    assert_eq!(tables(&old), tables(&new), "it has all that a new one has");
+}
+
+fn tables(path: &Path) -> Vec<String> {
+    let there = Connection::open(path).unwrap();
+    let mut names = there.prepare("SELECT name FROM sqlite_schema ORDER BY name").unwrap();
+    names.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
 /// The tables of version 1.
 const VERSION_1: &str = "
     CREATE TABLE clients (tenant TEXT NOT NULL, client TEXT NOT NULL, subject TEXT NOT NULL, actor INTEGER NOT NULL,
@@ -211,12 +233,7 @@ fn a_database_of_version_1_goes_on_with_all_it_has() {
         first
     };
     let mut documents = open(&folder.path().join("old"));
-    let tables = |name: &str| -> Vec<String> {
-        let there = Connection::open(folder.path().join(name)).unwrap();
-        let mut names = there.prepare("SELECT name FROM sqlite_schema ORDER BY name").unwrap();
-        names.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
-    };
-    assert_eq!(tables("old"), tables("db"), "it has all that a new one has");
+    assert_eq!(tables(&folder.path().join("old")), tables(&path), "it has all that a new one has");
     let again = only(documents.commit_group(vec![batch(&ada, client(1), operations())])).unwrap();
     assert_eq!(again.judgements, first.judgements);
     assert_eq!(documents.changes(&ada, &cards()).unwrap().documents.len(), 2);
