@@ -141,6 +141,7 @@ test("the page itself opens without a network, with all that is pending", async 
   await ada.untilLink("Offline");
   await ada.add("todo", "One", "Two");
   await ada.setNote("Before", "changed offline");
+  await ada.untilSaved("3 edits saved on this device");
   await chromium.kill();
   await chromium.start();
   const again = await board(await chromium.tab(), line.url, "Ada");

@@ -85,13 +85,15 @@ async fn a_server_killed_under_publishers_and_readers_loses_and_doubles_no_event
         told.lock().unwrap().iter().map(|published| published.acknowledged).sum()
     };
 
-    let mut in_mid_batch = 0;
     for _ in 0..kills {
         let before = acknowledged(&told);
         eventually("the server acknowledges something", || acknowledged(&told) > before + 20).await;
         sleep(Duration::from_millis(fastrand::u64(0..100))).await;
+        eventually("the server has work in hand", || {
+            told.lock().unwrap().iter().any(|told| told.tried > told.acknowledged)
+        })
+        .await;
         server.kill();
-        in_mid_batch += usize::from(told.lock().unwrap().iter().any(|told| told.tried > told.acknowledged));
         server.restart();
     }
     stop.store(true, Ordering::Relaxed);
@@ -122,10 +124,9 @@ async fn a_server_killed_under_publishers_and_readers_loses_and_doubles_no_event
     }
     let total = told.iter().map(|published| published.acknowledged).sum::<u64>();
     println!(
-        "kills: {kills} ({in_mid_batch} in mid-batch), batches: {total}, readers: {READERS}, missing: {missing}, \
-         doubled: {doubled}, out of order: {disordered}"
+        "kills in mid-batch: {kills}, batches: {total}, readers: {READERS}, missing: {missing}, doubled: {doubled}, \
+         out of order: {disordered}"
     );
     assert_eq!((missing, doubled, disordered), (0, 0, 0));
     assert_eq!(backwards.load(Ordering::Relaxed), 0, "no position went back");
-    assert!(in_mid_batch * 2 >= kills, "{in_mid_batch} of {kills} kills met a server with work in hand");
 }

@@ -91,15 +91,16 @@ async fn a_server_killed_in_mid_batch_loses_and_doubles_nothing_it_acknowledged(
         })
         .collect();
 
-    let mut in_mid_batch = 0;
     for kill in 0..kills {
         let before = told.lock().unwrap().acknowledged.len();
         eventually("the server acknowledges something", || told.lock().unwrap().acknowledged.len() > before)
             .await;
         sleep(Duration::from_millis(fastrand::u64(0..150))).await;
-        let pending = clients.iter().any(|(client, _)| client.status().pending > 0);
+        eventually("the server has work in hand", || {
+            clients.iter().any(|(client, _)| client.status().pending > 0)
+        })
+        .await;
         server.kill();
-        in_mid_batch += usize::from(pending);
         // What was acknowledged before the server's end was on its disk then.
         let recently = std::mem::take(&mut told.lock().unwrap().recently);
         let lost = missing(&server.ledger(), recently.iter().map(|(id, outcome)| (id, outcome)));
@@ -136,8 +137,7 @@ async fn a_server_killed_in_mid_batch_loses_and_doubles_nothing_it_acknowledged(
     let distinct = offsets.iter().collect::<BTreeSet<_>>().len();
     let doubled = (ledger.count() - saved.min(ledger.count())) + (offsets.len() - distinct);
     println!(
-        "kills: {kills} ({in_mid_batch} in mid-batch), operations: {saved}, acknowledged: {}, missing: {missing}, \
-         doubled: {doubled}",
+        "kills in mid-batch: {kills}, operations: {saved}, acknowledged: {}, missing: {missing}, doubled: {doubled}",
         acknowledged.len()
     );
     assert_eq!((missing, doubled), (0, 0));
@@ -157,5 +157,4 @@ async fn a_server_killed_in_mid_batch_loses_and_doubles_nothing_it_acknowledged(
             assert_eq!(value.as_ref().map(Json::as_str), Some(burst.to_string().as_str()));
         }
     }
-    assert!(in_mid_batch * 2 >= kills, "{in_mid_batch} of {kills} kills met a server with work in hand");
 }
