@@ -53,8 +53,13 @@ pub struct HybridClock {
 }
 
 impl HybridClock {
-    /// A clock that goes on after `newest`.
-    pub fn resume(newest: Hlc) -> Self {
+    /// A clock that goes on after `newest`, by so many `steps`: where those are chance, copies of a clock that a wall
+    /// clock lags behind do not hand out the same timestamps.
+    pub fn resume(newest: Hlc, steps: u32) -> Self {
+        let newest = match newest.counter.checked_add(steps) {
+            Some(counter) => Hlc { counter, ..newest },
+            None => newest.successor(),
+        };
         Self { newest }
     }
 
@@ -104,6 +109,16 @@ mod tests {
         let mut clock = HybridClock::default();
         clock.observe(Hlc { wall: Millis(9_000), counter: 0 }, Millis(100), 60);
         assert_eq!(clock.tick(Millis(101)).wall, Millis(101));
+    }
+
+    #[test]
+    fn copies_of_a_clock_that_runs_ahead_go_apart() {
+        let newest = Hlc { wall: Millis(9_000), counter: u32::MAX - 7 };
+        let mut stamps: Vec<Hlc> =
+            [3, 5, 9].map(|steps| HybridClock::resume(newest, steps).tick(Millis(1))).into();
+        assert!(stamps.iter().all(|stamp| *stamp > newest), "{stamps:?}");
+        stamps.dedup();
+        assert_eq!(stamps.len(), 3);
     }
 
     #[test]

@@ -67,6 +67,9 @@ use storage::Stored;
 use token::Token;
 use view::Views;
 
+/// How far a clock that starts goes on from where it was, at most: so much do those of two copies of a client differ.
+const CLOCK_STEPS: u32 = 1 << 20;
+
 /// One client.
 #[derive(Debug)]
 pub struct Engine {
@@ -130,9 +133,10 @@ impl Engine {
         let outbox = Outbox::restore(records, config.outbox, config.schema, careful);
         let damaged = foreign + outbox.unreadable();
         let newest = outbox.entries().map(|entry| entry.operation.at).max().unwrap_or_default();
+        let mut random = fastrand::Rng::with_seed(seed);
         let mut engine = Self {
-            random: fastrand::Rng::with_seed(seed),
-            clock: HybridClock::resume(newest.max(ids.newest())),
+            clock: HybridClock::resume(newest.max(ids.newest()), random.u32(..CLOCK_STEPS)),
+            random,
             ids,
             wall: Millis::default(),
             ahead: 0,

@@ -71,6 +71,7 @@ macro_rules! documents_contract {
             another_schema_alone_makes_no_form_of_another_operation,
             an_operation_of_several_copies_has_one_effect_whoever_sends_it_first,
             what_copies_made_under_one_id_are_as_many_operations,
+            a_copy_that_others_are_ahead_of_in_a_document_is_told_to_take_another_id,
             who_names_the_client_of_somebody_else_as_maker_reaches_nothing_of_theirs,
             a_conflict_that_several_copies_hold_is_decided_once,
         );

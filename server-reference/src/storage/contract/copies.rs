@@ -2,9 +2,11 @@
 //! back to an earlier state. Each copy takes an id of its own when it finds out, and names its former one as the maker
 //! of what it made before.
 
-use sdk_core::protocol::{Choice, DocKey, Judgement, Operation, Outcome, ResolvedBy, Resolves, Strategy};
+use sdk_core::protocol::{
+    Choice, DocKey, ErrorCode, Judgement, Operation, Outcome, ResolvedBy, Resolves, Strategy,
+};
 
-use super::{Store, ada, judge, read, value};
+use super::{Store, ada, judge, read, rejection, value};
 use crate::{
     fixtures::{START, batch, client, resume, scope, set},
     storage::Batch,
@@ -44,6 +46,19 @@ pub(crate) async fn what_copies_made_under_one_id_are_as_many_operations(store: 
     }
     assert_eq!(read(&store, None).await, after);
     assert_eq!(["one", "other"].map(|name| value(&after, "a", name)), ["1", "1"].map(|one| Some(one.into())));
+}
+
+pub(crate) async fn a_copy_that_others_are_ahead_of_in_a_document_is_told_to_take_another_id(store: Store) {
+    let behind = set(3, "a", &[("behind", "1")]);
+    judge(&store, vec![set(5, "a", &[("ahead", "1")])]).await;
+    let before = read(&store, None).await;
+    assert_eq!(rejection(&judge(&store, vec![behind.clone()]).await[0]), ErrorCode::OperationIdReused);
+    assert_eq!(read(&store, None).await, before);
+    let first = sent_by(&store, 2, &behind).await;
+    assert_eq!(first.outcome, Outcome::Accepted {}, "nothing was bound to the id");
+    assert_eq!(judge(&store, vec![behind]).await, [first]);
+    let elsewhere = judge(&store, vec![set(4, "b", &[("x", "1")])]).await;
+    assert_eq!(elsewhere[0].outcome, Outcome::Accepted {}, "the order is that of each document");
 }
 
 pub(crate) async fn who_names_the_client_of_somebody_else_as_maker_reaches_nothing_of_theirs(store: Store) {

@@ -205,10 +205,15 @@ impl Judge<'_> {
             None => {}
         }
         let judgement = self.judge(operation, payload.len())?;
-        if matches!(judgement.outcome, Outcome::Conflicted(_)) {
+        match &judgement.outcome {
             // Nothing was written, and the id stays free for the operation that ends the conflict.
-            self.conflicted.insert(operation.doc.clone());
-            return self.told(operation, judgement);
+            Outcome::Conflicted(_) => {
+                self.conflicted.insert(operation.doc.clone());
+                return self.told(operation, judgement);
+            }
+            // It comes again under another id, and is judged then.
+            Outcome::Rejected(why) if why.code == ErrorCode::OperationIdReused => return Ok(judgement),
+            _ => {}
         }
         let made = encode(&(operation.at, operation.schema, &operation.doc, operation.resolves.is_some()));
         self.connection
@@ -312,6 +317,12 @@ impl Judge<'_> {
         };
         let (rev, strategy) = (open.collection.head.next(), open.collection.strategy);
         let by = Dot { actor: self.actor, seq: operation.seq };
+        if document.clock.covers(by) {
+            // One client sends those of a document in their order, so that the other is a copy's. What each of the two
+            // had seen cannot be told apart while they go by one name.
+            let words = "a later operation on the document came under the same client id";
+            return Ok(rejected(operation, ErrorCode::OperationIdReused, words));
+        }
         let (epoch, now) = (open.name_in(operation), self.batch.now);
         let write = Write { operation, by, epoch: &epoch, rev, now, horizon: open.collection.pruned };
         let case = Case { strategy, document, write, limits: self.limits };
