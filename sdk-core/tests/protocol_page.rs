@@ -6,7 +6,7 @@ use sdk_core::{
     clock::MAX_ACTORS,
     protocol::{
         ErrorCode, Limits, MAX_COLLECTIONS, MAX_DEPTH, MAX_FIELDS, MAX_FIRST_FRAME, MAX_INTENTS, MAX_SKEW,
-        Retry, SUBPROTOCOL,
+        MAX_TOPICS, Retry, SUBPROTOCOL,
     },
     wire::encode,
 };
@@ -52,6 +52,7 @@ fn the_page_gives_every_limit_its_value() {
     for (name, limit) in [
         ("bytes of the first frame", MAX_FIRST_FRAME),
         ("collections of one session", MAX_COLLECTIONS),
+        ("topics", MAX_TOPICS),
         ("intents", MAX_INTENTS),
         ("fields", MAX_FIELDS),
         ("nesting", MAX_DEPTH),

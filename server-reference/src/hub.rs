@@ -69,6 +69,7 @@ pub struct Follower<T: Told> {
     hub: Weak<Hub<T>>,
     id: u64,
     spots: Vec<Spot<T>>,
+    sender: mpsc::Sender<Arc<T>>,
     queue: mpsc::Receiver<Arc<T>>,
     missed: Arc<AtomicBool>,
 }
@@ -95,7 +96,7 @@ impl<T: Told> Hub<T> {
             all.entry(spot.clone()).or_default().push(subscriber);
         }
         drop(all);
-        Follower { hub: Arc::downgrade(self), id, spots, queue, missed }
+        Follower { hub: Arc::downgrade(self), id, spots, sender, queue, missed }
     }
 
     /// Tells the followers. Never waits.
@@ -116,6 +117,29 @@ impl<T: Told> Hub<T> {
 }
 
 impl<T: Told> Follower<T> {
+    /// Is told of another thing of a scope's tenant from now on.
+    pub fn add(&mut self, scope: &TenantScope, key: T::Key) {
+        let Some(hub) = self.hub.upgrade() else { return };
+        let spot = (scope.tenant().clone(), key);
+        let subscriber = Subscriber { id: self.id, queue: self.sender.clone(), missed: self.missed.clone() };
+        hub.spots().entry(spot.clone()).or_default().push(subscriber);
+        self.spots.push(spot);
+    }
+
+    /// Is not told of it any more.
+    pub fn remove(&mut self, key: &T::Key) {
+        let Some(hub) = self.hub.upgrade() else { return };
+        let mut all = hub.spots();
+        let id = self.id;
+        self.spots.retain(|spot| {
+            let gone = spot.1 == *key;
+            if gone {
+                leave(&mut all, spot, id);
+            }
+            !gone
+        });
+    }
+
     /// The next notice; waits for one. Cancel safe.
     pub async fn next(&mut self) -> Notice<T> {
         if self.missed.swap(false, Ordering::Acquire) {
@@ -136,12 +160,16 @@ impl<T: Told> Drop for Follower<T> {
         let Some(hub) = self.hub.upgrade() else { return };
         let mut all = hub.spots();
         for spot in &self.spots {
-            if let Some(subscribers) = all.get_mut(spot) {
-                subscribers.retain(|subscriber| subscriber.id != self.id);
-                if subscribers.is_empty() {
-                    all.remove(spot);
-                }
-            }
+            leave(&mut all, spot, self.id);
+        }
+    }
+}
+
+fn leave<T: Told>(all: &mut HashMap<Spot<T>, Vec<Subscriber<T>>>, spot: &Spot<T>, id: u64) {
+    if let Some(subscribers) = all.get_mut(spot) {
+        subscribers.retain(|subscriber| subscriber.id != id);
+        if subscribers.is_empty() {
+            all.remove(spot);
         }
     }
 }
@@ -190,6 +218,20 @@ mod tests {
         assert_eq!(slow.next().await, Notice::Lagged);
         hub.publish(&advance("t", 99));
         assert_eq!(slow.next().await, Notice::Advanced(advance("t", 99)));
+    }
+
+    #[tokio::test]
+    async fn what_a_follower_follows_can_change() {
+        let hub = Arc::new(Hub::default());
+        let mut follower = hub.follow(&scope("t"), Vec::new());
+        hub.publish(&advance("t", 1));
+        follower.add(&scope("t"), CollectionName::new("cards").unwrap());
+        hub.publish(&advance("t", 2));
+        assert_eq!(follower.next().await, Notice::Advanced(advance("t", 2)));
+        follower.remove(&CollectionName::new("cards").unwrap());
+        assert!(hub.spots().is_empty());
+        hub.publish(&advance("t", 3));
+        assert!(follower.queue.try_recv().is_err());
     }
 
     #[tokio::test]

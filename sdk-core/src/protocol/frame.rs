@@ -12,6 +12,7 @@ use super::{
     outcome::Judgement,
     position::StreamPosition,
     strategy::Strategy,
+    subscription::{Ended, Events, Subscribe, Unsubscribe},
 };
 use crate::clock::Millis;
 use crate::wire::{self, Decode, Reader, record, tagged};
@@ -30,6 +31,10 @@ pub enum ClientFrame {
     Push(Push),
     /// Asks for changes from a position on: to go on after `more`, or to mend a gap.
     Pull(Resume),
+    /// Asks for the events of a topic.
+    Subscribe(Subscribe),
+    /// Asks for no more of them.
+    Unsubscribe(Unsubscribe),
     /// Answer to a ping.
     Pong {},
 }
@@ -43,6 +48,10 @@ pub enum ServerFrame {
     Outcomes(Outcomes),
     /// What is new in a collection.
     Changes(Changes),
+    /// Events of a topic.
+    Events(Events),
+    /// No more of them will come.
+    Ended(Ended),
     /// A frame was refused, or the session ends with this reason.
     Error(ProtocolError),
     /// The session ends; nothing is wrong with the client.
@@ -217,7 +226,7 @@ pub fn decode_server_frame(text: &str) -> Result<Option<ServerFrame>, ProtocolEr
 }
 
 fn is_unknown_frame(text: &str) -> bool {
-    const KNOWN: [&str; 6] = ["welcome", "outcomes", "changes", "error", "goAway", "ping"];
+    const KNOWN: [&str; 8] = ["welcome", "outcomes", "changes", "events", "ended", "error", "goAway", "ping"];
     let (mut reader, mut names, mut known) = (Reader::new(text), 0, false);
     let whole = reader.object(&mut |reader, name| {
         names += 1;
@@ -227,12 +236,20 @@ fn is_unknown_frame(text: &str) -> bool {
     whole.and_then(|()| reader.end()).is_ok() && names == 1 && !known
 }
 
-tagged!(ClientFrame { "hello" => Hello, "push" => Push, "pull" => Pull } { "pong" => Pong });
+tagged!(ClientFrame {
+    "hello" => Hello,
+    "push" => Push,
+    "pull" => Pull,
+    "subscribe" => Subscribe,
+    "unsubscribe" => Unsubscribe
+} { "pong" => Pong });
 
 tagged!(ServerFrame {
     "welcome" => Welcome,
     "outcomes" => Outcomes,
     "changes" => Changes,
+    "events" => Events,
+    "ended" => Ended,
     "error" => Error,
     "goAway" => GoAway
 } { "ping" => Ping });

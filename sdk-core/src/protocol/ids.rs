@@ -100,6 +100,24 @@ name! {
 }
 
 name! {
+    /// A topic of a tenant: 1 to 256 bytes, segments of `A-Z a-z 0-9 - _ . ~ : @` with `/` between them. No segment is
+    /// empty, `.` or `..`, and the first is not `__ds`, where the Durable Streams protocol has its control interface.
+    TopicName, "topic name", |text| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~:@".contains(&b);
+        let segment = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(plain);
+        if text.is_empty() || text.len() > 256 {
+            Some("must have 1 to 256 bytes")
+        } else if !text.split('/').all(segment) {
+            Some("may hold only segments of letters, digits and - _ . ~ : @, with / between them")
+        } else if text.split('/').next() == Some("__ds") {
+            Some("is reserved")
+        } else {
+            None
+        }
+    }
+}
+
+name! {
     /// One unbroken history of a collection; a new one begins when the history is not continuous
     /// with what readers saw before (a restored backup, a recreated store).
     Epoch, "epoch", |text| free_text(text, 64)
@@ -277,4 +295,41 @@ transparent!(Seq, ActorId);
 fn read_id<T: FromStr<Err = InvalidId>>(reader: &mut Reader<'_>) -> Result<T, Bad> {
     let text = reader.string()?;
     text.parse().map_err(|invalid: InvalidId| reader.bad(invalid.problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_could_reach_elsewhere_is_no_topic() {
+        for good in ["orders", "orders/eu/1", "A-z_0.9~x:y@z", "a/.hidden", &"x".repeat(256)] {
+            assert!(TopicName::new(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "/",
+            "a/",
+            "/a",
+            "a//b",
+            ".",
+            "..",
+            "a/../b",
+            "a/.",
+            "__ds",
+            "__ds/jwks.json",
+            "a b",
+            "a%2fb",
+            "ä",
+            "a\0",
+            "a\n",
+            "a?b",
+            "a#b",
+            "a\\b",
+            "a*",
+            &"x".repeat(256 + 1),
+        ] {
+            assert!(TopicName::new(bad).is_err(), "{bad}");
+        }
+    }
 }

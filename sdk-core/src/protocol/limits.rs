@@ -8,6 +8,8 @@ pub const MAX_INTENTS: usize = 32;
 pub const MAX_FIELDS: usize = 256;
 /// Collections that one session follows.
 pub const MAX_COLLECTIONS: usize = 64;
+/// Topics that one session subscribes to at one time.
+pub const MAX_TOPICS: usize = 64;
 /// Milliseconds that an operation's time may lie ahead of the server's before it is corrected.
 pub const MAX_SKEW: u64 = 60_000;
 /// Bytes of one frame or body before its sender has authenticated.

@@ -16,6 +16,8 @@ mod position;
 mod shown;
 mod snapshot;
 mod strategy;
+mod subscription;
+mod topic;
 
 pub use document::{Burial, Changed, Contribution, Document, Register, Stamp};
 pub use error::{ErrorCode, ProtocolError, Retry};
@@ -25,15 +27,17 @@ pub use frame::{
 };
 pub use ids::{
     ActorId, ClientId, CollectionName, DocKey, DocumentId, Epoch, FieldName, InvalidId, MAX_SAFE_INTEGER,
-    OpId, Seq,
+    OpId, Seq, TopicName,
 };
 pub use intent::{Fields, Intent, Members};
 pub use json::{Json, JsonError, MAX_DEPTH};
-pub use limits::{Limits, MAX_COLLECTIONS, MAX_FIELDS, MAX_FIRST_FRAME, MAX_INTENTS, MAX_SKEW};
+pub use limits::{Limits, MAX_COLLECTIONS, MAX_FIELDS, MAX_FIRST_FRAME, MAX_INTENTS, MAX_SKEW, MAX_TOPICS};
 pub use operation::{Base, Choice, Operation, ResolvedBy, Resolves};
 pub use outcome::{Author, Collision, Judgement, Outcome, Rejection};
 pub use position::{Offset, StreamPosition};
 pub use snapshot::{ChunkRef, ContentHash, InvalidHash, Manifest, read_chunk, read_manifest};
 pub use strategy::Strategy;
+pub use subscription::{EndReason, Ended, Events, Start, Subscribe, Unsubscribe};
+pub use topic::{BadPosition, LogEpoch, TopicPosition};
 
 pub use crate::wire::encode;

@@ -9,7 +9,10 @@ use sdk_core::{
 
 use crate::{
     auth::AuthError,
-    storage::{Advance, Batch, Committed, Page, StorageError},
+    storage::{
+        Advance, Batch, Committed, Page, StorageError,
+        events::{LogError, News, Read, Slice, TopicName},
+    },
     tenant::TenantScope,
 };
 
@@ -39,6 +42,12 @@ pub enum Input {
     Advanced(Arc<Advance>),
     /// Advances were dropped because this session did not keep up; any collection may have moved on.
     Lagged,
+    /// The answer to [`Effect::ReadTopic`].
+    TopicRead(Result<Slice, LogError>),
+    /// A topic that the session follows moved on.
+    Moved(Arc<News>),
+    /// News were dropped; any topic may have moved on.
+    MissedNews,
     /// The server stops.
     Shutdown,
     /// The time of [`Session::poll_timeout`](super::session::Session::poll_timeout) has come.
@@ -56,6 +65,12 @@ pub enum Effect {
     Commit(Batch),
     /// Read a page; one at a time.
     Read(TenantScope, Page),
+    /// Be told of a topic, too, from now on.
+    FollowTopic(TenantScope, TopicName),
+    /// Be told of it no more.
+    UnfollowTopic(TopicName),
+    /// Read events; one read at a time.
+    ReadTopic(TenantScope, TopicName, Read),
     /// Send a text frame.
     Send(Arc<str>),
     /// Close the connection, once what was sent before is out. The last effect of a session.

@@ -7,5 +7,6 @@ pub mod session;
 pub(crate) mod socket;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub(crate) use frame::too_many_operations;

@@ -16,7 +16,8 @@ use sdk_core::{
     clock::Millis,
     protocol::{
         ActorId, Changes, ClientFrame, ClientId, ErrorCode, GoAway, Hello, Judgement, Limits,
-        MAX_FIRST_FRAME, Outcomes, ProtocolError, Push, Resume, ServerFrame, Welcome, encode,
+        MAX_FIRST_FRAME, Outcomes, ProtocolError, Push, Resume, ServerFrame, Subscribe, Unsubscribe, Welcome,
+        encode,
     },
 };
 
@@ -24,10 +25,14 @@ pub use super::input::{Closing, Effect, Input, Now};
 use super::{
     follow::{Following, NextRead},
     frame,
+    topics::{Told, Topics},
 };
 use crate::{
     auth::AuthError,
-    storage::{Advance, Batch, Committed, Page, StorageError},
+    storage::{
+        Advance, Batch, Committed, Page, StorageError,
+        events::{LogError, News, Slice},
+    },
     tenant::TenantScope,
 };
 
@@ -51,6 +56,7 @@ struct Open {
     scope: TenantScope,
     client: ClientId,
     following: Following,
+    topics: Topics,
     /// How many operations each push of the commit in flight has; empty while there is none.
     committing: Vec<usize>,
     waiting: Vec<Waiting>,
@@ -92,6 +98,9 @@ impl Session {
             Input::Read(result) => self.read(result),
             Input::Advanced(advance) => self.advanced(&advance),
             Input::Lagged => self.lagged(),
+            Input::TopicRead(result) => self.topic_read(result),
+            Input::Moved(news) => self.topic_moved(&news),
+            Input::MissedNews => self.missed_news(),
             Input::Shutdown => self.shut_down(),
             Input::Timeout => {}
         }
@@ -170,6 +179,12 @@ impl Session {
                     self.send(&ServerFrame::Error(ProtocolError::new(ErrorCode::Forbidden, message)));
                 }
             }
+            ClientFrame::Subscribe(asked) => self.subscribe(asked),
+            ClientFrame::Unsubscribe(Unsubscribe { sub }) => {
+                let unfollow = open.topics.unsubscribe(sub);
+                self.tell(Told { frames: Vec::new(), unfollow });
+                self.read_next_topic();
+            }
         }
     }
 
@@ -230,6 +245,7 @@ impl Session {
             scope,
             client,
             following,
+            topics: Topics::default(),
             committing: Vec::new(),
             waiting: Vec::new(),
             next_ping: now.monotonic.plus(HEARTBEAT),
@@ -315,6 +331,57 @@ impl Session {
         }
     }
 
+    fn subscribe(&mut self, asked: Subscribe) {
+        let State::Open(open) = &mut self.state else { return };
+        match open.topics.subscribe(asked) {
+            // Before the first read, so that what is appended after it is not missed.
+            Ok(Some(topic)) => self.effects.push_back(Effect::FollowTopic(open.scope.clone(), topic)),
+            Ok(None) => {}
+            Err(refused) => self.send(&refused),
+        }
+        self.read_next_topic();
+    }
+
+    fn topic_read(&mut self, result: Result<Slice, LogError>) {
+        let State::Open(open) = &mut self.state else { return };
+        match open.topics.read(result) {
+            Ok(told) => {
+                self.tell(told);
+                self.read_next_topic();
+            }
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    fn topic_moved(&mut self, news: &News) {
+        let State::Open(open) = &mut self.state else { return };
+        // As with advances.
+        if *news.tenant != **open.scope.tenant() {
+            return;
+        }
+        open.topics.moved(news).into_iter().for_each(|told| self.tell(told));
+        self.read_next_topic();
+    }
+
+    fn missed_news(&mut self) {
+        if let State::Open(open) = &mut self.state {
+            open.topics.lagged();
+            self.read_next_topic();
+        }
+    }
+
+    fn read_next_topic(&mut self) {
+        let State::Open(open) = &mut self.state else { return };
+        if let Some((topic, read)) = open.topics.next_read(self.limits.frame_bytes / 2) {
+            self.effects.push_back(Effect::ReadTopic(open.scope.clone(), topic, read));
+        }
+    }
+
+    fn tell(&mut self, told: Told) {
+        told.frames.iter().for_each(|frame| self.send(frame));
+        self.effects.extend(told.unfollow.map(Effect::UnfollowTopic));
+    }
+
     fn shut_down(&mut self) {
         let reason = "the server is stopping".to_owned();
         let go_away = ServerFrame::GoAway(GoAway { reason, retry_after: RETRY_AFTER_SHUTDOWN });
@@ -344,7 +411,9 @@ impl Session {
             }
             State::Open(open) if now.monotonic >= open.next_ping => {
                 open.next_ping = now.monotonic.plus(HEARTBEAT);
-                return self.send(&ServerFrame::Ping {});
+                open.topics.use_idle();
+                self.send(&ServerFrame::Ping {});
+                return self.read_next_topic();
             }
             _ => return,
         };

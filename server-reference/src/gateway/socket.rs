@@ -33,7 +33,7 @@ use crate::{
     clock::Clock,
     hub::{Follower, Notice},
     service::Service,
-    storage::Advance,
+    storage::{Advance, events::News},
     sync::Problem,
     tenant::TenantScope,
 };
@@ -76,7 +76,8 @@ async fn upgrade(
     Ok(upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(READ_BUFFER)
-        .max_write_buffer_size(limits.frame_bytes + WRITE_SLACK)
+        // A frame of events has one at least, however large.
+        .max_write_buffer_size(limits.frame_bytes.max(service.streams.event_bytes) + WRITE_SLACK)
         .max_message_size(limits.frame_bytes)
         .max_frame_size(limits.frame_bytes)
         .on_upgrade(move |socket| async move {
@@ -91,9 +92,11 @@ struct Connection {
     stream: SplitStream<WebSocket>,
     session: Session,
     clock: Clock,
-    /// At most one commit, one read and one verification.
+    /// At most one commit, one read of documents and one of events, and one verification.
     answers: FuturesUnordered<BoxFuture<'static, Input>>,
     follower: Option<Follower<Advance>>,
+    /// Of topics; none before the first is followed.
+    reader: Option<Follower<News>>,
     greeting: Option<OwnedSemaphorePermit>,
     stopping: watch::Receiver<bool>,
     told_to_stop: bool,
@@ -115,6 +118,7 @@ impl Connection {
             clock,
             answers: FuturesUnordered::new(),
             follower: None,
+            reader: None,
             greeting: Some(greeting),
             stopping: service.stopping.clone(),
             told_to_stop: false,
@@ -144,6 +148,12 @@ impl Connection {
                 None => std::future::pending().await,
             }
         };
+        let news = async {
+            match &mut self.reader {
+                Some(reader) => reader.next().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             Some(input) = self.answers.next() => Ok(input),
             message = self.stream.next(), if self.session.wants_frame() => {
@@ -153,6 +163,10 @@ impl Connection {
             notice = notice => Ok(match notice {
                 Notice::Advanced(advance) => Input::Advanced(advance),
                 Notice::Lagged => Input::Lagged,
+            }),
+            notice = news => Ok(match notice {
+                Notice::Advanced(news) => Input::Moved(news),
+                Notice::Lagged => Input::MissedNews,
             }),
             () = alarm => Ok(Input::Timeout),
             _ = self.stopping.wait_for(|stopping| *stopping), if !self.told_to_stop => {
@@ -191,6 +205,22 @@ impl Connection {
             Effect::Read(scope, page) => {
                 let documents = self.service.documents.clone();
                 self.answers.push(async move { Input::Read(documents.changes(scope, page).await) }.boxed());
+            }
+            Effect::FollowTopic(scope, topic) => match &mut self.reader {
+                Some(reader) => reader.add(&scope, topic),
+                None => self.reader = Some(self.service.news.follow(&scope, vec![topic])),
+            },
+            Effect::UnfollowTopic(topic) => {
+                if let Some(reader) = &mut self.reader {
+                    reader.remove(&topic);
+                }
+            }
+            Effect::ReadTopic(scope, topic, read) => {
+                let events = self.service.events.clone();
+                let answer = async move {
+                    Input::TopicRead(events.read(scope, topic, read, crate::clock::wall()).await)
+                };
+                self.answers.push(answer.boxed());
             }
             Effect::Send(text) => return self.send(Message::Text((&*text).into())).await,
             Effect::Close(closing) => {

@@ -1,8 +1,10 @@
 //! Sessions over a real store, driven by hand: no sockets, no threads, no clock.
 
 mod access;
+mod follow;
+mod topics;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use sdk_core::{
     clock::Millis,
@@ -15,13 +17,25 @@ use sdk_core::{
 use super::session::{Closing, Effect, FIRST_FRAME_DEADLINE, HEARTBEAT, Input, Now, SILENCE, Session};
 use crate::{
     fixtures::{START, client, collection, counted_epochs, issuer, set, token},
-    storage::{Advance, Batch, Committed, StorageError, sqlite::SqliteDocuments},
+    storage::{
+        Advance, Batch, Committed, StorageError,
+        events::{EventLog, LogError, News, Read, Slice, TopicName},
+        sqlite::{
+            SqliteDocuments,
+            events::{Caps, EventStore},
+        },
+    },
     tenant::TenantScope,
 };
 
 /// A server in one thread: each session's questions are answered at once, unless commits are held back.
 struct Server {
     documents: SqliteDocuments,
+    events: EventStore,
+    news: Arc<Mutex<Vec<News>>>,
+    /// Reads of events are left to the test.
+    hold_reads: bool,
+    _folder: tempfile::TempDir,
     elapsed: u64,
     hold_commits: bool,
 }
@@ -32,13 +46,25 @@ struct Peer {
     received: Vec<ServerFrame>,
     closed: Option<Closing>,
     follows: bool,
+    topics: Vec<TopicName>,
     held: Vec<Batch>,
+    reads: Vec<(TenantScope, TopicName, Read)>,
+}
+
+fn block_on<T>(answer: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(answer)
 }
 
 impl Server {
     fn new() -> Self {
         let documents = SqliteDocuments::in_memory(Limits::default(), counted_epochs()).unwrap();
-        Self { documents, elapsed: 0, hold_commits: false }
+        let (folder, news) = (tempfile::tempdir().unwrap(), Arc::new(Mutex::new(Vec::new())));
+        let tell = news.clone();
+        let on_news = Box::new(move |piece| tell.lock().unwrap().push(piece));
+        let path = folder.path().join("events.db");
+        let events = EventStore::open(&path, Caps::default(), Box::new(|| 7), on_news).unwrap();
+        let (hold_commits, hold_reads) = (false, false);
+        Self { documents, events, news, hold_reads, _folder: folder, elapsed: 0, hold_commits }
     }
 
     fn now(&self) -> Now {
@@ -47,7 +73,15 @@ impl Server {
 
     fn connect(&self) -> Peer {
         let session = Session::new(Limits::default(), self.now());
-        Peer { session, received: Vec::new(), closed: None, follows: false, held: Vec::new() }
+        Peer {
+            session,
+            received: Vec::new(),
+            closed: None,
+            follows: false,
+            topics: Vec::new(),
+            held: Vec::new(),
+            reads: Vec::new(),
+        }
     }
 
     /// A session that has been welcomed.
@@ -88,6 +122,19 @@ impl Server {
                     Input::Committed(result)
                 }
                 Effect::Read(scope, page) => Input::Read(self.documents.changes(&scope, &page)),
+                Effect::FollowTopic(_, topic) => {
+                    peer.topics.push(topic);
+                    continue;
+                }
+                Effect::UnfollowTopic(topic) => {
+                    peer.topics.retain(|followed| *followed != topic);
+                    continue;
+                }
+                Effect::ReadTopic(scope, topic, read) if self.hold_reads => {
+                    peer.reads.push((scope, topic, read));
+                    continue;
+                }
+                Effect::ReadTopic(scope, topic, read) => Input::TopicRead(self.read(scope, topic, read)),
                 Effect::Follow(..) => {
                     peer.follows = true;
                     continue;
@@ -108,6 +155,10 @@ impl Server {
 
     fn commit(&mut self, batch: Batch) -> Result<Committed, StorageError> {
         self.documents.commit_group(vec![batch]).remove(0)
+    }
+
+    fn read(&self, scope: TenantScope, topic: TopicName, read: Read) -> Result<Slice, LogError> {
+        block_on(self.events.read(scope, topic, read, self.now().wall))
     }
 
     fn wait(&mut self, peer: &mut Peer, millis: u64) {
@@ -149,20 +200,6 @@ fn greeting(client: ClientId, after: Option<StreamPosition>) -> Hello {
 
 fn resume(name: &str, after: Option<StreamPosition>) -> Resume {
     Resume { collection: collection(name), strategy: Strategy::FieldLevel, after }
-}
-
-#[test]
-fn a_reader_is_answered_in_the_order_in_which_it_named_the_collections() {
-    let mut server = Server::new();
-    let names = ["urgent", "bulk", "archive"];
-    let hello = Hello { resume: names.map(|name| resume(name, None)).into(), ..greeting(client(1), None) };
-    let mut ada = server.connect();
-    server.send(&mut ada, &ClientFrame::Hello(hello));
-    let answered = ada.received.iter().filter_map(|frame| match frame {
-        ServerFrame::Changes(changes) => Some(changes.collection.as_str()),
-        _ => None,
-    });
-    assert_eq!(answered.collect::<Vec<_>>(), names);
 }
 
 fn push(operations: Vec<Operation>) -> ClientFrame {
@@ -230,85 +267,6 @@ fn what_waits_behind_a_commit_goes_together_in_the_next_and_reading_stops_when_e
     let judged: Vec<u64> = answers.into_iter().flatten().map(|judgement| judgement.seq.0).collect();
     assert!(judged.iter().copied().eq(1..next));
     assert!(ada.session.wants_frame());
-}
-
-#[test]
-fn a_follower_is_sent_a_commit_that_follows_on_what_it_has() {
-    let mut server = Server::new();
-    let (mut ada, mut bob) = (server.open(1), server.open(2));
-    let advances = server.send(&mut ada, &push(vec![set(1, "a", &[("x", "1")])]));
-    server.give(&mut bob, Input::Advanced(advances[0].clone()));
-    let changes = bob.take_changes();
-    assert_eq!((changes.from.unwrap().offset, changes.to.offset), (Offset(0), Offset(1)));
-    // The same hint again is old news.
-    server.give(&mut bob, Input::Advanced(advances[0].clone()));
-    assert!(bob.received.is_empty());
-}
-
-#[test]
-fn a_follower_that_missed_a_hint_reads_what_it_lacks() {
-    let mut server = Server::new();
-    let (mut ada, mut bob) = (server.open(1), server.open(2));
-    server.send(&mut ada, &push(vec![set(1, "a", &[("x", "1")])]));
-    let second = server.send(&mut ada, &push(vec![set(2, "b", &[("x", "2")])]));
-    server.give(&mut bob, Input::Advanced(second[0].clone()));
-    let changes = bob.take_changes();
-    assert_eq!((changes.from.unwrap().offset, changes.documents.len()), (Offset(0), 2));
-
-    server.send(&mut ada, &push(vec![set(3, "c", &[("x", "3")])]));
-    server.give(&mut bob, Input::Lagged);
-    assert_eq!(bob.take_changes().documents.len(), 1);
-    server.give(&mut bob, Input::Lagged);
-    assert!(bob.received.is_empty(), "no news, no frame");
-}
-
-#[test]
-fn a_reader_is_sent_no_more_than_it_asked_for() {
-    let mut server = Server::new();
-    let mut ada = server.open(1);
-    let big = format!("\"{}\"", "x".repeat(100_000));
-    for seq in 1..=6 {
-        server.send(&mut ada, &push(vec![set(seq, &format!("doc-{seq}"), &[("x", big.as_str())])]));
-    }
-    let mut bob = server.connect();
-    server.send(&mut bob, &hello(client(2), None));
-    bob.received.remove(0);
-    let mut page = bob.take_changes();
-    let mut seen = page.documents.len();
-    assert!(page.more && seen == 2, "{seen}");
-
-    // Something new while the reader has not asked: it will find it when it does.
-    let advances = server.send(&mut ada, &push(vec![set(7, "last", &[("x", "7")])]));
-    server.give(&mut bob, Input::Advanced(advances[0].clone()));
-    server.give(&mut bob, Input::Lagged);
-    assert!(bob.received.is_empty());
-    while page.more {
-        server.send(&mut bob, &ClientFrame::Pull(resume("cards", Some(page.to))));
-        page = bob.take_changes();
-        seen += page.documents.len();
-    }
-    assert_eq!(seen, 7);
-}
-
-#[test]
-fn a_pull_is_answered_even_if_there_is_nothing_new() {
-    let mut server = Server::new();
-    let mut ada = server.open(1);
-    server.send(&mut ada, &ClientFrame::Pull(resume("cards", None)));
-    assert!(ada.take_changes().documents.is_empty());
-    server.send(&mut ada, &ClientFrame::Pull(resume("others", None)));
-    assert_eq!(ada.error(), ErrorCode::Forbidden);
-    assert!(ada.closed.is_none());
-}
-
-#[test]
-fn an_advance_of_another_tenant_is_never_forwarded() {
-    let mut server = Server::new();
-    let (mut ada, mut bob) = (server.open(1), server.open(2));
-    let advances = server.send(&mut ada, &push(vec![set(1, "a", &[("x", "1")])]));
-    let foreign = Advance { tenant: "evil".into(), ..(*advances[0]).clone() };
-    server.give(&mut bob, Input::Advanced(Arc::new(foreign)));
-    assert!(bob.received.is_empty());
 }
 
 #[test]

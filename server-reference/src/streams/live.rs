@@ -55,7 +55,7 @@ impl Tail {
 
     /// Reads on, without waiting. Counts as use of the topic.
     pub(super) async fn read(&mut self) -> Result<Slice, LogError> {
-        let read = Read { after: self.after, bytes: PAGE };
+        let read = Read { after: self.after, bytes: PAGE, within_epoch: false };
         let slice = self.service.events.read(self.scope.clone(), self.topic.clone(), read, wall()).await?;
         Ok(self.took(slice))
     }

@@ -25,6 +25,7 @@ use axum::{
 use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use problem::Code;
+pub(crate) use problem::refusal;
 
 use crate::{service::Service, storage::sqlite::events::TENANT_TOPICS};
 

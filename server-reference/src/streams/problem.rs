@@ -162,6 +162,14 @@ impl From<LogError> for Refusal {
     }
 }
 
+/// The stable code of an error about topics, and what it says in words.
+pub(crate) fn refusal(error: LogError) -> (&'static str, String) {
+    match Refusal::from(error) {
+        Refusal::Common(Problem(error)) => (error.code.as_str(), error.message),
+        Refusal::Topic(about) => (about.code.as_str(), about.detail),
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {

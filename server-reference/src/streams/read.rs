@@ -70,7 +70,7 @@ pub(super) async fn read(
     match query.live {
         None => {
             let _permit = admit(&service)?;
-            let read = Read { after, bytes: service.streams.read_bytes };
+            let read = Read { after, bytes: service.streams.read_bytes, within_epoch: false };
             let slice = service.events.read(scope, topic, read, wall()).await?;
             Ok(caught_up(slice, after, &headers))
         }

@@ -9,4 +9,5 @@ mod snapshots;
 mod streams;
 mod subscriptions;
 mod support;
+mod topics;
 mod websocket;

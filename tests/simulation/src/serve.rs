@@ -243,6 +243,9 @@ impl World {
                     live.follows = Some((scope.tenant().clone(), collections));
                 }
             }
+            Effect::FollowTopic(..) | Effect::UnfollowTopic(_) | Effect::ReadTopic(..) => {
+                self.violate("nobody reads topics here", format!("{effect:?}"));
+            }
             Effect::Commit(batch) => self.enqueue(Asker::Session(id), batch),
             Effect::Read(scope, page) => self.ask_read(Question::Session(id, scope, page)),
             Effect::Send(text) => self.transmit_down(id, Item::Frame(text.to_string())),

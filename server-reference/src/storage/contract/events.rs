@@ -114,7 +114,7 @@ async fn add(log: &Log, name: &str, texts: &[&str]) -> Position {
 }
 
 async fn slice(log: &Log, name: &str, after: After) -> Result<Slice, LogError> {
-    log.read(ada(), topic(name), Read { after, bytes: usize::MAX }, START).await
+    log.read(ada(), topic(name), Read { after, bytes: usize::MAX, within_epoch: false }, START).await
 }
 
 fn shown(slice: &Slice) -> Vec<&str> {
@@ -152,7 +152,8 @@ pub(crate) async fn pages_of_events_follow_one_another_without_gap_or_repetition
     make(&log, "t", new(&["a", "bb", "a long one", "c", "d"])).await;
     let (mut after, mut seen, mut pages) = (After::Start, Vec::new(), 0);
     loop {
-        let page = log.read(ada(), topic("t"), Read { after, bytes: 4 }, START).await.unwrap();
+        let page =
+            log.read(ada(), topic("t"), Read { after, bytes: 4, within_epoch: false }, START).await.unwrap();
         seen.extend(shown(&page).into_iter().map(str::to_owned));
         (after, pages) = (After::Position(page.to), pages + 1);
         if page.up_to_date {
@@ -226,7 +227,10 @@ pub(crate) async fn what_is_closed_stays_closed_and_takes_nothing(log: Log) {
     assert!(again.closed && !again.fresh && again.tail == tail);
     let slice = slice(&log, "t", After::Start).await.unwrap();
     assert!(slice.closed && shown(&slice) == ["a", "b"]);
-    let page = log.read(ada(), topic("t"), Read { after: After::Start, bytes: 1 }, START).await.unwrap();
+    let page = log
+        .read(ada(), topic("t"), Read { after: After::Start, bytes: 1, within_epoch: false }, START)
+        .await
+        .unwrap();
     assert!(!page.closed, "the end is told of where it is");
 }
 

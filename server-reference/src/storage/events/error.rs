@@ -1,6 +1,6 @@
 //! Why an event log did not do what it was asked.
 
-use super::{MAX_FORK_DEPTH, MAX_TENANT_SUBSCRIPTIONS, MAX_TOPIC_PRODUCERS, position::Position};
+use super::{MAX_FORK_DEPTH, MAX_TENANT_SUBSCRIPTIONS, MAX_TOPIC_PRODUCERS, Position};
 use crate::storage::StorageError;
 
 /// Whatever it is, nothing was written and no event was taken.

@@ -5,7 +5,6 @@
 //! A topic that the scope's access does not cover looks like one that is not there.
 
 mod error;
-mod position;
 mod subscriptions;
 mod topic;
 
@@ -14,11 +13,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use sdk_core::clock::Millis;
+pub use sdk_core::protocol::{LogEpoch, TopicName, TopicPosition as Position};
 
 pub use error::LogError;
-pub use position::{BadPosition, LogEpoch, Position};
 pub use subscriptions::{Kept, MAX_TENANT_SUBSCRIPTIONS, SubscriptionStore};
-pub use topic::{ContentType, Form, InvalidTopic, NotJson, RESERVED, TopicName};
+pub use topic::{ContentType, Form, NotJson};
 
 use crate::{access::Right, hub::Told, tenant::TenantScope};
 
@@ -194,6 +193,9 @@ pub struct Read {
     pub after: After,
     /// Bytes of events to read at most; one event is read whatever its size.
     pub bytes: usize,
+    /// Whether to end where the positions become those of another epoch: what a fork shares with its source has the
+    /// source's.
+    pub within_epoch: bool,
 }
 
 /// After what to read.
@@ -203,6 +205,8 @@ pub enum After {
     Start,
     /// What is yet to come.
     Now,
+    /// What was appended at this time or later.
+    Time(Millis),
     /// What follows a position.
     Position(Position),
 }

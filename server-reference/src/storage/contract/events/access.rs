@@ -8,7 +8,7 @@ use crate::fixtures::granted;
 pub(crate) async fn tenants_share_no_topic(log: Log) {
     let ours = make(&log, "t", new(&["ours"])).await;
     let bob = || scope("other", "bob");
-    let read = |after| Read { after, bytes: usize::MAX };
+    let read = |after| Read { after, bytes: usize::MAX, within_epoch: false };
     let absent = log.read(bob(), topic("t"), read(After::Start), START).await;
     assert!(matches!(absent, Err(LogError::NoSuchTopic)));
     assert!(matches!(log.delete(bob(), topic("t"), START).await, Err(LogError::NoSuchTopic)));
@@ -22,7 +22,7 @@ pub(crate) async fn tenants_share_no_topic(log: Log) {
 pub(crate) async fn topics_outside_the_claim_look_like_none(log: Log) {
     make(&log, "secret", new(&["x"])).await;
     let narrow = || granted("eve", json!([{ "topic": "open/*" }, { "collection": "*" }]));
-    let read = Read { after: After::Start, bytes: 1 };
+    let read = Read { after: After::Start, bytes: 1, within_epoch: false };
     for name in ["secret", "absent"] {
         let name = || topic(name);
         assert!(matches!(log.read(narrow(), name(), read, START).await, Err(LogError::NoSuchTopic)));
@@ -41,7 +41,9 @@ pub(crate) async fn topics_outside_the_claim_look_like_none(log: Log) {
 pub(crate) async fn who_may_only_read_writes_nothing(log: Log) {
     make(&log, "news", new(&["x"])).await;
     let reader = || granted("eve", json!([{ "topic": "news", "may": "read" }]));
-    log.read(reader(), topic("news"), Read { after: After::Start, bytes: 1 }, START).await.unwrap();
+    log.read(reader(), topic("news"), Read { after: After::Start, bytes: 1, within_epoch: false }, START)
+        .await
+        .unwrap();
     assert!(matches!(
         log.append(reader(), topic("news"), events(&["y"]), START).await,
         Err(LogError::Forbidden)

@@ -20,7 +20,9 @@ async fn there(log: &Log, now: Millis) -> bool {
 }
 
 async fn use_it(log: &Log, now: Millis) {
-    log.read(ada(), topic("t"), Read { after: After::Start, bytes: 1 }, now).await.unwrap();
+    log.read(ada(), topic("t"), Read { after: After::Start, bytes: 1, within_epoch: false }, now)
+        .await
+        .unwrap();
 }
 
 pub(crate) async fn a_topic_that_is_not_used_ends(log: Log) {

@@ -156,8 +156,9 @@ fn take(
     if lineage.depth() > MAX_FORK_DEPTH {
         return Err(LogError::ForkTooDeep);
     }
-    let anchor =
-        lineage.offset(fork.at.map_or(After::Now, After::Position)).map_err(|_| LogError::BadFork)?;
+    let anchor = lineage
+        .offset(group.connection, fork.at.map_or(After::Now, After::Position))
+        .map_err(|_| LogError::BadFork)?;
     let mut source =
         Source { key, name: fork.source.as_str().into(), anchor, more: fork.more, fork_at: anchor };
     if anchor > tail {

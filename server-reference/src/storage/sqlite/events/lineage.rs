@@ -1,6 +1,7 @@
 //! A topic with what it shares with its source, and the source's source.
 
 use rusqlite::Connection;
+use sdk_core::clock::Millis;
 
 use super::row::Topic;
 use crate::storage::events::{After, LogError, MAX_FORK_DEPTH, Position};
@@ -63,10 +64,11 @@ impl Lineage {
     }
 
     /// The offset after which to read.
-    pub(super) fn offset(&self, after: After) -> Result<u64, LogError> {
+    pub(super) fn offset(&self, connection: &Connection, after: After) -> Result<u64, LogError> {
         let position = match after {
             After::Start | After::Position(Position::ZERO) => return Ok(self.pieces[0].after),
             After::Now => return Ok(self.topic().tail),
+            After::Time(time) => return self.before(connection, time),
             After::Position(position) => position,
         };
         let earliest = self.earliest();
@@ -82,6 +84,20 @@ impl Lineage {
             return Err(LogError::PositionTrimmed { earliest });
         }
         Ok(position.offset)
+    }
+
+    /// The offset after which all was appended at a time or later: times do not go back within a topic, nor from a
+    /// source to its fork.
+    fn before(&self, connection: &Connection, time: Millis) -> Result<u64, LogError> {
+        let mut statement = connection.prepare_cached("SELECT at FROM events WHERE id = ?1")?;
+        let (mut low, mut high) = (self.pieces[0].after, self.topic().tail);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let Some(piece) = self.after(middle).next() else { break };
+            let at: u64 = statement.query_row([piece.topic.event(middle + 1)], |row| row.get(0))?;
+            if at < time.0 { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
     }
 
     /// The pieces that have events after an offset.

@@ -21,7 +21,7 @@ pub(super) fn read(
     let topic = find(connection, scope, name, now)?;
     let touch = topic.wants_touch(now);
     let lineage = Lineage::of(connection, topic)?;
-    let from = lineage.offset(read.after)?;
+    let from = lineage.offset(connection, read.after)?;
     let mut events = Events::default();
     let mut to = from;
     let sql = "SELECT id, body FROM events WHERE id > ?1 AND id <= ?2 ORDER BY id";
@@ -35,6 +35,9 @@ pub(super) fn read(
             }
             events.push(body);
             to += 1;
+        }
+        if read.within_epoch && !events.is_empty() {
+            break;
         }
     }
     let topic = lineage.topic();

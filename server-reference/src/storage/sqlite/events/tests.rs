@@ -44,7 +44,7 @@ fn octets(count: usize) -> Append {
 }
 
 async fn count(log: &EventStore) -> usize {
-    let read = Read { after: After::Start, bytes: usize::MAX };
+    let read = Read { after: After::Start, bytes: usize::MAX, within_epoch: false };
     log.read(scope("acme", "ada"), topic(), read, START).await.unwrap().events.len()
 }
 
@@ -130,7 +130,7 @@ async fn a_restored_backup_is_another_history_of_every_topic() {
     assert_eq!(events.renew_epochs(START).unwrap(), 1);
     drop(events);
     let (log, _) = store(&folder);
-    let read = Read { after: After::Position(known), bytes: 1 };
+    let read = Read { after: After::Position(known), bytes: 1, within_epoch: false };
     let answer = log.read(ada(), topic(), read, START).await;
     assert!(matches!(answer, Err(LogError::PositionLost { earliest }) if earliest.epoch > known.epoch));
     assert_eq!(count(&log).await, 1);

@@ -1,0 +1,281 @@
+//! The topics that one session reads, and what to read for it next.
+//!
+//! As with collections, at most one read is in flight, and a reader that was told `more` gets nothing until it asks: a
+//! slow reader is never sent more than that, and catches up from the log.
+
+use std::collections::BTreeMap;
+
+use sdk_core::protocol::{
+    EndReason, Ended, Events, Json, MAX_TOPICS, ProtocolError, ServerFrame, Start, Subscribe, TopicPosition,
+};
+
+use crate::{
+    storage::events::{After, Events as Bodies, Form, Fresh, LogError, News, Read, Slice, TopicName},
+    streams::{Code, refusal},
+};
+
+/// The subscriptions of one session.
+#[derive(Debug, Default)]
+pub(super) struct Topics {
+    subscriptions: BTreeMap<u64, Subscription>,
+    reading: Option<Reading>,
+    /// The one that was read last; the next one after it has its turn.
+    last: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    topic: TopicName,
+    /// After what the next read begins.
+    after: After,
+    /// The end of the topic, if the reader has all up to it.
+    level: Option<TopicPosition>,
+    /// What the reader cannot be given: so many events, if it is known how many.
+    lost: Option<Option<u64>>,
+    wanted: Option<Wanted>,
+    /// The reader was told that there is more, and has not asked.
+    paused: bool,
+    /// The topic ends when it is not read.
+    idles: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// The reader waits for an answer, also if there is nothing new.
+    Answer,
+    /// Only news are of interest.
+    News,
+}
+
+#[derive(Debug)]
+struct Reading {
+    sub: u64,
+    wanted: Wanted,
+    /// The reader has since said that it stands elsewhere, or is gone.
+    stale: bool,
+    /// The topic moved on meanwhile.
+    behind: bool,
+}
+
+/// What a session has to send, and to be told of no more.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) frames: Vec<ServerFrame>,
+    pub(super) unfollow: Option<TopicName>,
+}
+
+impl Topics {
+    /// A reader asks for a topic, or to go on elsewhere in it. What is wrong with that is told with the end of the
+    /// subscription. Returns the topic if it is one to be told of from now on.
+    pub(super) fn subscribe(&mut self, asked: Subscribe) -> Result<Option<TopicName>, ServerFrame> {
+        let Subscribe { sub, topic, start } = asked;
+        let refuse = |code: &str, message: String| ended(sub, code, message);
+        let topic = TopicName::new(&topic).map_err(|bad| refuse(Code::BadTopic.as_str(), bad.to_string()))?;
+        let after = match start {
+            Start::Earliest {} => After::Start,
+            Start::Latest {} => After::Now,
+            Start::Time(time) => After::Time(time),
+            Start::After(text) => match text.parse() {
+                Ok(position) => After::Position(position),
+                Err(error) => return Err(refuse(Code::BadPosition.as_str(), format!("{error}"))),
+            },
+        };
+        let known = self.subscriptions.get(&sub);
+        if known.is_some_and(|known| known.topic != topic) {
+            let message = "a subscription is of one topic".to_owned();
+            return Err(refuse(Code::BadTopic.as_str(), message));
+        }
+        if known.is_none() && self.subscriptions.len() >= MAX_TOPICS {
+            let message = format!("a session subscribes to {MAX_TOPICS} topics at most");
+            return Err(refuse("too_many", message));
+        }
+        let followed = self.follows(&topic);
+        let subscription = Subscription {
+            topic: topic.clone(),
+            after,
+            level: None,
+            lost: None,
+            wanted: Some(Wanted::Answer),
+            paused: false,
+            idles: false,
+        };
+        self.subscriptions.insert(sub, subscription);
+        self.interrupt(sub);
+        Ok((!followed).then_some(topic))
+    }
+
+    /// Ends a subscription. Returns the topic if nothing needs to be told of it any more.
+    pub(super) fn unsubscribe(&mut self, sub: u64) -> Option<TopicName> {
+        let Subscription { topic, .. } = self.subscriptions.remove(&sub)?;
+        self.interrupt(sub);
+        (!self.follows(&topic)).then_some(topic)
+    }
+
+    /// The next read, if one is wanted and none is in flight: first what a reader waits for, then news, in turns.
+    pub(super) fn next_read(&mut self, bytes: usize) -> Option<(TopicName, Read)> {
+        if self.reading.is_some() {
+            return None;
+        }
+        let wanting = |want: Wanted| {
+            let mut those = self.subscriptions.iter().filter(move |(_, each)| each.wanted == Some(want));
+            let later = |(sub, _): &(&u64, &Subscription)| self.last.is_none_or(|last| **sub > last);
+            let first = those.clone().next();
+            those.find(later).or(first).map(|(sub, _)| *sub)
+        };
+        let sub = wanting(Wanted::Answer).or_else(|| wanting(Wanted::News))?;
+        let subscription = self.subscriptions.get_mut(&sub)?;
+        let wanted = subscription.wanted.take()?;
+        self.reading = Some(Reading { sub, wanted, stale: false, behind: false });
+        self.last = Some(sub);
+        let read = Read { after: subscription.after, bytes, within_epoch: true };
+        Some((subscription.topic.clone(), read))
+    }
+
+    /// Takes the result of the read in flight.
+    ///
+    /// # Errors
+    /// The store does not answer, which says nothing about the subscription.
+    pub(super) fn read(&mut self, result: Result<Slice, LogError>) -> Result<Told, ProtocolError> {
+        let Some(Reading { sub, wanted, stale, behind }) = self.reading.take() else {
+            return Ok(Told::default());
+        };
+        let Some(subscription) = self.subscriptions.get_mut(&sub).filter(|_| !stale) else {
+            return Ok(Told::default());
+        };
+        let slice = match result {
+            Ok(slice) => slice,
+            Err(LogError::Storage(error)) => return Err(ProtocolError::from(&error)),
+            Err(LogError::PositionLost { earliest }) => {
+                subscription.begin_again(earliest, None);
+                return Ok(Told::default());
+            }
+            Err(LogError::PositionTrimmed { earliest }) => {
+                let missed = match subscription.after {
+                    After::Position(position) => Some(earliest.offset.saturating_sub(position.offset)),
+                    After::Start | After::Now | After::Time(_) => None,
+                };
+                subscription.begin_again(earliest, missed);
+                return Ok(Told::default());
+            }
+            Err(error) => {
+                let (code, message) = refusal(error);
+                return Ok(self.end(sub, Some(EndReason { code: code.to_owned(), message })));
+            }
+        };
+        if slice.content_type.form() != Form::Json {
+            let message = format!("a topic of {} is read over HTTP only", slice.content_type.as_str());
+            let code = Code::ContentTypeMismatch.as_str().to_owned();
+            return Ok(self.end(sub, Some(EndReason { code, message })));
+        }
+        subscription.after = After::Position(slice.to);
+        subscription.level = slice.up_to_date.then_some(slice.to);
+        subscription.idles = slice.idle.is_some();
+        let lost = subscription.lost.take();
+        let tell = wanted == Wanted::Answer || !slice.events.is_empty() || lost.is_some();
+        subscription.paused = tell && !slice.up_to_date;
+        if behind || (!tell && !slice.up_to_date) {
+            subscription.wanted.get_or_insert(Wanted::News);
+        }
+        let mut told = Told::default();
+        if tell {
+            let Some(events) = values(&slice.events) else { return Ok(self.unreadable(sub)) };
+            let (recovered, missed) = (lost.is_none(), lost.flatten());
+            let (from, to, more) = (slice.from, slice.to, !slice.up_to_date);
+            told.frames.push(ServerFrame::Events(Events { sub, from, to, events, recovered, missed, more }));
+        }
+        if slice.closed {
+            let end = self.end(sub, None);
+            told.frames.extend(end.frames);
+            told.unfollow = end.unfollow;
+        }
+        Ok(told)
+    }
+
+    /// A topic moved on. What follows exactly on what a reader has is sent as it came; otherwise it is read.
+    pub(super) fn moved(&mut self, news: &News) -> Vec<Told> {
+        let subs = self.subscriptions.iter().filter(|(_, each)| each.topic == news.topic);
+        let subs: Vec<u64> = subs.map(|(sub, _)| *sub).collect();
+        subs.into_iter().filter_map(|sub| self.moved_for(sub, news.events.as_ref())).collect()
+    }
+
+    fn moved_for(&mut self, sub: u64, fresh: Option<&Fresh>) -> Option<Told> {
+        if let Some(reading) = self.reading.as_mut().filter(|reading| reading.sub == sub) {
+            reading.behind = true;
+            return None;
+        }
+        let subscription = self.subscriptions.get_mut(&sub)?;
+        if subscription.paused || subscription.wanted.is_some() {
+            return None;
+        }
+        let Some(fresh) = fresh.filter(|fresh| subscription.level == Some(fresh.from)) else {
+            subscription.wanted = Some(Wanted::News);
+            return None;
+        };
+        subscription.after = After::Position(fresh.to);
+        subscription.level = Some(fresh.to);
+        let Some(events) = values(&fresh.events) else { return Some(self.unreadable(sub)) };
+        let (from, to) = (fresh.from, fresh.to);
+        let events = Events { sub, from, to, events, recovered: true, missed: None, more: false };
+        let mut told = if fresh.closed { self.end(sub, None) } else { Told::default() };
+        told.frames.insert(0, ServerFrame::Events(events));
+        Some(told)
+    }
+
+    /// Hints were lost: every topic may have moved on.
+    pub(super) fn lagged(&mut self) {
+        if let Some(reading) = &mut self.reading {
+            reading.behind = true;
+        }
+        for subscription in self.subscriptions.values_mut().filter(|each| !each.paused) {
+            subscription.wanted.get_or_insert(Wanted::News);
+        }
+    }
+
+    /// Reads the topics that end when they are not read, so that a reader who waits keeps them.
+    pub(super) fn use_idle(&mut self) {
+        for subscription in self.subscriptions.values_mut().filter(|each| each.idles && !each.paused) {
+            subscription.wanted.get_or_insert(Wanted::News);
+        }
+    }
+
+    fn follows(&self, topic: &TopicName) -> bool {
+        self.subscriptions.values().any(|each| each.topic == *topic)
+    }
+
+    fn interrupt(&mut self, sub: u64) {
+        if let Some(reading) = self.reading.as_mut().filter(|reading| reading.sub == sub) {
+            reading.stale = true;
+        }
+    }
+
+    fn end(&mut self, sub: u64, reason: Option<EndReason>) -> Told {
+        let unfollow = self.unsubscribe(sub);
+        Told { frames: vec![ServerFrame::Ended(Ended { sub, reason })], unfollow }
+    }
+
+    fn unreadable(&mut self, sub: u64) -> Told {
+        let code = Code::BadEvent.as_str().to_owned();
+        self.end(sub, Some(EndReason { code, message: "an event is nested too deep to be sent".into() }))
+    }
+}
+
+impl Subscription {
+    /// What came before a position cannot be given to the reader.
+    fn begin_again(&mut self, earliest: TopicPosition, missed: Option<u64>) {
+        self.lost = Some(match self.lost {
+            None => missed,
+            Some(before) => before.zip(missed).map(|(before, now)| before + now),
+        });
+        self.after = After::Position(earliest);
+        self.wanted = Some(Wanted::Answer);
+    }
+}
+
+fn ended(sub: u64, code: &str, message: String) -> ServerFrame {
+    ServerFrame::Ended(Ended { sub, reason: Some(EndReason { code: code.to_owned(), message }) })
+}
+
+/// The events as values; none if one is not what a frame can hold.
+fn values(events: &Bodies) -> Option<Vec<Json>> {
+    events.iter().map(|event| Json::parse(std::str::from_utf8(event).ok()?).ok()).collect()
+}

@@ -1,0 +1,95 @@
+//! Topics over real WebSockets.
+
+use reqwest::Client;
+use sdk_core::protocol::{ClientFrame, Events, ServerFrame, Start, Subscribe, TopicPosition, Unsubscribe};
+
+use crate::support::{Running, Socket};
+
+const TOPIC: &str = "orders/eu";
+
+async fn request(server: &Running, request: reqwest::RequestBuilder) -> reqwest::Response {
+    let request = request.bearer_auth(server.token("acme", "ada")).header("content-type", "application/json");
+    let response = request.send().await.unwrap();
+    assert!(response.status().is_success(), "{response:?}");
+    response
+}
+
+fn url(server: &Running) -> String {
+    server.http(&format!("/v1/streams/{TOPIC}"))
+}
+
+async fn append(server: &Running, body: String) {
+    request(server, Client::new().post(url(server)).body(body)).await;
+}
+
+async fn subscribe(socket: &mut Socket, start: Start) {
+    socket.send(&ClientFrame::Subscribe(Subscribe { sub: 1, topic: TOPIC.into(), start })).await;
+}
+
+async fn events(socket: &mut Socket) -> Events {
+    match socket.next_answer().await {
+        Some(ServerFrame::Events(events)) => events,
+        other => panic!("no events but {other:?}"),
+    }
+}
+
+fn after(position: TopicPosition) -> Start {
+    Start::After(position.to_string())
+}
+
+#[tokio::test]
+async fn a_position_is_the_same_over_http_and_in_the_socket() {
+    let server = Running::start().await;
+    request(&server, Client::new().put(url(&server)).body("[1,2]")).await;
+    let mut socket = server.session(1).await;
+    subscribe(&mut socket, Start::Earliest {}).await;
+    let first = events(&mut socket).await;
+    let read = format!("{}?offset={}", url(&server), first.to);
+    append(&server, "[3]".into()).await;
+    let over_http = request(&server, Client::new().get(read)).await;
+    let next = over_http.headers()["stream-next-offset"].to_str().unwrap().to_owned();
+    assert_eq!(over_http.text().await.unwrap(), "[3]");
+    let pushed = events(&mut socket).await;
+    assert_eq!((pushed.events[0].as_str(), pushed.from), ("3", first.to));
+    assert_eq!(pushed.to.to_string(), next);
+
+    socket.send(&ClientFrame::Unsubscribe(Unsubscribe { sub: 1 })).await;
+    append(&server, "[4]".into()).await;
+    subscribe(&mut socket, Start::After(next)).await;
+    let mended = events(&mut socket).await;
+    assert_eq!((mended.events.len(), mended.events[0].as_str(), mended.recovered), (1, "4", true));
+}
+
+/// The reader stops reading while more is appended than all buffers on the way hold.
+#[tokio::test]
+async fn a_reader_that_stops_reading_catches_up_from_the_log_without_a_hole() {
+    const BATCHES: u64 = 60;
+    const BATCH: u64 = 4;
+    let server = Running::start().await;
+    request(&server, Client::new().put(url(&server))).await;
+    let (mut slow, mut quick) = (server.session(1).await, server.session(2).await);
+    for socket in [&mut slow, &mut quick] {
+        subscribe(socket, Start::Latest {}).await;
+        assert!(events(socket).await.events.is_empty());
+    }
+    let filler = "x".repeat(60_000);
+    for batch in 0..BATCHES {
+        let numbered = |n| format!("[{},\"{filler}\"]", batch * BATCH + n);
+        append(&server, format!("[{}]", (0..BATCH).map(numbered).collect::<Vec<_>>().join(","))).await;
+    }
+    for socket in [&mut slow, &mut quick] {
+        let (mut next, mut position) = (0, None);
+        while next < BATCHES * BATCH {
+            let Events { from, to, events, recovered, more, .. } = events(socket).await;
+            assert!(recovered && position.is_none_or(|position| position == from), "{next}");
+            for event in &events {
+                assert!(event.as_str().starts_with(&format!("[{next},")), "{next} is missing");
+                next += 1;
+            }
+            position = Some(to);
+            if more {
+                subscribe(socket, after(to)).await;
+            }
+        }
+    }
+}
