@@ -51,7 +51,7 @@ pub struct DocumentGrant {
 pub struct TopicGrant {
     /// The name of a topic, or the beginning of names and a `*`.
     topic: String,
-    /// One of the two; both, if nothing is said.
+    /// One of them; to read and to write, if nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     may: Option<Right>,
 }
@@ -64,6 +64,8 @@ pub enum Right {
     Read,
     /// Append events, make it, delete it.
     Write,
+    /// See and decide what becomes of its dead letters. Only where it is named.
+    Admin,
 }
 
 /// What of one collection a subject may read and write.
@@ -112,7 +114,7 @@ impl Access {
         let Self::Granted(grants) = self else { return true };
         grants.iter().any(|grant| match grant {
             Grant::Events(TopicGrant { topic, may }) => {
-                covers(topic, name) && may.is_none_or(|may| may == right)
+                covers(topic, name) && may.map_or(right != Right::Admin, |may| may == right)
             }
             Grant::Documents(_) => false,
         })
@@ -263,6 +265,7 @@ mod tests {
             { "topic": "orders/*", "may": "read" },
             { "topic": "orders/eu", "may": "write" },
             { "topic": "chat" },
+            { "topic": "chat", "may": "admin" },
             { "collection": "notes" },
         ]))
         .unwrap();
@@ -270,6 +273,8 @@ mod tests {
         assert_eq!(may("orders/eu"), (true, true));
         assert_eq!(may("orders/us"), (true, false));
         assert_eq!(may("chat"), (true, true));
+        assert!(access.topic("chat", Right::Admin), "to administer is granted by its name alone");
+        assert!(!access.topic("orders/us", Right::Admin) && !access.topic("orders/eu", Right::Admin));
         for other in ["orders", "chat/1", "notes"] {
             assert_eq!(may(other), (false, false), "{other}");
         }

@@ -120,6 +120,8 @@ impl Server {
             hub,
             events: events.clone(),
             news,
+            groups: events.clone(),
+            letters: events.clone(),
             subscriptions: subscriptions.clone(),
         };
         let service = Service::new(stores, config, address, stopping);

@@ -14,7 +14,7 @@ use crate::{
     snapshot::Snapshots,
     storage::{
         Advance, Documents,
-        events::{EventLog, News},
+        events::{DeadLetters, EventLog, GroupStore, News, Stirred},
     },
     streams::{StreamsConfig, subscriptions::Subscriptions},
 };
@@ -33,6 +33,10 @@ pub struct Service {
     pub(crate) hub: Arc<Hub<Advance>>,
     pub(crate) events: Arc<dyn EventLog>,
     pub(crate) news: Arc<Hub<News>>,
+    pub(crate) groups: Arc<dyn GroupStore>,
+    pub(crate) letters: Arc<dyn DeadLetters>,
+    /// Tells workers that wait what others did in their group.
+    pub(crate) stirred: Arc<Hub<Stirred>>,
     pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) streams: StreamsConfig,
     /// Where topics are found, without a slash at its end.
@@ -63,6 +67,10 @@ pub struct Stores {
     pub events: Arc<dyn EventLog>,
     /// What `events` tells of its commits.
     pub news: Arc<Hub<News>>,
+    /// The groups that share them.
+    pub groups: Arc<dyn GroupStore>,
+    /// What became of events that these could not work on.
+    pub letters: Arc<dyn DeadLetters>,
     /// What is woken by them.
     pub subscriptions: Arc<Subscriptions>,
 }
@@ -75,7 +83,7 @@ impl Service {
         address: SocketAddr,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        let Stores { documents, snapshots, hub, events, news, subscriptions } = stores;
+        let Stores { documents, snapshots, hub, events, news, groups, letters, subscriptions } = stores;
         let ServerConfig { identity, origins, limits, write_deadline, streams, .. } = config;
         let public_streams = streams.url(address);
         let (verifier, dev) = match identity {
@@ -88,6 +96,9 @@ impl Service {
             hub,
             events,
             news,
+            groups,
+            letters,
+            stirred: Arc::default(),
             subscriptions,
             live: Arc::new(Semaphore::new(streams.live)),
             streams,

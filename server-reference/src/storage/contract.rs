@@ -6,6 +6,7 @@ mod conflicts;
 mod copies;
 pub(crate) mod events;
 mod forms;
+pub(crate) mod groups;
 
 use std::sync::Arc;
 

@@ -2,9 +2,10 @@
 //!
 //! A topic is made by PUT, appended to by POST, read by GET from a position on, told of by HEAD and deleted by
 //! DELETE. A GET may wait for what is yet to come, for one answer (long-poll) or for many (server-sent events). What
-//! the protocol leaves open is in `docs/protocol.md`.
+//! the protocol leaves open, and the consumer groups at `/v1/groups/{group}`, are in `docs/protocol.md`.
 
 mod cursor;
+mod groups;
 pub(crate) mod header;
 mod live;
 mod problem;
@@ -83,6 +84,7 @@ pub(crate) fn routes() -> Router<Arc<Service>> {
     Router::new()
         .route("/v1/streams/{*topic}", topic)
         .merge(subscriptions::routes())
+        .merge(groups::routes())
         // A page of another origin that is allowed to fetch may also use what it fetched.
         .layer(SetResponseHeaderLayer::if_not_present(
             header::RESOURCE_POLICY,

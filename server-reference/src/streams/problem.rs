@@ -44,6 +44,8 @@ codes! {
     BadHeader = "bad_header", 400, "A header or parameter that is missing, doubled, or makes no sense.";
     BadEvent = "bad_event", 400, "No events, or not of the content type.";
     BadSubscription = "bad_subscription", 400, "A subscription that makes no sense.";
+    BadGroup = "bad_group", 400, "A consumer group that makes no sense.";
+    BadClaim = "bad_claim", 400, "A claim, an answer to one, or a request about dead letters that makes no sense.";
     WebhookRejected = "webhook_url_rejected", 400, "A webhook at an address that may not be called.";
     BadFork = "bad_fork", 400, "A fork cannot begin there, or goes too deep.";
     ProducerEpochStart = "producer_epoch_start", 400, "A producer's new epoch begins with sequence 0.";
@@ -51,10 +53,14 @@ codes! {
     StaleProducer = "stale_producer", 403, "A newer life of the same producer has written.";
     NoSuchTopic = "no_such_topic", 404, "There is no such topic, or none for this subject.";
     NoSuchSubscription = "no_such_subscription", 404, "There is no such subscription, or none for this subject.";
+    NoSuchGroup = "no_such_group", 404, "There is no such consumer group, or none for this subject.";
+    NoSuchLetter = "no_such_dead_letter", 404, "There is no such dead letter: it was never there, was settled, or died anew under another id.";
     SubscriptionExists = "subscription_exists", 409, "There is a subscription of that id, set up otherwise.";
     AlreadyClaimed = "already_claimed", 409, "Another worker holds the lease.";
     NoWork = "no_pending_work", 409, "There is nothing to claim.";
-    Fenced = "fenced", 409, "The lease is over, or was never this worker's.";
+    Fenced = "fenced", 409, "The lease is over, was never this worker's, or is not for that event.";
+    GroupExists = "group_exists", 409, "There is a consumer group of that name, set up otherwise.";
+    LetterLive = "dead_letter_live", 409, "The dead letter is being tried once more.";
     TopicExists = "topic_exists", 409, "There is a topic of that name, set up otherwise, or the name is held by forks.";
     SourceDeleted = "source_deleted", 409, "The source of the fork was deleted.";
     TopicClosed = "topic_closed", 409, "The topic is closed; the answer has its end.";
@@ -69,6 +75,7 @@ codes! {
     TooManyProducers = "too_many_producers", 429, "The topic remembers as many producers as it can.";
     TooManyTopics = "too_many_topics", 429, "The tenant has as many topics as it may.";
     TooManySubscriptions = "too_many_subscriptions", 429, "The tenant has as many subscriptions as it may.";
+    TooManyGroups = "too_many_groups", 429, "The topic or the tenant has as many consumer groups as it may.";
 }
 
 /// An answer that says no. Nothing was written.
@@ -149,6 +156,12 @@ impl From<LogError> for Refusal {
             LogError::TooManyProducers => refusal(Code::TooManyProducers),
             LogError::TooManyTopics(_) => refusal(Code::TooManyTopics),
             LogError::TooManySubscriptions => refusal(Code::TooManySubscriptions),
+            LogError::NoSuchGroup => refusal(Code::NoSuchGroup),
+            LogError::GroupExists => refusal(Code::GroupExists),
+            LogError::TooManyGroups => refusal(Code::TooManyGroups),
+            LogError::Fenced => refusal(Code::Fenced),
+            LogError::NoSuchLetter => refusal(Code::NoSuchLetter),
+            LogError::LetterLive => refusal(Code::LetterLive),
             LogError::TopicFull => refusal(Code::TopicFull),
             LogError::BadFork | LogError::ForkTooDeep => refusal(Code::BadFork),
             LogError::SourceDeleted => refusal(Code::SourceDeleted),

@@ -96,7 +96,7 @@ fn caught_up(slice: Slice, after: After, asked: &HeaderMap) -> Response {
     let tag = format!("\"{}-{}{}\"", slice.from, slice.to, if slice.closed { "-c" } else { "" });
     let known = asked.get(http::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
     let cache = match after {
-        After::Now => NO_STORE,
+        After::Now | After::Time(_) => NO_STORE,
         _ if slice.up_to_date => CHECKED,
         _ => SETTLED,
     };
@@ -106,7 +106,7 @@ fn caught_up(slice: Slice, after: After, asked: &HeaderMap) -> Response {
         body(slice.content_type.form(), slice.events).into_response()
     };
     told(&mut response, slice.content_type.as_str(), &Ends::of(slice.to, slice.up_to_date, slice.closed));
-    if after != After::Now {
+    if !matches!(after, After::Now | After::Time(_)) {
         put(&mut response, http::ETAG, tag);
     }
     response.headers_mut().insert(http::CACHE_CONTROL, cache);

@@ -2,20 +2,32 @@
 
 use std::str::FromStr;
 
-use axum::http::{HeaderMap, HeaderName, Uri, header};
-use sdk_core::clock::Millis;
+use axum::{
+    extract::Request,
+    http::{HeaderMap, HeaderName, Uri, header},
+};
+use sdk_core::{
+    clock::Millis,
+    protocol::{ErrorCode, ProtocolError},
+};
+use serde::de::DeserializeOwned;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     ROOT, header as headers_of,
     problem::{Code, Refusal},
 };
-use crate::storage::events::{After, ContentType, Fork, Lifetime, Position, Producer, Retention, TopicName};
+use crate::{
+    storage::events::{After, ContentType, Fork, Lifetime, Position, Producer, Retention, TopicName},
+    sync::body,
+};
 
 /// The greatest number that JavaScript holds exactly.
 const MAX_NUMBER: u64 = (1 << 53) - 1;
 /// Bytes of the id of a producer, or of a sequence.
 const MAX_TEXT: usize = 256;
+/// Bytes of a body that is about subscriptions or groups.
+const MAX_BODY: usize = 64 * 1024;
 
 pub(super) fn topic(name: &str) -> Result<TopicName, Refusal> {
     TopicName::new(name).map_err(|invalid| Refusal::new(Code::BadTopic, invalid.to_string()))
@@ -42,10 +54,9 @@ pub(super) fn lifetime(headers: &HeaderMap) -> Result<Lifetime, Refusal> {
         (None, None) => Ok(Lifetime::Unlimited),
         (Some(seconds), None) => Ok(Lifetime::Idle(number(seconds, &headers_of::TTL)?)),
         (None, Some(time)) => {
-            let parsed = OffsetDateTime::parse(time, &Rfc3339).ok();
-            let millis = parsed.and_then(|time| u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok());
-            let millis = millis.ok_or_else(|| bad(&headers_of::EXPIRES_AT, "is no time of RFC 3339"))?;
-            Ok(Lifetime::Until(Millis(millis), time.to_owned()))
+            let millis =
+                rfc3339(time).ok_or_else(|| bad(&headers_of::EXPIRES_AT, "is no time of RFC 3339"))?;
+            Ok(Lifetime::Until(millis, time.to_owned()))
         }
         (Some(_), Some(_)) => Err(bad(&headers_of::TTL, "and Stream-Expires-At exclude each other")),
     }
@@ -121,6 +132,23 @@ pub(super) fn fork(headers: &HeaderMap, public: &str) -> Result<Option<Fork>, Re
     Ok(Some(Fork { source: topic(&path)?, at, more }))
 }
 
+/// A time as a person writes it (RFC 3339), or as the milliseconds of Unix time.
+pub(super) fn time(text: &str) -> Option<Millis> {
+    text.parse().ok().filter(|millis| *millis <= MAX_NUMBER).map(Millis).or_else(|| rfc3339(text))
+}
+
+fn rfc3339(text: &str) -> Option<Millis> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok().map(Millis)
+}
+
+/// The body of a request that is about subscriptions or groups.
+pub(super) async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
+    let text = body(request.into_body(), MAX_BODY).await?;
+    let malformed = |error: serde_json::Error| ProtocolError::new(ErrorCode::Malformed, error.to_string());
+    Ok(serde_json::from_str(&text).map_err(malformed)?)
+}
+
 /// What a reader's query asks for.
 #[derive(Debug, Default)]
 pub(super) struct Query {
@@ -141,10 +169,17 @@ impl Query {
     pub(super) fn read(query: &str) -> Result<Self, Refusal> {
         let mut read = Self::default();
         for part in query.split('&') {
-            // Nothing that has a meaning needs an escape.
+            // Nothing that has a meaning needs an escape, but for the colons of a time.
             match part.split_once('=').unwrap_or((part, "")) {
-                ("offset", _) if read.after.is_some() => {
+                ("offset" | "since", _) if read.after.is_some() => {
                     return Err(Refusal::new(Code::BadPosition, "there is more than one offset"));
+                }
+                ("since", text) => {
+                    let time = decode(text).as_deref().and_then(time);
+                    let time = time.ok_or_else(|| {
+                        Refusal::new(Code::BadPosition, "since is a time of RFC 3339 or milliseconds")
+                    })?;
+                    read.after = Some(After::Time(time));
                 }
                 ("offset", "-1") => read.after = Some(After::Start),
                 ("offset", "now") => read.after = Some(After::Now),
@@ -163,7 +198,7 @@ impl Query {
     }
 }
 
-fn position(text: &str) -> Result<Position, Refusal> {
+pub(super) fn position(text: &str) -> Result<Position, Refusal> {
     Position::from_str(text).map_err(|bad| Refusal::new(Code::BadPosition, bad.to_string()))
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod conflicts;
+mod groups;
 mod http;
 #[cfg(unix)]
 mod process;

@@ -1,6 +1,9 @@
 //! Why an event log did not do what it was asked.
 
-use super::{MAX_FORK_DEPTH, MAX_TENANT_SUBSCRIPTIONS, MAX_TOPIC_PRODUCERS, Position};
+use super::{
+    MAX_FORK_DEPTH, MAX_TENANT_GROUPS, MAX_TENANT_SUBSCRIPTIONS, MAX_TOPIC_GROUPS, MAX_TOPIC_PRODUCERS,
+    Position,
+};
 use crate::storage::StorageError;
 
 /// Whatever it is, nothing was written and no event was taken.
@@ -60,6 +63,24 @@ pub enum LogError {
     /// The tenant has [`MAX_TENANT_SUBSCRIPTIONS`] already.
     #[error("the tenant has {MAX_TENANT_SUBSCRIPTIONS} subscriptions already")]
     TooManySubscriptions,
+    /// There is no such group for this subject.
+    #[error("no such group")]
+    NoSuchGroup,
+    /// There is a group of that name, set up otherwise.
+    #[error("there is another group of that name")]
+    GroupExists,
+    /// The topic or the tenant has as many groups as it may.
+    #[error("a topic has at most {MAX_TOPIC_GROUPS} groups, and a tenant {MAX_TENANT_GROUPS}")]
+    TooManyGroups,
+    /// The lease is over, was never the caller's, or is not for that event.
+    #[error("the lease is over, or is not for that event")]
+    Fenced,
+    /// There is no such dead letter, or none for this subject.
+    #[error("no such dead letter")]
+    NoSuchLetter,
+    /// The dead letter is being tried once more.
+    #[error("the dead letter is being tried once more, and cannot be changed")]
+    LetterLive,
     /// The topic took as many events as it ever can.
     #[error("the topic is full")]
     TopicFull,

@@ -5,6 +5,8 @@
 //! A topic that the scope's access does not cover looks like one that is not there.
 
 mod error;
+mod groups;
+mod letters;
 mod subscriptions;
 mod topic;
 
@@ -16,6 +18,14 @@ use sdk_core::clock::Millis;
 pub use sdk_core::protocol::{LogEpoch, TopicName, TopicPosition as Position};
 
 pub use error::LogError;
+pub use groups::{
+    ATTEMPTS, Claim, Claimed, Delivery, GroupName, GroupState, GroupStore, InvalidGroup, LEASES, Lease, Lost,
+    MAX_BACKOFF, MAX_CLAIM, MAX_TENANT_GROUPS, MAX_TOPIC_GROUPS, MAX_WORDS, NewGroup, OUTSTANDING, Poison,
+    Rules, Settle, Settled, Start, Stirred, Unread, Verdict,
+};
+pub use letters::{
+    Attempt, Change, DeadLetters, Fate, Letter, LetterId, MAX_GROUP_LETTERS, MAX_HISTORY, MAX_LETTERS, Which,
+};
 pub use subscriptions::{Kept, MAX_TENANT_SUBSCRIPTIONS, SubscriptionStore};
 pub use topic::{ContentType, Form, NotJson};
 

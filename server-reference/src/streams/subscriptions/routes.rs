@@ -9,11 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post, put},
 };
-use sdk_core::{
-    clock::Millis,
-    protocol::{ErrorCode, ProtocolError},
-};
-use serde::{Deserialize, de::DeserializeOwned};
+use sdk_core::clock::Millis;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
@@ -28,16 +25,15 @@ use crate::{
     clock::wall,
     random,
     service::Service,
-    storage::events::{LogError, Position, TopicName},
-    streams::problem::{Code, Refusal},
-    sync::{self, Caller, Problem, admit, bearer, body},
+    storage::events::{LEASES, LogError, Position, TopicName},
+    streams::{
+        problem::{Code, Refusal},
+        request::json as read,
+    },
+    sync::{self, Caller, Problem, admit, bearer},
     tenant::TenantScope,
 };
 
-/// Bytes of a body here.
-const MAX_BODY: usize = 64 * 1024;
-/// Milliseconds of a lease.
-const LEASES: std::ops::RangeInclusive<u64> = 1_000..=600_000;
 /// How long a receiver of webhooks may remember the keys.
 const KEYS_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
@@ -385,12 +381,6 @@ fn topics(scope: &TenantScope, names: &[String]) -> Result<(), Refusal> {
         }
     }
     Ok(())
-}
-
-async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
-    let text = body(request.into_body(), MAX_BODY).await?;
-    let malformed = |error: serde_json::Error| ProtocolError::new(ErrorCode::Malformed, error.to_string());
-    Ok(serde_json::from_str(&text).map_err(malformed)?)
 }
 
 async fn shown(

@@ -162,6 +162,10 @@ impl<'a> Group<'a> {
             self.connection
                 .prepare_cached("UPDATE tenants SET topics = topics - 1 WHERE tenant = ?1")?
                 .execute([&*tenant])?;
+            // Its key may soon be another topic's.
+            self.connection
+                .prepare_cached("UPDATE groups SET name = NULL WHERE topic = ?1")?
+                .execute([key])?;
             if let Some(source) = source {
                 let topic = self.change(source)?;
                 topic.forks -= 1;

@@ -1,10 +1,14 @@
 //! A topic with what it shares with its source, and the source's source.
 
-use rusqlite::Connection;
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension};
 use sdk_core::clock::Millis;
 
 use super::row::Topic;
 use crate::storage::events::{After, LogError, MAX_FORK_DEPTH, Position};
+
+/// An event's number, when it was committed, and what it is.
+pub(super) type Numbered = (u64, Millis, Bytes);
 
 /// A topic's events, piece by piece, oldest first.
 pub(super) struct Lineage {
@@ -88,7 +92,7 @@ impl Lineage {
 
     /// The offset after which all was appended at a time or later: times do not go back within a topic, nor from a
     /// source to its fork.
-    fn before(&self, connection: &Connection, time: Millis) -> Result<u64, LogError> {
+    pub(super) fn before(&self, connection: &Connection, time: Millis) -> Result<u64, LogError> {
         let mut statement = connection.prepare_cached("SELECT at FROM events WHERE id = ?1")?;
         let (mut low, mut high) = (self.pieces[0].after, self.topic().tail);
         while low < high {
@@ -103,5 +107,76 @@ impl Lineage {
     /// The pieces that have events after an offset.
     pub(super) fn after(&self, offset: u64) -> impl Iterator<Item = &Piece> {
         self.pieces.iter().filter(move |piece| piece.until > offset)
+    }
+
+    /// One event, if it is kept.
+    pub(super) fn event(
+        &self,
+        connection: &Connection,
+        number: u64,
+    ) -> Result<Option<(Millis, Bytes)>, LogError> {
+        let owner = self.pieces.iter().find(|piece| piece.after < number && number <= piece.until);
+        let Some(piece) = owner else { return Ok(None) };
+        let mut statement = connection.prepare_cached("SELECT at, body FROM events WHERE id = ?1")?;
+        let found = statement.query_row([piece.topic.event(number)], |row| {
+            Ok((Millis(row.get(0)?), Bytes::from(row.get::<_, Vec<u8>>(1)?)))
+        });
+        Ok(found.optional()?)
+    }
+
+    /// Some of the events after an offset: at least one if there is any, and not more bytes than asked for otherwise.
+    pub(super) fn take(
+        &self,
+        connection: &Connection,
+        after: u64,
+        most: usize,
+        bytes: usize,
+    ) -> Result<Vec<Numbered>, LogError> {
+        let (mut taken, mut size, mut number) = (Vec::new(), 0, after);
+        let sql = "SELECT at, body FROM events WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3";
+        let mut statement = connection.prepare_cached(sql)?;
+        for piece in self.after(after) {
+            let room = most - taken.len();
+            let mut rows =
+                statement.query((piece.topic.event(number), piece.topic.event(piece.until), room))?;
+            while let Some(row) = rows.next()? {
+                let body: Vec<u8> = row.get(1)?;
+                size += body.len();
+                if !taken.is_empty() && size > bytes {
+                    return Ok(taken);
+                }
+                number += 1;
+                taken.push((number, Millis(row.get(0)?), body.into()));
+            }
+        }
+        Ok(taken)
+    }
+
+    /// The offset, not below another, after which the events have at most so many bytes.
+    pub(super) fn newest_within(
+        &self,
+        connection: &Connection,
+        from: u64,
+        bytes: u64,
+    ) -> Result<u64, LogError> {
+        let (mut size, mut offset) = (0u64, self.topic().tail);
+        // The length of a body is known without reading it.
+        let sql = "SELECT length(body) FROM events WHERE id > ?1 AND id <= ?2 ORDER BY id DESC";
+        let mut statement = connection.prepare_cached(sql)?;
+        for piece in self.pieces.iter().rev() {
+            let after = piece.after.max(from);
+            if after >= piece.until {
+                continue;
+            }
+            let mut rows = statement.query((piece.topic.event(after), piece.topic.event(piece.until)))?;
+            while let Some(row) = rows.next()? {
+                size += row.get::<_, u64>(0)?;
+                if size > bytes {
+                    return Ok(offset);
+                }
+                offset -= 1;
+            }
+        }
+        Ok(offset)
     }
 }

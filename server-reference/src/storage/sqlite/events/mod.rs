@@ -7,6 +7,7 @@
 mod append;
 mod create;
 mod group;
+mod groups;
 mod lineage;
 mod read;
 mod row;
@@ -65,7 +66,7 @@ impl SqliteEvents {
     pub fn open(path: &Path, caps: Caps, new_bits: NewBits) -> Result<Self, StorageError> {
         let mut connection = Connection::open(path)?;
         schema::prepare(&mut connection)?;
-        connection.set_prepared_statement_cache_capacity(64);
+        connection.set_prepared_statement_cache_capacity(128);
         let newest: u64 =
             connection.query_row("SELECT coalesce(max(epoch), 0) FROM topics", [], |row| row.get(0))?;
         Ok(Self { connection, caps, new_bits, newest: LogEpoch(newest) })

@@ -6,7 +6,7 @@ use super::super::schema::{migrate, settle};
 use crate::storage::StorageError;
 
 /// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// `topics.name` is missing once a topic was removed and its events are yet to go. `first` and `tail` count events: the
 /// topic's own are those after `first` up to `tail`. A fork reads what comes before `fork_at` from its source.
@@ -80,12 +80,102 @@ const SUBSCRIPTIONS: &str = "
     CREATE INDEX subscriptions_by_due ON subscriptions (due) WHERE due IS NOT NULL;
 ";
 
+/// From version 2, which had no consumer groups. `groups.name` is missing once a group was removed and what it held
+/// apart is yet to go; its dead letters stay. Of the events of a topic up to `scanned`, those are unresolved that are in
+/// `deliveries`. A letter that is `live` is being tried once more. Each entry of `audit` has the hash of itself and the
+/// entry before.
+const GROUPS: &str = "
+    CREATE TABLE groups (
+        key INTEGER PRIMARY KEY AUTOINCREMENT,
+        tenant TEXT NOT NULL,
+        name TEXT,
+        topic INTEGER NOT NULL,
+        start TEXT NOT NULL,
+        rules TEXT NOT NULL,
+        bounded INTEGER NOT NULL,
+        created INTEGER NOT NULL,
+        scanned INTEGER NOT NULL,
+        generation INTEGER NOT NULL,
+        lost INTEGER NOT NULL,
+        told INTEGER NOT NULL,
+        through INTEGER NOT NULL,
+        skipped INTEGER NOT NULL,
+        unresolved INTEGER NOT NULL,
+        letters INTEGER NOT NULL,
+        UNIQUE (tenant, name)
+    ) STRICT;
+    CREATE INDEX groups_by_topic ON groups (topic);
+    CREATE INDEX groups_bounded ON groups (key) WHERE bounded = 1;
+    CREATE INDEX groups_removed ON groups (key) WHERE name IS NULL;
+
+    CREATE TABLE deliveries (
+        grp INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        state INTEGER NOT NULL,
+        lane INTEGER,
+        due INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        lease INTEGER NOT NULL,
+        letter INTEGER,
+        again INTEGER NOT NULL,
+        history TEXT,
+        PRIMARY KEY (grp, number)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX deliveries_by_state ON deliveries (grp, state, due, number);
+    CREATE INDEX deliveries_by_lane ON deliveries (grp, lane, number) WHERE lane IS NOT NULL;
+
+    CREATE TABLE leases (
+        grp INTEGER NOT NULL,
+        id INTEGER NOT NULL,
+        secret TEXT NOT NULL,
+        worker TEXT NOT NULL,
+        until INTEGER NOT NULL,
+        open INTEGER NOT NULL,
+        told INTEGER NOT NULL,
+        members TEXT NOT NULL,
+        PRIMARY KEY (grp, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX leases_by_end ON leases (until, grp);
+    CREATE INDEX leases_by_group ON leases (grp, until);
+
+    CREATE TABLE letters (
+        key INTEGER PRIMARY KEY AUTOINCREMENT,
+        tenant TEXT NOT NULL,
+        name TEXT NOT NULL,
+        grp INTEGER NOT NULL,
+        topic TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        lane INTEGER,
+        position TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        content_type TEXT NOT NULL,
+        body BLOB NOT NULL,
+        edited INTEGER NOT NULL,
+        since INTEGER NOT NULL,
+        round INTEGER NOT NULL,
+        live INTEGER NOT NULL,
+        history TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX letters_by_group ON letters (tenant, name, key);
+
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        tenant TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        action TEXT NOT NULL,
+        target TEXT NOT NULL,
+        hash BLOB NOT NULL
+    ) STRICT;
+";
+
 /// Makes a new connection ready to write.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), StorageError> {
     settle(connection)?;
     migrate(connection, VERSION, |version| match version {
-        0 => Some(format!("{TABLES}{SUBSCRIPTIONS}")),
-        1 => Some(SUBSCRIPTIONS.into()),
+        0 => Some(format!("{TABLES}{SUBSCRIPTIONS}{GROUPS}")),
+        1 => Some(format!("{SUBSCRIPTIONS}{GROUPS}")),
+        2 => Some(GROUPS.into()),
         _ => None,
     })
 }

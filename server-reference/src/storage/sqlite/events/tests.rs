@@ -9,9 +9,14 @@ use super::*;
 use crate::{
     fixtures::{START, scope},
     storage::{
-        contract::events::events_contract,
+        contract::{
+            events::events_contract,
+            groups::{Groups, groups_contract},
+        },
         events::{
-            After, Append, ContentType, EventLog, Lifetime, NewTopic, Producer, Read, Retention, TopicName,
+            After, Append, Change, Claim, Claimed, ContentType, DeadLetters, EventLog, GroupName, GroupStore,
+            Lifetime, NewGroup, NewTopic, Producer, Read, Retention, Rules, Settle, Start, TopicName, Unread,
+            Verdict, Which,
         },
     },
 };
@@ -25,6 +30,15 @@ async fn log() -> (Arc<dyn EventLog>, TempDir) {
 }
 
 events_contract!(log);
+
+async fn groups() -> (Groups, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = store(&folder);
+    let log = Arc::new(log);
+    (Groups { log: log.clone(), groups: log.clone(), letters: log }, folder)
+}
+
+groups_contract!(groups);
 
 fn store(folder: &TempDir) -> (EventStore, Arc<Mutex<Vec<News>>>) {
     let told = Arc::new(Mutex::new(Vec::new()));
@@ -134,4 +148,103 @@ async fn a_restored_backup_is_another_history_of_every_topic() {
     let answer = log.read(ada(), topic(), read, START).await;
     assert!(matches!(answer, Err(LogError::PositionLost { earliest }) if earliest.epoch > known.epoch));
     assert_eq!(count(&log).await, 1);
+}
+
+fn group() -> GroupName {
+    GroupName::new("g").unwrap()
+}
+
+/// The topic `t` with some events, and the group `g` of it.
+async fn share(log: &EventStore, events: usize, rules: Rules) {
+    let ada = || scope("acme", "ada");
+    log.create(ada(), topic(), NewTopic::default(), START).await.unwrap();
+    log.append(ada(), topic(), octets(events), START).await.unwrap();
+    let new = NewGroup { topic: topic(), start: Start::Earliest, rules };
+    log.make_group(ada(), group(), new, START).await.unwrap();
+}
+
+async fn claim(log: &EventStore, events: usize, now: Millis) -> Claimed {
+    let claim = Claim { worker: "w".into(), events, bytes: 1_000_000, secret: "s".into(), chance: 0 };
+    log.claim(scope("acme", "ada"), group(), claim, now).await.unwrap()
+}
+
+async fn settle(log: &EventStore, claimed: &Claimed, verdict: Verdict) -> u64 {
+    let lease = claimed.lease.as_ref().unwrap().id.clone();
+    let settle = Settle { lease, positions: None, verdict, chance: 0 };
+    log.settle(scope("acme", "ada"), group(), settle, START).await.unwrap().events
+}
+
+#[tokio::test]
+async fn what_a_group_was_told_is_there_after_a_restart_with_its_leases() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = store(&folder);
+    share(&log, 3, Rules::default()).await;
+    let (done, out) = (claim(&log, 1, START).await, claim(&log, 1, START).await);
+    assert_eq!(settle(&log, &done, Verdict::Ack).await, 1);
+    drop(log);
+    let (log, _) = store(&folder);
+    assert_eq!(settle(&log, &done, Verdict::Ack).await, 0, "a repetition is known as one");
+    assert_eq!(&claim(&log, 9, START).await.events[0].body[..], b"2");
+    assert_eq!(settle(&log, &out, Verdict::Ack).await, 1);
+}
+
+#[tokio::test]
+async fn upkeep_takes_back_what_lapsed_though_nobody_claims() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = store(&folder);
+    share(&log, 1, Rules { attempts: 1, lease_ms: 1_000, ..Rules::default() }).await;
+    claim(&log, 1, START).await;
+    log.tidy(START.plus(999)).await.unwrap();
+    assert_eq!((rows(&folder, "leases"), rows(&folder, "letters")), (1, 0));
+    log.tidy(START.plus(1_000)).await.unwrap();
+    let left = ["leases", "letters", "deliveries"].map(|table| rows(&folder, table));
+    assert_eq!(left, [0, 1, 0]);
+}
+
+#[tokio::test]
+async fn upkeep_gives_up_the_bytes_that_a_group_may_not_leave_unread() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = store(&folder);
+    let unread = Unread { bytes: Some(4), ..Unread::default() };
+    share(&log, 10, Rules { unread, ..Rules::default() }).await;
+    log.tidy(START).await.unwrap();
+    let claimed = claim(&log, 99, START).await;
+    assert_eq!((claimed.events.len(), claimed.lost.unwrap().events), (4, 6));
+}
+
+#[tokio::test]
+async fn upkeep_leaves_nothing_of_a_removed_group_but_its_dead_letters() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = store(&folder);
+    share(&log, 2_000, Rules { attempts: 1, outstanding: 10_000, ..Rules::default() }).await;
+    let dead = claim(&log, 1, START).await;
+    settle(&log, &dead, Verdict::Nack { delay: None, error: "no".into() }).await;
+    claim(&log, 1_000, START).await;
+    log.remove_group(scope("acme", "ada"), group(), START).await.unwrap();
+    log.tidy(START).await.unwrap();
+    let left = ["groups", "leases", "deliveries", "letters"].map(|table| rows(&folder, table));
+    assert_eq!(left, [0, 0, 0, 1]);
+}
+
+#[tokio::test]
+async fn what_is_administered_is_on_record_in_a_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = store(&folder);
+    share(&log, 1, Rules { attempts: 1, ..Rules::default() }).await;
+    let claimed = claim(&log, 1, START).await;
+    settle(&log, &claimed, Verdict::Nack { delay: None, error: "no".into() }).await;
+    let ada = || scope("acme", "ada");
+    let letters = log.letters(ada(), group(), Which::After(0, 9), START).await.unwrap();
+    log.letters(ada(), group(), Which::One(letters[0].id), START).await.unwrap();
+    log.change_letters(ada(), group(), Change::Retry(vec![letters[0].id]), START).await.unwrap();
+    let connection = Connection::open(folder.path().join("events.db")).unwrap();
+    let mut statement =
+        connection.prepare("SELECT subject, action, target, length(hash) FROM audit ORDER BY id").unwrap();
+    let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)));
+    let found: Vec<(String, String, String, u32)> = found.unwrap().map(Result::unwrap).collect();
+    let expected =
+        [("dead letters listed", "g"), ("dead letter read", "g 1.1"), ("dead letters retried", "g 1.1")];
+    let expected =
+        expected.map(|(action, target)| ("ada".to_owned(), action.to_owned(), target.to_owned(), 32));
+    assert_eq!(found, expected);
 }

@@ -30,6 +30,7 @@ impl Group<'_> {
         for key in keys(self.connection, REMOVED, now)? {
             more |= purge(self.connection, &Topic::by_key(self.connection, key)?)?;
         }
+        more |= self.tidy_groups(now)?;
         Ok(more)
     }
 

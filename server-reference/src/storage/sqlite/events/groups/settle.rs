@@ -1,0 +1,87 @@
+//! What becomes of events that are out.
+
+use rusqlite::OptionalExtension;
+use sdk_core::clock::Millis;
+
+use super::{
+    super::group::Group as Transaction,
+    work::{Work, parse},
+};
+use crate::{
+    storage::events::{GroupName, LogError, Position, Settle, Settled, Verdict},
+    tenant::TenantScope,
+};
+
+/// A lease that is good.
+struct Held {
+    id: u64,
+    worker: String,
+    until: Millis,
+    open: u64,
+    told: u64,
+    members: Vec<u64>,
+}
+
+pub(super) fn settle(
+    transaction: &mut Transaction<'_>,
+    scope: &TenantScope,
+    name: &GroupName,
+    settle: &Settle,
+    now: Millis,
+) -> Result<Settled, LogError> {
+    let mut work = Work::open(transaction, scope, name, now, settle.chance)?;
+    let mut held = work.held(&settle.lease)?;
+    let numbers = match &settle.positions {
+        None => held.members.clone(),
+        Some(positions) => {
+            positions.iter().map(|position| work.number(*position, &held)).collect::<Result<Vec<_>, _>>()?
+        }
+    };
+
+    // From here on nothing is refused.
+    work.group.told = work.group.told.max(held.told);
+    let mut events = 0;
+    match &settle.verdict {
+        Verdict::Extend => held.until = held.until.max(now.plus(work.group.rules.lease_ms)),
+        verdict => {
+            for number in numbers {
+                // One at a time, since a position may be named twice.
+                let Some(entry) = work.out(held.id, &[number])?.pop() else { continue };
+                match verdict {
+                    Verdict::Nack { delay, error } => work.fail(entry, &held.worker, error, *delay)?,
+                    _ => work.done(&entry)?,
+                }
+                events += 1;
+            }
+            held.open = held.open.saturating_sub(events);
+        }
+    }
+    let sql = "UPDATE leases SET until = ?3, open = ?4 WHERE grp = ?1 AND id = ?2";
+    work.connection.prepare_cached(sql)?.execute((work.group.key, held.id, held.until.0, held.open))?;
+    work.close()?;
+    Ok(Settled { events, until: held.until })
+}
+
+impl Work<'_> {
+    /// The lease that a worker names, unless it is over.
+    fn held(&self, lease: &str) -> Result<Held, LogError> {
+        let (id, secret) = lease.split_once('.').ok_or(LogError::Fenced)?;
+        let id: u64 = id.parse().map_err(|_| LogError::Fenced)?;
+        let sql = "SELECT worker, until, open, told, members FROM leases
+            WHERE grp = ?1 AND id = ?2 AND secret = ?3 AND until > ?4";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let found = statement.query_row((self.group.key, id, secret, self.now.0), |row| {
+            Ok((row.get(0)?, Millis(row.get(1)?), row.get(2)?, row.get(3)?, row.get::<_, String>(4)?))
+        });
+        let (worker, until, open, told, members) = found.optional()?.ok_or(LogError::Fenced)?;
+        Ok(Held { id, worker, until, open, told, members: parse(&members)? })
+    }
+
+    /// Which event of a lease a position names.
+    fn number(&self, position: Position, held: &Held) -> Result<u64, LogError> {
+        if position.epoch != self.lineage.topic().epoch {
+            return Err(LogError::PositionLost { earliest: self.lineage.earliest() });
+        }
+        if held.members.contains(&position.offset) { Ok(position.offset) } else { Err(LogError::Fenced) }
+    }
+}

@@ -1,0 +1,302 @@
+//! One group in one transaction: what changes in it, whoever asks.
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension};
+use sdk_core::clock::Millis;
+
+use super::{
+    super::{group::Group as Transaction, lineage::Lineage, row::Topic},
+    row::{Entry, GroupRow, State, corrupt},
+};
+use crate::{
+    access::Right,
+    storage::events::{Attempt, GroupName, LogError, MAX_GROUP_LETTERS, MAX_HISTORY, Poison},
+    tenant::TenantScope,
+};
+
+/// Leases that are looked at in one transaction.
+const LAPSED: usize = 1_024;
+
+pub(super) struct Work<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) group: GroupRow,
+    pub(super) lineage: Lineage,
+    pub(super) now: Millis,
+    chance: u64,
+    before: GroupRow,
+}
+
+/// A group with its topic, if the scope may read that.
+pub(super) fn find(
+    connection: &Connection,
+    scope: &TenantScope,
+    name: &GroupName,
+    now: Millis,
+    topic: impl FnOnce(i64) -> Result<Topic, LogError>,
+) -> Result<(GroupRow, Topic), LogError> {
+    let group = GroupRow::by_name(connection, scope.tenant(), name)?.ok_or(LogError::NoSuchGroup)?;
+    let topic = topic(group.topic)?;
+    let readable = topic.name.as_deref().is_some_and(|name| scope.access().topic(name, Right::Read));
+    if readable && !topic.hidden && !topic.expired(now) {
+        Ok((group, topic))
+    } else {
+        Err(LogError::NoSuchGroup)
+    }
+}
+
+impl<'a> Work<'a> {
+    /// A group that the scope may work in. Counts as use of the topic.
+    pub(super) fn open(
+        transaction: &mut Transaction<'a>,
+        scope: &TenantScope,
+        name: &GroupName,
+        now: Millis,
+        chance: u64,
+    ) -> Result<Self, LogError> {
+        let connection = transaction.connection;
+        let (group, topic) = find(connection, scope, name, now, |key| Ok(transaction.topic(key)?.clone()))?;
+        if topic.wants_touch(now) {
+            let topic = transaction.change(group.topic)?;
+            topic.touched = topic.touched.max(now);
+        }
+        Self::of(connection, group, topic, now, chance)
+    }
+
+    pub(super) fn of(
+        connection: &'a Connection,
+        group: GroupRow,
+        topic: Topic,
+        now: Millis,
+        chance: u64,
+    ) -> Result<Self, LogError> {
+        let lineage = Lineage::of(connection, topic)?;
+        Ok(Self { connection, before: group.clone(), group, lineage, now, chance })
+    }
+
+    /// Writes what became of the group itself.
+    pub(super) fn close(self) -> Result<(), LogError> {
+        if self.group == self.before { Ok(()) } else { self.group.update(self.connection) }
+    }
+
+    /// The event of an entry, and when it was committed; none if it is not kept any more.
+    pub(super) fn event(&self, entry: &Entry) -> Result<Option<(Millis, Bytes)>, LogError> {
+        let Some(letter) = entry.letter else { return self.lineage.event(self.connection, entry.number) };
+        let sql = "SELECT at, body FROM letters WHERE key = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let found = statement
+            .query_row([letter], |row| Ok((Millis(row.get(0)?), Bytes::from(row.get::<_, Vec<u8>>(1)?))));
+        Ok(found.optional()?)
+    }
+
+    /// Takes an event off the list: it is resolved, and its lane goes on.
+    pub(super) fn resolve(&mut self, entry: &Entry) -> Result<(), LogError> {
+        let sql = "DELETE FROM deliveries WHERE grp = ?1 AND number = ?2";
+        self.connection.prepare_cached(sql)?.execute((self.group.key, entry.number))?;
+        self.group.unresolved = self.group.unresolved.saturating_sub(1);
+        match entry.lane {
+            Some(lane) => self.promote(lane),
+            None => Ok(()),
+        }
+    }
+
+    /// Has the first of a lane's entries that wait for their turn have it.
+    fn promote(&self, lane: i64) -> Result<(), LogError> {
+        let sql = "UPDATE deliveries SET state = 0 WHERE grp = ?1 AND state = 2 AND number =
+            (SELECT number FROM deliveries WHERE grp = ?1 AND lane = ?2 ORDER BY number LIMIT 1)";
+        self.connection.prepare_cached(sql)?.execute((self.group.key, lane))?;
+        Ok(())
+    }
+
+    /// Whether a lane has entries.
+    pub(super) fn busy(&self, lane: Option<i64>) -> Result<bool, LogError> {
+        let Some(lane) = lane else { return Ok(false) };
+        let sql = "SELECT 1 FROM deliveries WHERE grp = ?1 AND lane = ?2 LIMIT 1";
+        Ok(self.connection.prepare_cached(sql)?.exists((self.group.key, lane))?)
+    }
+
+    /// An event is done.
+    pub(super) fn done(&mut self, entry: &Entry) -> Result<(), LogError> {
+        if let Some(letter) = entry.letter {
+            self.drop_letter(letter)?;
+        }
+        self.resolve(entry)
+    }
+
+    pub(super) fn drop_letter(&mut self, letter: i64) -> Result<(), LogError> {
+        let gone = self.connection.execute("DELETE FROM letters WHERE key = ?1", [letter])?;
+        self.group.letters = self.group.letters.saturating_sub(gone as u64);
+        Ok(())
+    }
+
+    /// An attempt has failed: the event waits for the next, or its attempts are over.
+    pub(super) fn fail(
+        &mut self,
+        mut entry: Entry,
+        worker: &str,
+        error: &str,
+        delay: Option<u64>,
+    ) -> Result<(), LogError> {
+        let rules = &self.group.rules;
+        let (last, poison, longest) =
+            (entry.attempts + 1 >= rules.attempts, rules.poison, rules.backoff_max_ms);
+        entry.history.push(Attempt { at: self.now.0, worker: worker.into(), error: error.into() });
+        let surplus = entry.history.len().saturating_sub(MAX_HISTORY);
+        entry.history.drain(..surplus);
+        if !last {
+            let pause = delay.unwrap_or_else(|| self.pause(&entry));
+            entry.attempts += 1;
+            return self.wait(entry, pause);
+        }
+        if poison == Poison::Skip {
+            self.group.skipped += 1;
+            return self.resolve(&entry);
+        }
+        match self.bury(&entry)? {
+            Burial::Letter(_) if poison == Poison::Park => self.resolve(&entry),
+            Burial::Letter(letter) => {
+                entry.attempts += 1;
+                (entry.state, entry.letter) = (State::Halted, Some(letter));
+                entry.save(self.connection, self.group.key)
+            }
+            // It is kept where it is, and tried on, until there is room.
+            Burial::Full => self.wait(entry, longest),
+            Burial::NoEvent => {
+                self.lose(1, entry.number);
+                self.resolve(&entry)
+            }
+        }
+    }
+
+    fn wait(&self, mut entry: Entry, pause: u64) -> Result<(), LogError> {
+        (entry.state, entry.due) = (State::Ready, self.now.plus(pause).0);
+        entry.save(self.connection, self.group.key)
+    }
+
+    /// Full jitter: anything up to a bound that doubles with each failure.
+    fn pause(&self, entry: &Entry) -> u64 {
+        let rules = &self.group.rules;
+        let bound = rules.backoff_ms.saturating_mul(1 << entry.attempts.min(40)).min(rules.backoff_max_ms);
+        mixed(self.chance ^ entry.number) % (bound + 1)
+    }
+
+    /// Keeps an event as a dead letter.
+    fn bury(&mut self, entry: &Entry) -> Result<Burial, LogError> {
+        let history = serde_json::to_string(&entry.history).map_err(corrupt)?;
+        if let Some(letter) = entry.letter {
+            let sql =
+                "UPDATE letters SET live = 0, round = round + 1, since = ?2, history = ?3 WHERE key = ?1";
+            self.connection.prepare_cached(sql)?.execute((letter, self.now.0, history))?;
+            return Ok(Burial::Letter(letter));
+        }
+        if self.group.letters >= MAX_GROUP_LETTERS {
+            return Ok(Burial::Full);
+        }
+        let Some((at, body)) = self.event(entry)? else { return Ok(Burial::NoEvent) };
+        let topic = self.lineage.topic();
+        let sql = "INSERT INTO letters (tenant, name, grp, topic, number, lane, position, at, content_type, body, edited, \
+            since, round, live, history) SELECT tenant, name, key, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, 1, 0, ?10
+            FROM groups WHERE key = ?1";
+        self.connection.prepare_cached(sql)?.execute(rusqlite::params![
+            self.group.key,
+            topic.name,
+            entry.number,
+            entry.lane,
+            topic.at(entry.number).to_string(),
+            at.0,
+            topic.content_type.as_str(),
+            &body[..],
+            self.now.0,
+            history,
+        ])?;
+        self.group.letters += 1;
+        Ok(Burial::Letter(self.connection.last_insert_rowid()))
+    }
+
+    fn lose(&mut self, events: u64, through: u64) {
+        self.group.lost += events;
+        self.group.through = self.group.through.max(through);
+    }
+
+    /// Takes back what is out under leases that are over. Each is an attempt that failed. Tells whether there may be more.
+    pub(super) fn lapse(&mut self) -> Result<bool, LogError> {
+        let sql =
+            "SELECT id, worker, members FROM leases WHERE grp = ?1 AND until <= ?2 ORDER BY until LIMIT ?3";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let lapsed: Vec<(u64, String, String)> = statement
+            .query_map((self.group.key, self.now.0, LAPSED), |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        for (lease, worker, members) in &lapsed {
+            for entry in self.out(*lease, &parse(members)?)? {
+                self.fail(entry, worker, "the lease lapsed", None)?;
+            }
+            let sql = "DELETE FROM leases WHERE grp = ?1 AND id = ?2";
+            self.connection.prepare_cached(sql)?.execute((self.group.key, lease))?;
+        }
+        Ok(lapsed.len() == LAPSED)
+    }
+
+    /// Those of some events that are out under a lease.
+    pub(super) fn out(&self, lease: u64, numbers: &[u64]) -> Result<Vec<Entry>, LogError> {
+        let mut out = Vec::new();
+        for number in numbers {
+            let entry = Entry::load(self.connection, self.group.key, *number)?;
+            out.extend(entry.filter(|entry| entry.state == State::Out && entry.lease == lease));
+        }
+        Ok(out)
+    }
+
+    /// Gives up what cannot be read any more, or was left unread for too long. What is out at a worker stays there.
+    pub(super) fn shed(&mut self, floor: u64) -> Result<(), LogError> {
+        if self.group.scanned < floor {
+            self.lose(floor - self.group.scanned, floor);
+            self.group.scanned = floor;
+        }
+        let sql = "SELECT number, lane FROM deliveries WHERE grp = ?1 AND number <= ?2 AND state IN (0, 2) \
+            AND letter IS NULL";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let gone: Vec<(u64, Option<i64>)> = statement
+            .query_map((self.group.key, floor), |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (number, lane) in gone {
+            self.lose(1, number);
+            // In their order, so that whoever has its turn next is above the floor, or goes as well.
+            self.resolve(&Entry::new(number, lane))?;
+        }
+        Ok(())
+    }
+
+    /// Below this nothing is to be read, because it is gone or because there would be too much unread.
+    pub(super) fn floor(&self) -> Result<u64, LogError> {
+        let unread = self.group.rules.unread;
+        let mut floor = self.lineage.earliest().offset;
+        if let Some(events) = unread.events {
+            floor = floor.max(self.lineage.topic().tail.saturating_sub(events));
+        }
+        if let Some(seconds) = unread.age_seconds {
+            let oldest = Millis(self.now.0.saturating_sub(seconds.saturating_mul(1000)));
+            floor = floor.max(self.lineage.before(self.connection, oldest)?);
+        }
+        Ok(floor)
+    }
+}
+
+/// What became of an event that was to be a dead letter.
+enum Burial {
+    Letter(i64),
+    Full,
+    NoEvent,
+}
+
+/// The numbers of a lease's events.
+pub(super) fn parse(members: &str) -> Result<Vec<u64>, LogError> {
+    serde_json::from_str(members).map_err(corrupt)
+}
+
+/// Spreads the bits of a number (the finisher of SplitMix64).
+fn mixed(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}

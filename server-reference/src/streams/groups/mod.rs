@@ -1,0 +1,174 @@
+//! `/v1/groups/{group}`: workers that share the events of a topic.
+
+mod claim;
+mod letters;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Path, Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{json, value::RawValue};
+
+use super::{
+    problem::{Code, Refusal},
+    request,
+    sse::base64,
+};
+use crate::{
+    clock::wall,
+    service::Service,
+    storage::events::{ContentType, Form, GroupName, GroupState, NewGroup, Rules, Start, Stirred},
+    sync::{self, Caller},
+    tenant::TenantScope,
+};
+
+pub(super) fn routes() -> Router<Arc<Service>> {
+    Router::new()
+        .route("/v1/groups/{group}", put(make).get(show).delete(remove))
+        .route("/v1/groups/{group}/claim", post(claim::claim))
+        .route("/v1/groups/{group}/ack", post(claim::ack))
+        .route("/v1/groups/{group}/nack", post(claim::nack))
+        .route("/v1/groups/{group}/extend", post(claim::extend))
+        .route("/v1/groups/{group}/dead", get(letters::list))
+        .route("/v1/groups/{group}/dead/retry", post(letters::retry))
+        .route("/v1/groups/{group}/dead/discard", post(letters::discard))
+        .route("/v1/groups/{group}/dead/{letter}", get(letters::show).put(letters::edit))
+}
+
+/// What a group is made with.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Setup {
+    topic: String,
+    #[serde(default)]
+    start: Begin,
+    #[serde(default)]
+    rules: Rules,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Begin {
+    #[default]
+    Earliest,
+    Latest,
+    Position(String),
+    Time(Moment),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Moment {
+    Millis(u64),
+    Text(String),
+}
+
+impl Setup {
+    fn checked(self) -> Result<NewGroup, Refusal> {
+        let bad = |problem: &str| Refusal::new(Code::BadGroup, problem);
+        self.rules.check().map_err(bad)?;
+        let start = match self.start {
+            Begin::Earliest => Start::Earliest,
+            Begin::Latest => Start::Latest,
+            Begin::Position(text) => Start::After(request::position(&text)?),
+            Begin::Time(moment) => {
+                let text = match moment {
+                    Moment::Millis(millis) => millis.to_string(),
+                    Moment::Text(text) => text,
+                };
+                let time = request::time(&text);
+                Start::Since(time.ok_or_else(|| bad("a time is of RFC 3339 or in milliseconds"))?)
+            }
+        };
+        Ok(NewGroup { topic: request::topic(&self.topic)?, start, rules: self.rules })
+    }
+}
+
+async fn make(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+    Caller { scope, .. }: Caller,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let name = name(&id)?;
+    let new = request::json::<Setup>(request).await?.checked()?;
+    let (fresh, state) = service.groups.make_group(scope, name, new, wall()).await?;
+    let mut response = shown(&id, &state);
+    *response.status_mut() = if fresh { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(response)
+}
+
+async fn show(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+    Caller { scope, .. }: Caller,
+) -> Result<Response, Refusal> {
+    Ok(shown(&id, &service.groups.group(scope, name(&id)?, wall()).await?))
+}
+
+async fn remove(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+    Caller { scope, .. }: Caller,
+) -> Result<Response, Refusal> {
+    let name = name(&id)?;
+    service.groups.remove_group(scope.clone(), name.clone(), wall()).await?;
+    stir(&service, &scope, name);
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn shown(id: &str, state: &GroupState) -> Response {
+    sync::json(
+        json!({
+            "group": id,
+            "topic": state.topic.as_str(),
+            "rules": state.rules,
+            "cursor": state.cursor.to_string(),
+            "tail": state.tail.to_string(),
+            "outstanding": state.outstanding,
+            "leased": state.leased,
+            "halted": state.halted,
+            "lost": state.lost,
+            "skipped": state.skipped,
+            "dead_letters": state.letters,
+        })
+        .to_string(),
+    )
+}
+
+fn name(text: &str) -> Result<GroupName, Refusal> {
+    GroupName::new(text).map_err(|invalid| Refusal::new(Code::BadGroup, invalid.to_string()))
+}
+
+/// Has the workers that wait for a group look again.
+fn stir(service: &Service, scope: &TenantScope, group: GroupName) {
+    service.stirred.publish(&Arc::new(Stirred { tenant: scope.tenant().clone(), group }));
+}
+
+/// An event as it is shown in JSON: as it is, or in base64 where it is not JSON itself.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Shown<'a> {
+    Event(&'a RawValue),
+    Base64(String),
+}
+
+impl<'a> Shown<'a> {
+    fn of(content_type: &ContentType, body: &'a [u8]) -> Self {
+        let json = if content_type.form() == Form::Json { serde_json::from_slice(body).ok() } else { None };
+        json.map_or_else(
+            || {
+                let mut text = Vec::with_capacity(body.len().div_ceil(3) * 4);
+                base64(&mut text, body);
+                Self::Base64(text.into_iter().map(char::from).collect())
+            },
+            Self::Event,
+        )
+    }
+}
