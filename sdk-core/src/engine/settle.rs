@@ -127,7 +127,7 @@ impl Engine {
     }
 
     pub(super) fn drop_settled(&mut self, seq: Seq) -> Option<Entry> {
-        let entry = self.outbox.remove(seq)?;
+        let entry = self.outbox.remove(seq, self.ids.meta.actor)?;
         let doc = &entry.operation.doc;
         self.views.touch(doc);
         if !self.outbox.has_lane(doc) {

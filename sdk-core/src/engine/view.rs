@@ -1,5 +1,7 @@
 //! What the application sees: the authoritative documents with the unsettled operations laid over them.
 
+use std::borrow::Cow;
+
 use super::{
     Effect, Engine, QueryId, ReadId,
     rows::{self, Found},
@@ -318,13 +320,18 @@ impl Engine {
         let mut document = authoritative.cloned().unwrap_or_default();
         let (mut pending, mut conflicted) = (false, false);
         for entry in self.outbox.lane(key).filter(|entry| entry.is_visible()) {
-            let operation = &entry.operation;
+            let mut operation = Cow::Borrowed(&entry.operation);
+            if authoritative.is_none() && operation.base.was.is_some() {
+                // What was left as it was is no edit, but there is nothing here that shows it.
+                operation.to_mut().base.was = None;
+            }
             let by = Dot { actor, seq: operation.seq };
             if document.clock.covers(by) {
                 continue;
             }
             // Whatever the clock has heard of is believed; only what it refused to hear is from the future.
             let now = operation.at.wall.max(self.clock.newest().wall);
+            let operation = operation.as_ref();
             let write = Write { operation, by, epoch, rev: document.rev, now, horizon: Offset(0) };
             document = reconcile::apply(collection.strategy, &document, &write).document;
             pending |= !matches!(entry.state, State::Judged { .. });

@@ -147,7 +147,7 @@ impl Outbox {
     }
 
     /// Whoever made the next operation of a lane had seen this one. The others hear of it when they are sent.
-    fn pass_on(&mut self, seq: Seq, dot: Option<Dot>) {
+    pub(super) fn pass_on(&mut self, seq: Seq, dot: Option<Dot>) {
         let Some((dot, lane)) = dot.zip(self.entries.get(&seq).map(|entry| &entry.operation.doc)) else {
             return;
         };

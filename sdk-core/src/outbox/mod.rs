@@ -20,7 +20,8 @@ pub use entry::{Clashing, Dead, Entry, State};
 pub use fold::fold;
 pub use pack::Records;
 
-use crate::protocol::{CollectionName, DocKey, Seq};
+use crate::clock::Dot;
+use crate::protocol::{ActorId, CollectionName, DocKey, Seq};
 use crate::sorted::{SortedMap, SortedSet};
 use change::Before;
 use entry::Claim;
@@ -123,8 +124,12 @@ impl Outbox {
         self.outdated.contains(&seq)
     }
 
-    /// Removes an operation that is settled, or was rejected and seen.
-    pub fn remove(&mut self, seq: Seq) -> Option<Entry> {
+    /// Removes an operation that is settled, or was rejected and seen. The next of its lane keeps what it knows of this
+    /// one by the name that the server has for the client: the client may go by another when that is sent.
+    pub fn remove(&mut self, seq: Seq, actor: Option<ActorId>) -> Option<Entry> {
+        if matches!(self.entries.get(&seq)?.state, State::Judged { .. }) {
+            self.pass_on(seq, actor.map(|actor| Dot { actor, seq }));
+        }
         let lane = &self.entries.get(&seq)?.operation.doc;
         let next = self.lane(lane).map(Entry::seq).find(|next| *next > seq);
         if let Some(next) = next {

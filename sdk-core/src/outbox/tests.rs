@@ -91,12 +91,29 @@ fn a_restart_brings_back_exactly_what_is_not_settled() {
     outbox.take_batch(&Limits::default(), 100, None);
     for seq in 1..=70 {
         assert!(outbox.judge(accepted(seq), None, Millis(0)).is_some());
-        outbox.remove(Seq(seq));
+        outbox.remove(Seq(seq), None);
     }
     write(&mut outbox, &mut disk);
     assert_eq!(disk.len(), 1, "the first record is gone, the second holds the rest");
     let left: Vec<u64> = restored(&disk).entries().map(|entry| entry.seq().0).collect();
     assert_eq!(left, (71..=100).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_settled_stays_known_to_the_next_of_its_lane_under_the_name_it_was_made_by() {
+    let mut outbox = Outbox::default();
+    add(&mut outbox, 1, "one");
+    outbox.flush().unwrap();
+    outbox.confirm();
+    assert_eq!(next(&mut outbox), [1]);
+    outbox.judge(accepted(1), Some(ActorId(7)), Millis(0));
+    add(&mut outbox, 2, "one");
+    outbox.remove(Seq(1), Some(ActorId(7)));
+    outbox.flush().unwrap();
+    outbox.confirm();
+    // Meanwhile the client goes by another name.
+    let sent = outbox.take_batch(&Limits::default(), 10, Some(ActorId(8)));
+    assert!(sent[0].base.clock.covers(Dot { actor: ActorId(7), seq: Seq(1) }));
 }
 
 #[test]
@@ -115,7 +132,7 @@ fn what_could_not_be_saved_is_gone_and_removed_once_more() {
 #[test]
 fn a_removal_that_failed_is_tried_again() {
     let (mut outbox, mut disk) = saved(1..=1);
-    outbox.remove(Seq(1));
+    outbox.remove(Seq(1), None);
     outbox.flush().unwrap();
     assert!(outbox.take_back().is_empty());
     write(&mut outbox, &mut disk);
@@ -188,7 +205,7 @@ fn what_an_operation_knows_of_the_one_before_it_survives_a_restart() {
     outbox.take_batch(&Limits::default(), 64, Some(ActorId(7)));
     for seq in 1..=64 {
         outbox.judge(accepted(seq), Some(ActorId(7)), Millis(0));
-        outbox.remove(Seq(seq));
+        outbox.remove(Seq(seq), None);
     }
     write(&mut outbox, &mut disk);
     let again = restored(&disk);
@@ -208,7 +225,7 @@ fn a_dependent_goes_out_once_all_it_waits_for_has_succeeded() {
     outbox.confirm();
     assert_eq!(next(&mut outbox), [1, 2, 5], "the lane of the dependent waits with it");
     outbox.judge(accepted(1), None, Millis(0));
-    outbox.remove(Seq(1));
+    outbox.remove(Seq(1), None);
     assert_eq!(next(&mut outbox), [0; 0]);
     outbox.judge(accepted(2), None, Millis(0));
     assert_eq!(next(&mut outbox), [3, 4]);

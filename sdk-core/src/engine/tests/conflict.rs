@@ -271,3 +271,19 @@ fn the_largest_operation_can_be_decided_either_way() {
         assert_eq!(sent[0].at.wall, Millis(1_000));
     }
 }
+
+#[test]
+fn an_edit_shows_whole_while_the_document_that_it_left_as_it_was_is_not_at_hand() {
+    let mut bench = Bench::with(Strategy::Manual, Stored { cursors: Some(vec![]), ..Stored::default() });
+    bench.submit(1, "a", 1);
+    let mut stored = Bench::stored(bench.commit());
+    stored.outbox[0].text = r#"{"operations":[{"op":{"seq":1,"doc":["cards","a"],"at":[5,0],
+        "intents":[{"put":{"kept":1,"new":2}}],"base":{"was":{"kept":1}}},"attempts":0}]}"#
+        .into();
+    let mut later = Bench::with(Strategy::Manual, stored);
+    assert_eq!(later.engine.status().damaged, 0);
+    later.input(Input::Open(QueryId(1), Query::all(cards())));
+    let view = later.engine.view(QueryId(1)).unwrap();
+    let names: Vec<&str> = view.documents[0].fields.keys().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["kept", "new"]);
+}
