@@ -11,8 +11,9 @@ use sdk_core::{
     },
     protocol::{
         ActorId, Changed, Changes, ChunkRef, ClientFrame, ClientId, CollectionName, ContentHash, DocKey,
-        Document, DocumentId, Epoch, ErrorCode, FieldName, Identity, Intent, Json, Limits, Manifest, Offset,
-        ProtocolError, Register, Seq, ServerFrame, Stamp, Strategy, StreamPosition, Welcome, encode,
+        Document, DocumentId, Epoch, ErrorCode, FieldName, Identity, Intent, Json, Judgement, Limits,
+        Manifest, Offset, Outcome, Outcomes, ProtocolError, Register, Seq, ServerFrame, Stamp, Strategy,
+        StreamPosition, Welcome, encode,
     },
     snapshot::Part,
 };
@@ -153,6 +154,15 @@ impl Device {
         chunks
     }
 
+    /// The disk comes to what waits for it, one after the other.
+    fn write(&mut self, store: &MemoryStore) {
+        while let Some((id, batch)) = self.slow.as_mut().and_then(|waiting| waiting.pop()) {
+            block_on(store.apply(batch)).unwrap();
+            self.input(store, Input::Committed(id));
+        }
+        self.slow = None;
+    }
+
     fn ids(&self) -> Vec<String> {
         let documents = self.engine.view(QueryId(1)).unwrap().documents;
         documents.iter().map(|document| document.id.to_string()).collect()
@@ -222,10 +232,7 @@ fn the_old_state_and_pending_edits_stay_in_view_until_the_flip_is_durable() {
     device.slow = Some(vec![]);
     device.serve(&store, &snapshot("new"), 9);
     assert_eq!(device.ids(), before, "nothing changes while the store has not said that it is done");
-    while let Some((id, batch)) = device.slow.as_mut().and_then(|waiting| waiting.pop()) {
-        block_on(store.apply(batch)).unwrap();
-        device.input(&store, Input::Committed(id));
-    }
+    device.write(&store);
     assert_eq!(device.ids(), ["a", "b", "c", "d", "e", "f", "y"]);
     assert_eq!(device.pulls.last(), Some(&Some(at("new", 6))));
 }
@@ -241,4 +248,57 @@ fn without_a_snapshot_to_be_had_it_goes_on_page_by_page() {
     assert_eq!(device.pulls, [None]);
     device.receive(&store, first_page("e", true));
     assert_eq!((device.ids(), device.pulls.len()), (vec!["a".to_owned()], 2));
+}
+
+#[test]
+fn a_deletion_that_comes_before_the_snapshot_is_in_place_outlasts_a_restart() {
+    let store = MemoryStore::new();
+    let mut device = Device::start(&store);
+    device.receive(&store, first_page("e", true));
+    device.slow = Some(vec![]);
+    device.serve(&store, &snapshot("e"), 9);
+    // The first chunk is on its way to the store; the others wait behind it, and so does what takes their place.
+    device.receive(&store, changes(at("e", 6), 7, "c", Document { rev: Offset(7), ..Document::default() }));
+    device.write(&store);
+    assert_eq!(device.ids(), ["a", "b", "d", "e", "f"]);
+    assert_eq!(Device::start(&store).ids(), ["a", "b", "d", "e", "f"]);
+}
+
+#[test]
+fn a_snapshot_that_begins_while_another_is_put_in_place_is_whole() {
+    let store = MemoryStore::new();
+    let mut device = Device::start(&store);
+    device.receive(&store, first_page("old", true));
+    device.serve(&store, &snapshot("old"), 3);
+    device.slow = Some(vec![]);
+    device.serve(&store, &snapshot("old"), 9);
+    device.receive(&store, first_page("new", false));
+    device.serve(&store, &snapshot("new"), 2);
+    device.write(&store);
+    device.serve(&store, &snapshot("new"), 9);
+    assert_eq!(device.pulls.last(), Some(&Some(at("new", 6))));
+    assert_eq!(device.ids(), ["a", "b", "c", "d", "e", "f"]);
+    let again = Device::start(&store);
+    assert_eq!(again.ids(), ["a", "b", "c", "d", "e", "f"]);
+    let stored = block_on(store.load()).unwrap();
+    assert_eq!(stored.cursors, Some(vec![(cards(), at("new", 6))]));
+}
+
+#[test]
+fn what_was_judged_before_a_snapshot_settles_also_if_nothing_came_after_it() {
+    let store = MemoryStore::new();
+    let mut device = Device::start(&store);
+    let field = (FieldName::new("n").unwrap(), Json::parse("1").unwrap());
+    let (intents, doc) = (vec![Intent::Set([field].into())], DocKey::new("cards", "a").unwrap());
+    device.input(&store, Input::Submit { ticket: Ticket(1), doc, schema: 0, intents, after: vec![] });
+    let (seq, outcome) = (Seq(1), Outcome::Accepted {});
+    let judgements = vec![Judgement { seq, outcome, position: Some(at("former", 9)) }];
+    device.receive(&store, ServerFrame::Outcomes(Outcomes { judgements }));
+    device.receive(&store, first_page("e", false));
+    device.serve(&store, &snapshot("e"), 9);
+    assert_eq!(device.engine.status().pending, 1, "what came after the snapshot may have it");
+    let (collection, from, to) = (cards(), Some(at("e", 6)), at("e", 6));
+    let nothing = Changes { collection, from, to, documents: vec![], recovered: true, more: false };
+    device.receive(&store, ServerFrame::Changes(nothing));
+    assert_eq!(device.engine.status().pending, 0);
 }

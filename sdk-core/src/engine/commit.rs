@@ -146,7 +146,10 @@ impl Engine {
             }),
         };
         match taken {
-            Ok(()) => self.refill(),
+            Ok(()) => {
+                self.refill();
+                self.settle();
+            }
             Err(error) => {
                 self.views.not_loaded();
                 self.replica_failed(now, &error);

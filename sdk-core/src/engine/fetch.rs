@@ -25,7 +25,8 @@ pub(super) struct Fetches {
     paged: SortedSet<CollectionName>,
     requests: SortedMap<HttpId, Request>,
     backoff: Backoff,
-    retry_at: Millis,
+    /// Until then nothing is asked for.
+    retry_at: Option<Millis>,
 }
 
 #[derive(Debug)]
@@ -82,7 +83,7 @@ impl Default for Fetches {
             paged: SortedSet::default(),
             requests: SortedMap::new(),
             backoff: Backoff::new(500, 15_000),
-            retry_at: Millis::default(),
+            retry_at: None,
         }
     }
 }
@@ -102,7 +103,6 @@ impl Engine {
         if !from_nothing || !changes.more || self.fetches.paged.contains(name) {
             return false;
         }
-        collection.resetting = true;
         let resume = collection.note.staging.as_ref().map(|staging| staging.root);
         self.replica.rest(name);
         self.fetches.downloads.insert(name.clone(), Download::new(name.clone(), resume));
@@ -143,9 +143,11 @@ impl Engine {
         for id in self.fetches.requests.keys().filter(lost).copied().collect::<Vec<_>>() {
             self.fetched(now, id, Err(HttpFailure::Unreachable));
         }
+        self.fetches.retry_at.take_if(|at| *at <= now);
         for at in 0..self.config.collections.len() {
             let name = self.config.collections[at].0.clone();
-            while self.may_fetch(now) {
+            // A flip that waits for the store writes what is noted of the collection's snapshots.
+            while self.may_fetch(now) && !self.replica.is_flipping(&name) {
                 let Some(download) = self.fetches.downloads.get_mut(&name) else { break };
                 let Some(part) = download.next_part() else { break };
                 let Some(token) = self.token.get().map(str::to_owned) else { break };
@@ -158,9 +160,13 @@ impl Engine {
     }
 
     fn may_fetch(&mut self, now: Millis) -> bool {
+        self.has_room() && self.fetches.retry_at.is_none() && self.has_token(now)
+    }
+
+    /// Whether more would be asked for if it were time and a token were here.
+    fn has_room(&self) -> bool {
         let room = self.fetches.requests.len() < REQUESTS && self.replica.staged_segments() < STAGED;
-        let due = !self.fetches.downloads.is_empty() && self.fetches.retry_at <= now;
-        room && due && self.link_state() != LinkState::Down && self.has_token(now)
+        room && !self.fetches.downloads.is_empty() && self.link_state() != LinkState::Down
     }
 
     /// Hands chunks to the store, and after the last one has the snapshot take the place of what was there.
@@ -206,7 +212,9 @@ impl Engine {
             },
         };
         match wait {
-            Some(least) => self.fetches.retry_at = self.fetches.backoff.fail(now, least, &mut self.random),
+            Some(least) => {
+                self.fetches.retry_at = Some(self.fetches.backoff.fail(now, least, &mut self.random));
+            }
             None => self.fetches.backoff.reset(),
         }
         if verdict == Verdict::GiveUp {
@@ -224,8 +232,7 @@ impl Engine {
 
     pub(super) fn fetches_timeout(&self) -> Option<Millis> {
         let lost = self.fetches.requests.values().map(|request| request.since.plus(PATIENCE)).min();
-        let waits = !self.fetches.downloads.is_empty() && self.fetches.requests.is_empty();
-        let again = waits && self.link_state() != LinkState::Down && self.fetches.backoff.failures() > 0;
-        lost.or(again.then_some(self.fetches.retry_at))
+        let again = self.fetches.retry_at.max(self.token.timeout()).filter(|_| self.has_room());
+        lost.into_iter().chain(again).min()
     }
 }

@@ -27,8 +27,9 @@ pub(super) struct Collection {
     /// The history of the documents in view. It outlives `applied`, as they do: an edit still knows what its maker had
     /// read, also while that is fetched again.
     pub(super) history: Epoch,
-    /// It is being fetched from nothing; until that is done, older documents stay in view.
-    pub(super) resetting: bool,
+    /// What is stored may lack a document that has changed since: it comes in a later page. Until the last page is
+    /// stored, older documents stay in view, and judged operations lie over them.
+    pub(super) partial: bool,
     /// The server has more, or something was missed.
     wants_pull: bool,
     pulling: bool,
@@ -51,7 +52,7 @@ pub(super) struct Staged {
     clear: Clear,
     pub(super) documents: SortedMap<DocKey, Document>,
     pub(super) cursors: SortedMap<CollectionName, StreamPosition>,
-    /// Collections whose reset is complete with this commit.
+    /// Collections whose last page is in this commit.
     pub(super) complete: SortedSet<CollectionName>,
     /// Collections whose snapshot takes the place of what was there.
     pub(super) flips: SortedSet<CollectionName>,
@@ -85,7 +86,8 @@ impl Replica {
             received: None,
             applied: None,
             history: Epoch::unread(),
-            resetting: false,
+            // A former life may have ended between two pages.
+            partial: true,
             wants_pull: false,
             pulling: false,
             note: Note::default(),
@@ -138,11 +140,15 @@ impl Replica {
         self.in_flight.iter().chain([&self.staged]).map(|staged| staged.segments.len()).sum()
     }
 
-    /// The collection waits for a snapshot: nothing of it is pulled.
+    /// The collection waits for a snapshot: nothing of it is pulled, and nothing that waits for the store makes it whole.
     pub(super) fn rest(&mut self, name: &CollectionName) {
         if let Some(collection) = self.collections.get_mut(name) {
             collection.pulling = false;
             collection.wants_pull = false;
+            collection.partial = true;
+        }
+        for staged in self.in_flight.iter_mut().chain([&mut self.staged]) {
+            staged.complete.remove(name);
         }
     }
 
@@ -170,17 +176,20 @@ impl Replica {
         if !changes.recovered && changes.from.is_none() {
             collection.begin_anew();
             self.staged.forget(&changes.collection);
+            if let Some(staged) = &mut self.in_flight {
+                staged.complete.remove(&changes.collection);
+            }
             arrival = Arrival::Anew;
         }
         if !collection.follows(&changes) {
             collection.wants_pull = true;
             return arrival;
         }
-        if collection
-            .received
-            .as_ref()
-            .is_some_and(|have| have.includes(&changes.to.epoch, changes.to.offset))
-        {
+        let known = collection.received.as_ref();
+        let known = known.filter(|have| have.includes(&changes.to.epoch, changes.to.offset));
+        // That there is no more is news to who did not know it.
+        let completes = collection.partial && !changes.more;
+        if known.is_some_and(|have| !completes || *have != changes.to) {
             return arrival;
         }
         if self.staged.documents.len() >= STAGED_DOCUMENTS {
@@ -190,7 +199,9 @@ impl Replica {
         collection.received = Some(changes.to.clone());
         collection.wants_pull = changes.more;
         let name = changes.collection;
-        if collection.resetting && !changes.more {
+        if changes.more {
+            self.staged.complete.remove(&name);
+        } else {
             self.staged.complete.insert(name.clone());
         }
         for changed in changes.documents {
@@ -216,8 +227,8 @@ impl Replica {
         let mut batch = ReplicaBatch { clear: staged.clear.clone(), ..ReplicaBatch::default() };
         for (key, document) in &staged.documents {
             // Where there are segments a deletion is stored: a segment may hold the document.
-            let segmented = self.collections.get(&key.collection).is_some_and(Collection::has_segments);
-            if document.is_alive() || segmented {
+            let has_segments = self.collections.get(&key.collection).is_some_and(Collection::has_segments);
+            if document.is_alive() || has_segments || staged.flips.contains(&key.collection) {
                 batch.put.push(StoredDocument { key: key.clone(), text: encode(document) });
             } else {
                 batch.remove.push(key.clone());
@@ -236,12 +247,16 @@ impl Replica {
     /// The commit is durable.
     pub(super) fn confirm(&mut self) -> Staged {
         self.backoff.reset();
-        let stored = self.in_flight.take().unwrap_or_default();
+        let mut stored = self.in_flight.take().unwrap_or_default();
         for (name, position) in &stored.cursors {
             if let Some(collection) = self.collections.get_mut(name) {
                 collection.applied = Some(position.clone());
                 collection.history = position.epoch.clone();
-                collection.resetting &= !stored.complete.contains(name);
+                let was = std::mem::replace(&mut collection.partial, !stored.complete.contains(name));
+                if !was {
+                    // Of what was whole nothing older is in view.
+                    stored.complete.remove(name);
+                }
             }
         }
         for name in stored.flips.iter() {
@@ -333,7 +348,7 @@ impl Collection {
         self.note = Note::default();
         self.received = None;
         self.applied = None;
-        self.resetting = true;
+        self.partial = true;
         self.wants_pull = false;
     }
 

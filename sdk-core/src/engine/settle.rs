@@ -92,8 +92,12 @@ impl Engine {
         let Some(collection) = self.replica.collections.get(&entry.operation.doc.collection) else {
             return true;
         };
+        // What is stored is not in view before it has been read.
+        if collection.partial || self.views.is_reading(&entry.operation.doc) {
+            return false;
+        }
         match (position, &collection.applied) {
-            (None, _) => !collection.resetting,
+            (None, _) => true,
             (Some(_), None) => false,
             (Some(position), Some(applied)) => applied.includes(&position.epoch, position.offset),
         }

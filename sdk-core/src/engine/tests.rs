@@ -17,11 +17,13 @@ mod amend;
 mod conflict;
 mod damaged;
 mod fallback;
+mod fetch;
 mod history;
 mod identity;
 mod lost;
 mod migrate;
 mod order;
+mod partial;
 
 struct Bench {
     engine: Engine,
@@ -113,6 +115,13 @@ impl Bench {
                 }
                 self.input(Input::Committed(id));
             }
+        }
+    }
+
+    /// Answers every read with these documents.
+    fn load(&mut self, documents: Vec<StoredDocument>) {
+        for id in self.take(|effect| if let Effect::Read(id, ..) = effect { Some(*id) } else { None }) {
+            self.input(Input::Loaded(id, Ok(Rows { documents: documents.clone(), segments: vec![] })));
         }
     }
 

@@ -266,6 +266,11 @@ impl Views {
         self.cache.contains_key(key) || self.queries.values().any(|live| live.loaded && live.shows(key))
     }
 
+    /// Whether a query that may show the document is being read.
+    pub(super) fn is_reading(&self, key: &DocKey) -> bool {
+        self.queries.values().any(|live| live.reading.is_some() && live.query.selects(key))
+    }
+
     /// Whether the document is at hand and as new as what is stored.
     pub(super) fn is_current(&self, key: &DocKey) -> bool {
         self.cache.get(key).is_some_and(|cached| cached.age == Age::Current)

@@ -18,6 +18,7 @@ impl Bench {
     fn field_level(schema: u32, stored: Stored) -> Self {
         let mut bench = Self::at_schema(schema, Strategy::FieldLevel, stored);
         bench.input(Input::Open(QueryId(1), Query::all(cards())));
+        bench.load(vec![]);
         bench
     }
 
