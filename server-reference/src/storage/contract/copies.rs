@@ -57,6 +57,10 @@ pub(crate) async fn a_copy_that_others_are_ahead_of_in_a_document_is_told_to_tak
     let first = sent_by(&store, 2, &behind).await;
     assert_eq!(first.outcome, Outcome::Accepted {}, "nothing was bound to the id");
     assert_eq!(judge(&store, vec![behind]).await, [first]);
+    // Those behind it in its batch do not overtake it either.
+    let lane = [set(2, "a", &[("y", "1")]), set(6, "a", &[("y", "2")])];
+    let refused = judge(&store, lane.to_vec()).await;
+    assert_eq!([&refused[0], &refused[1]].map(rejection), [ErrorCode::OperationIdReused; 2]);
     let elsewhere = judge(&store, vec![set(4, "b", &[("x", "1")])]).await;
     assert_eq!(elsewhere[0].outcome, Outcome::Accepted {}, "the order is that of each document");
 }

@@ -57,6 +57,7 @@ pub(super) fn batch(
         collections: BTreeMap::new(),
         documents: BTreeMap::new(),
         conflicted: BTreeSet::new(),
+        taken: BTreeSet::new(),
     };
     for Resume { collection: name, strategy, after } in &batch.collections {
         let portion = batch.scope.access().portion(name);
@@ -179,6 +180,8 @@ struct Judge<'a> {
     documents: BTreeMap<DocKey, Document>,
     /// Documents with an operation that waits for somebody to decide, and which no later one may overtake.
     conflicted: BTreeSet<DocKey>,
+    /// Documents with an operation that is to come again under another id, and which no later one may overtake.
+    taken: BTreeSet<DocKey>,
 }
 
 impl Judge<'_> {
@@ -199,7 +202,12 @@ impl Judge<'_> {
         match self.earlier(operation, hash.as_ref(), maker.as_deref())? {
             Some(Earlier::Same(judgement)) => return self.told(operation, judgement),
             Some(Earlier::Other) => {
+                self.taken.insert(operation.doc.clone());
                 let words = "the id was used for another operation before";
+                return Ok(rejected(operation, ErrorCode::OperationIdReused, words));
+            }
+            None if self.taken.contains(&operation.doc) => {
+                let words = "an earlier operation on the document has to come under another id";
                 return Ok(rejected(operation, ErrorCode::OperationIdReused, words));
             }
             None => {}
@@ -212,7 +220,10 @@ impl Judge<'_> {
                 return self.told(operation, judgement);
             }
             // It comes again under another id, and is judged then.
-            Outcome::Rejected(why) if why.code == ErrorCode::OperationIdReused => return Ok(judgement),
+            Outcome::Rejected(why) if why.code == ErrorCode::OperationIdReused => {
+                self.taken.insert(operation.doc.clone());
+                return Ok(judgement);
+            }
             _ => {}
         }
         let made = encode(&(operation.at, operation.schema, &operation.doc, operation.resolves.is_some()));
