@@ -1,6 +1,6 @@
 //! The platform-neutral core of webwaka-realtime.
 //!
-//! Dependencies point one way: `protocol, clock <- reconcile, routing, outbox, connection <- engine <- driver <- client`.
+//! Dependencies point one way: `protocol, clock <- reconcile, routing, outbox, stream, connection <- engine <- driver <- client`.
 //! The server uses the first three; everything else is behind the feature `client`.
 
 pub mod clock;
@@ -25,6 +25,8 @@ pub mod outbox;
 pub mod routing;
 #[cfg(feature = "client")]
 pub mod snapshot;
+#[cfg(feature = "client")]
+pub mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -4,12 +4,14 @@ mod collection;
 mod error;
 mod operation;
 mod router;
+mod topic;
 mod watch;
 
 pub use collection::{Collection, Document};
 pub use error::{Closed, EncodeError, SubmitError};
 pub use operation::Operation;
 pub use router::Router;
+pub use topic::{Delivery, Topic, TopicError, TopicEvent, TopicEvents};
 pub use watch::Watch;
 
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use crate::{
     driver::{Driver, Parts, Platform, Rules, Runtime, Store, TokenSource, Transport},
     engine::{Amendment, Config, Conflicted, Rejected, Status, Ticket, storage::StoreError},
-    protocol::{ClientId, CollectionName, Intent, InvalidId, OpId, Seq, Strategy},
+    protocol::{ClientId, CollectionName, Intent, InvalidId, OpId, Seq, Strategy, TopicName},
     reconcile::Resolution,
 };
 
@@ -81,6 +83,14 @@ impl<P: Platform> Client<P> {
     /// The name is no collection name. One the client was not built with is refused when it is written to.
     pub fn collection(&self, name: &str) -> Result<Collection<P>, InvalidId> {
         Ok(Collection::new(self.clone(), CollectionName::new(name)?))
+    }
+
+    /// A topic of the server.
+    ///
+    /// # Errors
+    /// The name is none that a topic can have.
+    pub fn topic(&self, name: &str) -> Result<Topic<P>, InvalidId> {
+        Ok(Topic::new(self.clone(), TopicName::new(name)?))
     }
 
     /// How the client is doing.

@@ -21,11 +21,12 @@ use crate::{
     clock::Millis,
     engine::{
         Amendment, Config, Conflicted, Effect, Engine, Event, Input, LinkId, Outdated, QueryId, Rejected,
-        Status, Ticket, Unsettled, View,
+        Status, Subscription, Ticket, Unsettled, View,
         storage::{Query, StoreError},
     },
-    protocol::{ClientId, DocKey, Intent, Seq, decode_server_frame, encode},
+    protocol::{ClientId, DocKey, Intent, Seq, TopicPosition, decode_server_frame, encode},
     sorted::SortedSet,
+    stream::Shown,
 };
 
 /// `Send` where there are threads; nothing in the browser, whose objects stay on theirs.
@@ -138,7 +139,22 @@ impl<P: Platform> Driver<P> {
         self.dispatch(Input::Open(id, query));
     }
 
-    /// Ends that.
+    /// Begins to read a topic; [`Event::ViewChanged`] tells when to look.
+    pub fn subscribe(&self, id: QueryId, wanted: Subscription) {
+        self.dispatch(Input::Subscribe(id, wanted));
+    }
+
+    /// What of a topic has come and was not taken; none if it is not read.
+    pub fn topic(&self, id: QueryId) -> Option<Shown> {
+        self.core().engine.topic(id)
+    }
+
+    /// The application has taken all of a topic up to a position.
+    pub fn taken(&self, id: QueryId, position: TopicPosition) {
+        self.dispatch(Input::Taken(id, position));
+    }
+
+    /// Ends either.
     pub fn close(&self, id: QueryId) {
         self.dispatch(Input::Close(id));
     }

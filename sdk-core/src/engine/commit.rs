@@ -62,7 +62,7 @@ impl Engine {
         self.saving.retry_at = None;
         let records = match self.outbox.flush() {
             Some(records) => records,
-            None if self.ids.is_renewing() => Records::default(),
+            None if self.ids.is_urgent() => Records::default(),
             None => return,
         };
         let put = records.put.into_iter().map(|(key, text)| OutboxRecord { key, text }).collect();

@@ -16,7 +16,7 @@ pub enum Event {
     Refused(Ticket, Refusal),
     /// An operation is settled.
     Settled(Seq, DocKey, Outcome),
-    /// A live query shows something else than before.
+    /// A live query shows something else than before, or a reader of a topic has more.
     ViewChanged(QueryId),
     /// The status is not what it was.
     StatusChanged,
@@ -27,7 +27,8 @@ pub enum Event {
     /// Another copy of this client, of a cloned profile or a restored backup, had used its id. It has another one now,
     /// under which everything goes on; handles that were given out name the former.
     IdentityRenewed,
-    /// There are [`MAX_QUERIES`](super::MAX_QUERIES) already; the query was not opened.
+    /// There are [`MAX_QUERIES`](super::MAX_QUERIES) already, or [`MAX_TOPICS`](crate::protocol::MAX_TOPICS); this one was
+    /// not opened.
     QueryRefused(QueryId),
     /// The history of a collection was not continuous: missed changes cannot be told one by one, and the
     /// collection is fetched anew.

@@ -1,14 +1,14 @@
 //! What goes into the engine and what comes out of it.
 
 use super::{
-    Event, Fetch, Migrated, Outdated,
+    Event, Fetch, Migrated, Outdated, Subscription,
     storage::{Batch, Query, Rows, Scan, StoreError},
 };
 use crate::{
     clock::Millis,
     protocol::{
         ClientFrame, DocKey, Intent, ProtocolError, PullReply, PullRequest, PushReply, PushRequest, Seq,
-        ServerFrame,
+        ServerFrame, TopicPosition,
     },
     reconcile::{Conflict, Resolution},
     wire::transparent,
@@ -36,7 +36,7 @@ macro_rules! tickets {
 tickets! {
     /// Names a submission until it has its `Seq`; chosen by the caller.
     Ticket;
-    /// Names a live query; chosen by the caller.
+    /// Names a live query or a reader of a topic; chosen by the caller.
     QueryId;
     /// Names a commit in flight.
     BatchId;
@@ -76,7 +76,11 @@ pub enum Input {
     Discard(Seq),
     /// The application wants to follow documents.
     Open(QueryId, Query),
-    /// And does not any more.
+    /// The application wants to read a topic.
+    Subscribe(QueryId, Subscription),
+    /// It has taken what it was shown of a topic, up to this position.
+    Taken(QueryId, TopicPosition),
+    /// It does not want to follow or read that any more.
     Close(QueryId),
     /// The application allows the network, or forbids it.
     Network(bool),

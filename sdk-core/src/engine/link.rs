@@ -51,6 +51,8 @@ impl Engine {
             Ok(ServerFrame::Welcome(welcome)) if !live => self.welcome_link(now, &welcome),
             Ok(ServerFrame::Outcomes(Outcomes { judgements })) if live => self.judged(judgements),
             Ok(ServerFrame::Changes(changes)) if live => self.changes(now, changes),
+            Ok(ServerFrame::Events(events)) if live => self.topic_events(events),
+            Ok(ServerFrame::Ended(ended)) if live => self.topic_ended(ended),
             Ok(ServerFrame::Ping {}) => self.effects.push_back(Effect::Send(id, ClientFrame::Pong {})),
             Ok(ServerFrame::GoAway(leave)) => self.drop_link(at, leave.retry_after),
             Ok(ServerFrame::Error(error)) => self.refused_link(at, error),
@@ -73,7 +75,7 @@ impl Engine {
 
     /// What was sent and wants an answer.
     fn unanswered(&self) -> usize {
-        self.outbox.in_flight() + self.replica.pulls()
+        self.outbox.in_flight() + self.replica.pulls() + self.topics.asking()
     }
 
     fn welcome_link(&mut self, now: Now, welcome: &Welcome) {
@@ -86,6 +88,7 @@ impl Engine {
         self.request = None;
         self.outbox.requeue();
         self.replica.link_changed();
+        self.topics.link_changed();
     }
 
     /// Takes what the server says of itself and of this client.
@@ -162,6 +165,7 @@ impl Engine {
         self.socket.lost(now, least, &mut self.random);
         self.outbox.requeue();
         self.replica.link_changed();
+        self.topics.link_changed();
     }
 
     pub(super) fn wake(&mut self, now: Millis) {
@@ -185,6 +189,9 @@ impl Engine {
         if route(Class::LowLatency, self.link_state()) == Route::Socket {
             self.pull_overdue(now);
             self.send(now);
+        }
+        if route(Class::EventStreaming, self.link_state()) == Route::Socket && self.ask_for_topics() {
+            self.socket.asked(now);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The outbox's own record: who this client is, and what must outlive its operations.
 
+use super::topics::{self, Bookmark};
 use crate::{
     clock::Hlc,
     protocol::{ActorId, ClientId, Identity, Seq},
@@ -28,6 +29,8 @@ pub(super) struct Meta {
     since: u64,
     /// Ids that this client had before, oldest first, each with the number at which the next begins.
     former: Vec<(ClientId, Seq)>,
+    /// How far the readers of topics have come that last.
+    pub(super) bookmarks: Vec<Bookmark>,
 }
 
 record!(Meta {
@@ -38,6 +41,7 @@ record!(Meta {
     newest: "newest";
     since: "since" or 0;
     former: "former", or_empty;
+    bookmarks: "topics", or_empty;
 });
 
 /// The record, and what has been handed out since it was stored.
@@ -48,6 +52,8 @@ pub(super) struct Identifiers {
     dirty: bool,
     /// The client has another id than the one that is stored; nothing goes out before that is durable.
     renewing: bool,
+    /// A bookmark is not stored yet.
+    reading: bool,
 }
 
 impl Identifiers {
@@ -61,8 +67,9 @@ impl Identifiers {
             newest: Hlc::default(),
             since: 0,
             former: Vec::new(),
+            bookmarks: Vec::new(),
         };
-        Self { meta, next: Seq(1), dirty: true, renewing: false }
+        Self { meta, next: Seq(1), dirty: true, renewing: false, reading: false }
     }
 
     /// A client in the place of one whose id is lost, and of whose records the last has the key `last`. Its numbers
@@ -76,7 +83,7 @@ impl Identifiers {
     }
 
     pub(super) fn restore(meta: Meta) -> Self {
-        Self { next: meta.reserved, meta, dirty: false, renewing: false }
+        Self { next: meta.reserved, meta, dirty: false, renewing: false, reading: false }
     }
 
     /// Whether the record of this key is this client's.
@@ -130,6 +137,18 @@ impl Identifiers {
         self.renewing
     }
 
+    /// Notes how far a reader has come.
+    pub(super) fn keep(&mut self, mark: Bookmark) {
+        if topics::keep(&mut self.meta.bookmarks, mark) {
+            (self.dirty, self.reading) = (true, true);
+        }
+    }
+
+    /// Whether the record is to be written though no operation is.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.renewing || self.reading
+    }
+
     /// The record is durable. Whether it brought another id.
     pub(super) fn confirm(&mut self) -> bool {
         std::mem::take(&mut self.renewing)
@@ -145,12 +164,14 @@ impl Identifiers {
             return None;
         }
         self.meta.newest = newest;
+        self.reading = false;
         Some(encode(&self.meta))
     }
 
     /// The record was not written.
     pub(super) fn take_back(&mut self) {
         self.dirty = true;
+        self.reading = !self.meta.bookmarks.is_empty();
     }
 }
 

@@ -34,6 +34,7 @@ mod submit;
 #[cfg(test)]
 mod tests;
 mod token;
+mod topics;
 mod view;
 
 use std::collections::VecDeque;
@@ -49,6 +50,7 @@ pub use input::{
 pub(crate) use migrate::failed as migration_failed;
 pub use migrate::{Migrated, Outdated};
 pub use status::{Rejected, Status, Unsettled};
+pub use topics::{MAX_DURABLE, Subscription};
 pub use view::{MAX_QUERIES, View, ViewDocument};
 
 use crate::sorted::SortedMap;
@@ -97,6 +99,7 @@ pub struct Engine {
     replica: Replica,
     views: Views,
     fetches: fetch::Fetches,
+    topics: topics::Topics,
     socket: Socket,
     link: LinkId,
     poll: Poll,
@@ -152,6 +155,7 @@ impl Engine {
             replica: Replica::restore(&config.collections, stored.cursors, &stored.notes),
             views: Views::default(),
             fetches: fetch::Fetches::default(),
+            topics: topics::Topics::default(),
             socket: Socket::new(),
             link: LinkId(0),
             poll: Poll::new(config.poll_interval),
@@ -187,7 +191,12 @@ impl Engine {
             Input::Adopt(ticket, key) => self.adoption.expect(ticket, key),
             Input::Discard(seq) => self.discard(seq),
             Input::Open(id, query) => self.open(id, query),
-            Input::Close(id) => self.views.close(id, |key| self.outbox.has_lane(key)),
+            Input::Subscribe(id, wanted) => self.subscribe(id, wanted),
+            Input::Taken(id, position) => self.topic_taken(id, position),
+            Input::Close(id) => {
+                self.views.close(id, |key| self.outbox.has_lane(key));
+                self.close_topic(id);
+            }
             Input::Network(allowed) => self.allow_network(at, allowed),
             Input::Committed(id) => self.committed(id),
             Input::StoreFailed(id, error) => self.store_failed(at, id, error),

@@ -24,6 +24,7 @@ mod lost;
 mod migrate;
 mod order;
 mod partial;
+mod topics;
 
 struct Bench {
     engine: Engine,

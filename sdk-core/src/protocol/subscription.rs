@@ -31,6 +31,19 @@ pub enum Start {
     Latest {},
 }
 
+impl From<TopicPosition> for Start {
+    fn from(position: TopicPosition) -> Self {
+        Self::After(position.to_string())
+    }
+}
+
+impl Start {
+    /// The position after which it is.
+    pub fn position(&self) -> Option<TopicPosition> {
+        if let Self::After(text) = self { text.parse().ok() } else { None }
+    }
+}
+
 /// Ends a subscription. What the server has sent before it heard of that may still arrive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsubscribe {
