@@ -1,5 +1,7 @@
 //! What must hold at every step.
 
+use std::collections::BTreeSet;
+
 use sdk_core::{
     engine::{
         Call, CallBody, QueryId, Refusal,
@@ -7,7 +9,7 @@ use sdk_core::{
     },
     protocol::{
         Choice, ClientFrame, DocKey, Document, ErrorCode, Json, Judgement, Limits, Operation, Outcome,
-        ProtocolError, Resolves, Resume, ServerFrame, decode,
+        ProtocolError, Resolves, Resume, Seq, ServerFrame, decode,
     },
 };
 use server_reference::storage::Batch as ServerBatch;
@@ -22,11 +24,9 @@ use crate::{
 };
 
 impl World {
-    /// The id of a client's operation, as far as the client has one.
-    fn key(&self, index: usize, seq: u64) -> Option<OpKey> {
-        let client = &self.clients[index];
-        let id = client.engine.as_ref().map(|engine| engine.client()).or(client.disk.client())?;
-        Some((tenant(client.tenant), id.to_string(), seq))
+    /// A client's operation as the server committed it.
+    fn committed(&self, index: usize, seq: u64) -> Option<&Committed> {
+        self.ledger.committed(self.clients[index].disk.ticket(seq)?)
     }
 
     /// What a commit takes out of the outbox has been judged durably, or was refused and must not come back.
@@ -34,8 +34,7 @@ impl World {
         let Batch::Outbox(batch) = batch else { return };
         for gone in self.clients[index].disk.removed_by(batch) {
             let said = self.ledger.submissions.get(&gone.ticket).map(|one| one.said);
-            let judged =
-                self.key(index, gone.seq).is_some_and(|key| self.ledger.committed.contains_key(&key));
+            let judged = self.ledger.judged(gone.ticket).is_some();
             self.claim(
                 judged || said == Some(Said::Refused),
                 "an operation leaves the outbox only after a durable judgement",
@@ -168,9 +167,8 @@ impl World {
     }
 
     fn check_acknowledged(&mut self, index: usize, judgement: &Judgement) {
-        let Some(key) = self.key(index, judgement.seq.0) else { return };
-        let stored = self.ledger.committed.get(&key).map(|committed| committed.judgement.clone());
-        if matches!(judgement.outcome, Outcome::Conflicted(_)) {
+        let stored = self.committed(index, judgement.seq.0).map(|committed| committed.judgement.clone());
+        if matches!(judgement.outcome, Outcome::Conflicted(_)) || is_reused(judgement) {
             return;
         }
         let told = in_bare_epoch(judgement.clone());
@@ -247,8 +245,7 @@ impl World {
 
     /// The application is told an outcome: it is the one that the server has stored.
     pub(crate) fn told_settled(&mut self, index: usize, seq: u64, doc: &DocKey, outcome: Outcome) {
-        let Some(key) = self.key(index, seq) else { return };
-        let stored = self.ledger.committed.get(&key);
+        let stored = self.committed(index, seq);
         let same = stored.is_some_and(|one| one.judgement.outcome == outcome && one.operation.doc == *doc);
         let seen = format!("client {index} is told {outcome:?} of {seq}; stored is {stored:?}");
         let ticket = stored.map(|one| u64::from(one.operation.schema));
@@ -259,21 +256,40 @@ impl World {
     }
 
     /// Enters what the server has just committed, and holds what must hold of it.
-    pub(crate) fn record(&mut self, batch: &ServerBatch, actor: u32, judgements: &[Judgement]) {
+    ///
+    /// What was called conflicted may have an id among those `judged` in the same commit, a little later.
+    pub(crate) fn record(
+        &mut self,
+        batch: &ServerBatch,
+        actor: u32,
+        judgements: &[Judgement],
+        judged: &BTreeSet<OpKey>,
+    ) {
         let same = judgements.len() == batch.operations.len();
         self.claim(same, "each operation of a batch has its judgement", || format!("{judgements:?}"));
         let judgements = judgements.iter().cloned().map(in_bare_epoch);
+        let mut refused = BTreeSet::new();
         for (operation, judgement) in batch.operations.iter().zip(judgements) {
             let judgement = &judgement;
-            let key = (batch.scope.tenant().to_string(), batch.client.to_string(), operation.seq.0);
-            if self.is_former(&key, operation, judgement) {
+            let key = key_of(batch, operation.seq);
+            let ticket = u64::from(operation.schema);
+            if is_reused(judgement) {
+                let overtaking = refused.contains(&operation.doc);
+                self.check_reused(&key, operation, overtaking);
+                refused.insert(operation.doc.clone());
                 continue;
             }
+            // A copy may have sent it before, under another id.
+            let key = self.ledger.judged(ticket).cloned().unwrap_or(key);
             let there = self.server.witness.as_ref().and_then(|witness| witness.judgement(&key).ok()?);
             let seen = format!("{key:?} is said to be {judgement:?}; the database has {there:?}");
             let conflicted = matches!(judgement.outcome, Outcome::Conflicted(_));
             self.claim(
-                if conflicted { there.is_none() } else { there.as_ref() == Some(judgement) },
+                if conflicted {
+                    there.is_none() || judged.contains(&key)
+                } else {
+                    there.as_ref() == Some(judgement)
+                },
                 "what the server says is committed is committed, and a conflict is not",
                 || seen,
             );
@@ -283,6 +299,7 @@ impl World {
             }
             if let Some(first) = self.ledger.committed.get(&key) {
                 self.tally.repeated += 1;
+                self.tally.reunited += u64::from(key.1 != batch.client.to_string());
                 let same = first.judgement == *judgement;
                 let seen = format!("{key:?} was {:?} and is now {judgement:?}", first.judgement);
                 self.claim(same, "a repeated operation gets the same judgement", || seen);
@@ -302,28 +319,21 @@ impl World {
         }
     }
 
-    /// Whether an operation is what another under its id was before its conflict was decided, and is refused as such.
-    fn is_former(&self, key: &OpKey, operation: &Operation, judgement: &Judgement) -> bool {
-        let reused =
-            matches!(&judgement.outcome, Outcome::Rejected(why) if why.code == ErrorCode::OperationIdReused);
-        let decided = |one: &Committed| {
-            one.operation.resolves.is_some() && one.operation.payload() != operation.payload()
-        };
-        reused && self.ledger.committed.get(key).is_some_and(decided)
-    }
-
     pub(crate) fn check_new(&mut self, key: &OpKey, operation: &Operation, judgement: &Judgement) {
         let ticket = u64::from(operation.schema);
         let Some(one) = self.ledger.submissions.get(&ticket).cloned() else {
             return self.violate("only what was submitted reaches the server", format!("{operation:?}"));
         };
+        let maker = operation.maker.map_or(key.1.clone(), |maker| maker.to_string());
+        // One that became durable together with another id was made before that.
         let durable = matches!(one.said, Said::Durable(client, seq) | Said::Wiped(client, seq)
-            if client.to_string() == key.1 && seq == key.2);
+            if [&maker, &key.1].contains(&&client.to_string()) && seq == key.2);
         self.claim(durable, "only what was reported durable reaches the server", || {
             format!("ticket {ticket} arrives as {key:?} and its client said {:?}", one.said)
         });
-        let was_merged = self.ledger.conflicted.iter().any(|(conflicted, _, one)| {
-            conflicted == key && one.operation.resolves.as_ref().is_some_and(|by| by.choice == Choice::Merged)
+        let was_merged = self.ledger.conflicted.iter().any(|(_, _, one)| {
+            u64::from(one.operation.schema) == ticket
+                && one.operation.resolves.as_ref().is_some_and(|by| by.choice == Choice::Merged)
         });
         let intents = match &operation.resolves {
             Some(resolves) if !resolves.mine.is_empty() => Some(&resolves.mine),
@@ -338,11 +348,24 @@ impl World {
         let mut lane = self.ledger.committed.iter().filter(|((tenant, client, _), committed)| {
             *tenant == key.0 && *client == key.1 && committed.operation.doc == operation.doc
         });
-        let overtaken = lane.any(|((_, _, seq), _)| *seq > key.2);
+        // What was rejected or forgotten tells nobody that a copy was ahead.
+        let copied = self.copies.has(&self.clients[one.client]);
+        let told =
+            |other: &Committed| other.judgement.position.is_some() && !self.ledger.is_forgotten(key, other);
+        let overtaken = lane.any(|((_, _, seq), other)| *seq > key.2 && (!copied || told(other)));
         self.claim(!overtaken, "the operations of a lane are judged in their order", || {
             format!("{key:?} on {} comes after a later one: {judgement:?}", operation.doc)
         });
     }
+}
+
+/// The id under which a batch brings an operation.
+pub(crate) fn key_of(batch: &ServerBatch, seq: Seq) -> OpKey {
+    (batch.scope.tenant().to_string(), batch.client.to_string(), seq.0)
+}
+
+fn is_reused(judgement: &Judgement) -> bool {
+    matches!(&judgement.outcome, Outcome::Rejected(why) if why.code == ErrorCode::OperationIdReused)
 }
 
 /// A judgement with the server's own name of the history: a reader that began after deletions were forgotten knows it

@@ -23,6 +23,8 @@ pub(crate) struct Client {
     pub(crate) tenant: usize,
     /// Its number among the clients of its tenant; those of two tenants with one number share everything but that.
     pub(crate) number: usize,
+    /// Which copy of that client it is; 0 for the first.
+    pub(crate) copy: u8,
     /// The engine; none while the process is down.
     pub(crate) engine: Option<Engine>,
     /// How often its process was started.
@@ -73,6 +75,7 @@ impl Client {
         Self {
             tenant,
             number,
+            copy: 0,
             engine: None,
             life: 0,
             disk: Disk::new(relaxed),
@@ -112,6 +115,7 @@ impl Client {
     pub(crate) fn config(&self, plan: &Plan) -> sdk_core::engine::Config {
         let mut bytes = [0; 16];
         bytes[0] = 0xc1;
+        bytes[13] = self.copy;
         bytes[14] = self.number as u8;
         bytes[15] = self.life as u8;
         let mut config = sdk_core::engine::Config::new(workload::collections(), ClientId::from_random(bytes));

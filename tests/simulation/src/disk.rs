@@ -34,9 +34,11 @@ pub(crate) struct Copy {
 }
 
 /// One client's storage.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
     outbox: BTreeMap<u64, (String, Vec<Kept>)>,
+    /// The ticket of each operation that ever was in the outbox, by its place.
+    tickets: BTreeMap<u64, u64>,
     meta: Option<String>,
     /// What readers see.
     copy: Copy,
@@ -109,6 +111,7 @@ impl Disk {
         }
         for OutboxRecord { key, text } in batch.put {
             let kept = kept(&text);
+            self.tickets.extend(kept.iter().map(|kept| (kept.seq, kept.ticket)));
             self.outbox.insert(key, (text, kept));
         }
         self.meta = batch.meta.or(self.meta.take());
@@ -134,6 +137,11 @@ impl Disk {
         self.outbox.values().flat_map(|(_, kept)| kept)
     }
 
+    /// The ticket of the operation in that place, also of one that has left the outbox.
+    pub(crate) fn ticket(&self, seq: u64) -> Option<u64> {
+        self.tickets.get(&seq).copied()
+    }
+
     /// The client id in the metadata, read without the engine's own types.
     pub(crate) fn client(&self) -> Option<ClientId> {
         let meta: serde_json::Value = serde_json::from_str(self.meta.as_deref()?).ok()?;
@@ -157,6 +165,7 @@ impl Disk {
     /// The outbox is gone, and with it who the client was.
     pub(crate) fn wipe_outbox(&mut self) {
         self.outbox.clear();
+        self.tickets.clear();
         self.meta = None;
     }
 

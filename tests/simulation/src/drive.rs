@@ -247,6 +247,7 @@ impl World {
             Told::Refused(ticket, refusal) => self.told_refused(index, ticket.0, &refusal),
             Told::Settled(seq, doc, outcome) => self.told_settled(index, seq.0, &doc, outcome),
             Told::ViewChanged(id) => self.check_view(index, id),
+            Told::IdentityRenewed => self.tally.renewals += 1,
             Told::NotRecovered(_) => self.clients[index].reads.lost_replica(),
             _ => {}
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sdk_core::{
     engine::{QueryId, storage::Query},
-    protocol::{CollectionName, Document, ErrorCode, Outcome, Strategy, decode},
+    protocol::{ClientId, CollectionName, Document, ErrorCode, Outcome, Strategy, decode},
 };
 
 use crate::{
@@ -100,10 +100,15 @@ impl World {
             let there = judged.get(ticket).map_or(&[][..], Vec::as_slice);
             let holds = match one.said {
                 Said::Durable(client, seq) => {
-                    let key = (home, client.to_string(), seq);
-                    there == [&key] && records.judgements.contains_key(&key)
+                    there.len() == 1
+                        && self.is_of(one.client, there[0], &home, client, seq)
+                        && records.judgements.contains_key(there[0])
                 }
-                Said::Wiped(client, seq) => there.is_empty() || there == [&(home, client.to_string(), seq)],
+                Said::Wiped(client, seq) => match there {
+                    [] => true,
+                    [key] => self.is_of(one.client, key, &home, client, seq),
+                    _ => false,
+                },
                 Said::Refused | Said::Lost => there.is_empty(),
                 Said::Nothing => false,
             };
@@ -117,6 +122,12 @@ impl World {
         }
     }
 
+    /// Whether an id is that of an operation as its client was told; of a copy of the client all but the client's part.
+    fn is_of(&self, index: usize, key: &OpKey, home: &str, client: ClientId, seq: u64) -> bool {
+        let same = key.1 == client.to_string() || self.copies.has(&self.clients[index]);
+        key.0 == home && same && key.2 == seq
+    }
+
     /// Offsets are gapless, and grow along each lane.
     fn check_log(&mut self, tenant: &str, name: &str, collection: &Collection) {
         let log = self.log(tenant, name);
@@ -128,7 +139,13 @@ impl World {
         let gapless = offsets.iter().copied().eq(1..=collection.head);
         let mut lanes: BTreeMap<(String, String), u64> = BTreeMap::new();
         let mut ordered = true;
-        for (_, (_, client, seq), document) in &log {
+        for (_, key, document) in &log {
+            let (_, client, seq) = key;
+            // What is forgotten of a document tells nobody that another copy was ahead.
+            let one = self.ledger.committed.get(key).and_then(|one| self.ledger.submission(&one.operation));
+            if one.is_some_and(|one| self.copies.has(&self.clients[one.client])) {
+                continue;
+            }
             let newest = lanes.entry((client.clone(), document.clone())).or_default();
             ordered &= *seq > *newest;
             *newest = *seq;

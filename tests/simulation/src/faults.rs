@@ -131,6 +131,8 @@ impl World {
             Fault::Disk => self.clients[client].disk_trouble = self.random.u64(50..=1_000),
             Fault::Quota => self.clients[client].quota = Some(self.random.u64(0..12)),
             Fault::Wipe => return self.wipe_client(client),
+            Fault::Clone => return self.clone_client(client),
+            Fault::Restore => return self.restore_client(client),
             Fault::ServerClock => {
                 let skew = i64::try_from(self.plan.server_skew).unwrap_or_default();
                 self.server.skew = if self.random.bool() { skew } else { -skew };
@@ -191,6 +193,8 @@ impl World {
             | Fault::ClientCrash
             | Fault::ServerCrash
             | Fault::Wipe
+            | Fault::Clone
+            | Fault::Restore
             | Fault::ClockStep
             | Fault::Prune
             | Fault::NewEpoch => {}

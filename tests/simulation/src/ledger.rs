@@ -128,6 +128,8 @@ pub(crate) struct Ledger {
     pub(crate) prunings: Vec<Pruning>,
     /// The newest revision of a document that was forgotten, by tenant and collection.
     pub(crate) horizons: BTreeMap<(String, String), u64>,
+    /// The ids of the judged operations, by ticket.
+    judged: BTreeMap<u64, OpKey>,
     heads: BTreeMap<(String, CollectionName), u64>,
     happened: usize,
 }
@@ -160,7 +162,32 @@ impl Ledger {
             let head = self.heads.entry(name).or_default();
             *head = position.offset.0.max(*head);
         }
+        self.judged.insert(u64::from(committed.operation.schema), key.clone());
         self.committed.insert(key, committed);
+    }
+
+    /// Whether the server has forgotten the document of an operation since it was committed.
+    pub(crate) fn is_forgotten(&self, key: &OpKey, committed: &Committed) -> bool {
+        let DocKey { collection, id } = &committed.operation.doc;
+        self.prunings.iter().any(|pruning| {
+            let there = pruning.collection.0 == key.0 && pruning.collection.1 == collection.as_str();
+            there && pruning.order > committed.order && pruning.documents.iter().any(|one| one == id.as_str())
+        })
+    }
+
+    /// The edit that an operation is.
+    pub(crate) fn submission(&self, operation: &Operation) -> Option<&Submission> {
+        self.submissions.get(&u64::from(operation.schema))
+    }
+
+    /// Under which id an edit was judged.
+    pub(crate) fn judged(&self, ticket: u64) -> Option<&OpKey> {
+        self.judged.get(&ticket)
+    }
+
+    /// An edit as the server committed it.
+    pub(crate) fn committed(&self, ticket: u64) -> Option<&Committed> {
+        self.committed.get(self.judged(ticket)?)
     }
 
     fn place(&mut self, key: &OpKey, actor: u32, operation: &Operation, position: &StreamPosition) {

@@ -9,6 +9,7 @@ mod agenda;
 mod checks;
 mod client;
 mod conflicts;
+mod copies;
 mod deleted;
 mod disk;
 mod drive;

@@ -61,8 +61,7 @@ impl World {
 
     /// A client's process ends. What is on its way to its storage gets there or not.
     pub(crate) fn crash_client(&mut self, index: usize) {
-        if self.end_life(index) {
-            self.settle_unanswered(index);
+        if self.stop_client(index) {
             let downtime = self.up_to(20_000);
             self.agenda.after(downtime, Event::Start(index));
         }
@@ -93,6 +92,15 @@ impl World {
         self.settle_unanswered(index);
         let downtime = self.up_to(20_000);
         self.agenda.after(downtime, Event::Start(index));
+    }
+
+    /// Ends a process, if it runs, and settles what its storage tells.
+    pub(crate) fn stop_client(&mut self, index: usize) -> bool {
+        let ended = self.end_life(index);
+        if ended {
+            self.settle_unanswered(index);
+        }
+        ended
     }
 
     /// Ends a process, if it runs.

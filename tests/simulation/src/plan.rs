@@ -83,6 +83,10 @@ pub(crate) enum Fault {
     Quota,
     /// A client's process ends, and when it begins again its storage is gone, all of it or a part.
     Wipe,
+    /// A client's process ends, and its storage is cloned: from then on there are two of it.
+    Clone,
+    /// A client's process ends, and its storage is what it was at an earlier time.
+    Restore,
     /// A client's wall clock jumps, ahead or back.
     ClockStep,
     /// The server's wall clock is wrong for a while.
@@ -101,7 +105,7 @@ pub(crate) enum Fault {
     NewEpoch,
 }
 
-const FAULTS: [Fault; 17] = [
+const FAULTS: [Fault; 19] = [
     Fault::Cut,
     Fault::Partition,
     Fault::RefuseWebSocket,
@@ -111,6 +115,8 @@ const FAULTS: [Fault; 17] = [
     Fault::Disk,
     Fault::Quota,
     Fault::Wipe,
+    Fault::Clone,
+    Fault::Restore,
     Fault::ClockStep,
     Fault::ServerClock,
     Fault::Sleep,

@@ -107,6 +107,15 @@ impl Reads {
         *self = Self { applied: std::mem::take(&mut self.applied), born: newest, ..Self::default() };
     }
 
+    /// The same, with operations of others in its outbox that it takes for its own.
+    pub(crate) fn inherit(&mut self, newest: u64, kept: impl Iterator<Item = (DocKey, u64)>) {
+        self.reborn(newest);
+        for (doc, ticket) in kept {
+            let own = Own { ticket, knew: None, stage: Stage::Open };
+            self.edits.entry(doc).or_default().push(own);
+        }
+    }
+
     /// A commit is durable.
     pub(crate) fn committed(&mut self, batch: &Batch) {
         let Batch::Replica(batch) = batch else { return };
@@ -184,11 +193,15 @@ impl World {
             if undone || own.stage == Stage::Rejected {
                 continue;
             }
-            let settled = own.stage == Stage::Settled && loaded;
+            // What a copy made earlier may have been judged in the name of another, so that one's own edit counts as not
+            // knowing of it, and comes after it all the same.
+            let settled = own.stage == Stage::Settled && loaded && !self.copies.has(&self.clients[index]);
             // What the server has rejected may be seen to be missing before the client hears of it.
             let sure = !one.rejected && (own.stage == Stage::Open || settled);
             let Effect { deletes, replaces, changes } = fold(&one.intents);
             let others = self.unseen(index, doc, own);
+            // Copies go by one name for a while, in which a write of one is taken for the other's.
+            let sure = sure && !others.iter().any(|touch| self.is_fellows(index, touch));
             let open = |field: Option<&str>| {
                 !sure || others.iter().any(|touch| together || touch.writes.touches(field))
             };
@@ -215,6 +228,13 @@ impl World {
         expected
     }
 
+    /// Whether a write is of another copy of the client.
+    fn is_fellows(&self, index: usize, touch: &Touch) -> bool {
+        let client = &self.clients[index];
+        let fellows = self.copies.are_fellows(client, &self.clients[touch.client]);
+        fellows && (touch.client != index || touch.ticket <= client.reads.born)
+    }
+
     /// The writes of a document that others made and the maker of an edit had not seen. Deletions are known all
     /// together by position, or each by its writer: whoever had read past one, and made another that was judged later,
     /// or waits to be judged, is not taken to know both. Once some were forgotten only a position past all of these tells.
@@ -236,6 +256,9 @@ impl World {
             return log.iter().collect();
         }
         let others = log.iter().filter(|touch| {
+            if self.is_fellows(index, touch) {
+                return true;
+            }
             let foreign = touch.client != index || touch.ticket <= client.reads.born;
             let same = |knew: &&StreamPosition| {
                 // A reader compares the names of histories, and does not look into them: from beyond the horizon, or

@@ -1,10 +1,10 @@
 //! Driving the server: what arrives goes into its sessions and handlers, and what they ask for is done.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use sdk_core::{
     engine::{HttpFailure, Input, LinkId, TokenError},
-    protocol::{ProtocolError, decode_server_frame},
+    protocol::{Outcome, ProtocolError, decode_server_frame},
 };
 use server_reference::{
     gateway::session::{Effect, Session},
@@ -13,6 +13,7 @@ use server_reference::{
 };
 
 use crate::{
+    checks::key_of,
     client::tenant,
     drive::shown,
     http::{Ask, Exchange},
@@ -335,9 +336,17 @@ impl World {
         }
         let Some(documents) = &mut self.server.documents else { return Vec::new() };
         let results = documents.commit_group(batches.to_vec());
+        let mut judged = BTreeSet::new();
+        for (batch, result) in batches.iter().zip(&results) {
+            for judgement in result.iter().flat_map(|committed| &committed.judgements) {
+                if !matches!(judgement.outcome, Outcome::Conflicted(_)) {
+                    judged.insert(key_of(batch, judgement.seq));
+                }
+            }
+        }
         for (batch, result) in batches.iter().zip(&results) {
             match result {
-                Ok(committed) => self.record(batch, committed.actor.0, &committed.judgements),
+                Ok(committed) => self.record(batch, committed.actor.0, &committed.judgements, &judged),
                 Err(StorageError::Unavailable(error)) => {
                     self.violate("a database that is well can be written", error.to_string());
                 }

@@ -29,6 +29,14 @@ pub struct Tally {
     pub full: u64,
     /// Edits that were durable and went with a wiped storage before they were judged.
     pub wiped: u64,
+    /// Clients that were cloned.
+    pub clones: u64,
+    /// Clients whose storage was put back to what it once was.
+    pub restores: u64,
+    /// Ids that clients took because a copy had used their own.
+    pub renewals: u64,
+    /// Operations that went out under another id than they were made under, and had been judged.
+    pub reunited: u64,
     /// Operations that the server called conflicted.
     pub conflicted: u64,
     /// Answers of persons and functions that were asked to decide.
@@ -57,6 +65,10 @@ impl Tally {
             phantoms,
             full,
             wiped,
+            clones,
+            restores,
+            renewals,
+            reunited,
             conflicted,
             decided,
             pruned,
@@ -75,6 +87,10 @@ impl Tally {
         self.phantoms += phantoms;
         self.full += full;
         self.wiped += wiped;
+        self.clones += clones;
+        self.restores += restores;
+        self.renewals += renewals;
+        self.reunited += reunited;
         self.conflicted += conflicted;
         self.decided += decided;
         self.pruned += pruned;

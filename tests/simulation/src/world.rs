@@ -14,6 +14,7 @@ use sdk_core::{
 use crate::{
     agenda::{Agenda, Time},
     client::Client,
+    copies::Copies,
     ledger::Ledger,
     network::{ConnectionId, Network},
     plan::{AFTERMATH, Fault, HEALING, Plan},
@@ -115,6 +116,8 @@ pub(crate) struct World {
     pub(crate) server: Server,
     /// The run's books.
     pub(crate) ledger: Ledger,
+    /// Which clients there are several of.
+    pub(crate) copies: Copies,
     /// What was counted.
     pub(crate) tally: Tally,
     /// Epochs that are over.
@@ -163,6 +166,7 @@ impl World {
             agenda: Agenda::default(),
             trace: Trace::new(verbose),
             ledger: Ledger::default(),
+            copies: Copies::default(),
             tally: Tally::default(),
             retired: BTreeSet::new(),
             decisions: 0,
