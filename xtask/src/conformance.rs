@@ -22,9 +22,9 @@ impl Suite {
     }
 }
 
-/// Somebody else's clients, against the same server.
+/// Clients that speak plain HTTP: somebody else's, and the examples that need nothing else.
 pub(crate) fn clients(workspace: &Workspace, report: &mut Report) {
-    report.tests("clients of Durable Streams", || {
+    report.tests("clients of topics", || {
         Ok(package(workspace, "test")?.env("NODE_OPTIONS", "--test-reporter=spec"))
     });
 }

@@ -2,12 +2,14 @@
 //! between that can be disturbed, clients, and a look into the server's database.
 
 mod client;
+mod group;
 mod ledger;
 mod proxy;
 mod server;
 mod topic;
 
 pub use client::{client, eventually, open, values, waits};
+pub use group::{Claimed, Delivery, Group, Said};
 pub use ledger::Ledger;
 pub use proxy::{Proxy, Weather};
 pub use server::Server;

@@ -32,7 +32,7 @@ pub(crate) enum Job {
     Test,
     /// What a page downloads, against its budget and the size recorded last.
     Size,
-    /// Suites and clients that others wrote, against the server.
+    /// Suites and clients that others wrote, and examples that speak plain HTTP, against the server.
     Conformance,
     /// The npm package in an empty project, in Vite and in Node.
     Packaging,

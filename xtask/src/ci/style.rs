@@ -37,6 +37,8 @@ pub(super) fn run(workspace: &Workspace, report: &mut Report) {
 const PACKAGES: &[&str] = &[
     "npm",
     "examples/task-board",
+    "examples/notifier",
+    "examples/analytics-replay",
     "tests/browser",
     "tests/browser/stores",
     "tests/browser/firefox",
