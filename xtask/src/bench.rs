@@ -16,6 +16,8 @@ use crate::{
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Bench {
+    /// Durable appends to a topic, beside other logs that wait for the disk.
+    Append,
     /// Durable edits in Chromium, beside raw IndexedDB and other libraries.
     Enqueue,
     /// Drain after an offline time, cold start, initial sync and merge, beside other libraries and their servers.
@@ -24,6 +26,9 @@ pub(crate) enum Bench {
 
 /// Runs one measurement; it prints a table and, with `json`, a last line with the same figures.
 pub(crate) fn run(workspace: &Workspace, bench: Bench, json: bool) -> Result<()> {
+    if bench == Bench::Append {
+        return append(workspace, json);
+    }
     let more = if bench == Bench::Reconcile { 2 } else { 0 };
     let mut steps = Steps::new(bundle::STEPS + 2 + more);
     bundle::build(workspace, &mut steps)?;
@@ -31,23 +36,39 @@ pub(crate) fn run(workspace: &Workspace, bench: Bench, json: bool) -> Result<()>
     let dir = workspace.path("tests/bench");
     setup::npm_packages(&dir)?;
     let chromium = programs::chromium()?;
-    let run = match bench {
-        Bench::Enqueue => Run::npm_script(&dir, "enqueue"),
-        Bench::Reconcile => {
-            steps.next("compile the server and the native merge, optimised");
-            Run::cargo(["build", "--release", "--package", "server-reference", "--package", "bench-merge"])
-                .dir(workspace.root())
-                .done()?;
-            steps.next("compile the merge for the browser");
-            let module = merge_module(workspace)?;
-            Run::npm_script(&dir, "reconcile")
-                .env("WEBWAKA_SERVER", workspace.target("release/webwaka-server"))
-                .env("MERGE_NATIVE", workspace.target("release/bench-merge"))
-                .env("MERGE_MODULE", module)
-        }
+    let run = if bench == Bench::Reconcile {
+        steps.next("compile the server and the native merge, optimised");
+        Run::cargo(["build", "--release", "--package", "server-reference", "--package", "bench-merge"])
+            .dir(workspace.root())
+            .done()?;
+        steps.next("compile the merge for the browser");
+        let module = merge_module(workspace)?;
+        Run::npm_script(&dir, "reconcile")
+            .env("WEBWAKA_SERVER", workspace.target("release/webwaka-server"))
+            .env("MERGE_NATIVE", workspace.target("release/bench-merge"))
+            .env("MERGE_MODULE", module)
+    } else {
+        Run::npm_script(&dir, "enqueue")
     };
     steps.next("measure");
     let run = run.env("CHROMIUM", chromium);
+    if json { run.args(["--", "--json"]) } else { run }.done()
+}
+
+/// Appends, for which no browser is needed.
+fn append(workspace: &Workspace, json: bool) -> Result<()> {
+    let mut steps = Steps::new(3);
+    steps.next("install what it is compared with");
+    let dir = workspace.path("tests/bench");
+    setup::npm_packages(&dir)?;
+    let (redis, nats) = (programs::redis()?, programs::nats(&workspace.target("nats"))?);
+    steps.next("compile the server, optimised");
+    Run::cargo(["build", "--release", "--package", "server-reference"]).dir(workspace.root()).done()?;
+    steps.next("measure");
+    let run = Run::npm_script(&dir, "append")
+        .env("WEBWAKA_SERVER", workspace.target("release/webwaka-server"))
+        .env("REDIS_SERVER", redis)
+        .env("NATS_SERVER", nats);
     if json { run.args(["--", "--json"]) } else { run }.done()
 }
 

