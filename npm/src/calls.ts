@@ -1,3 +1,5 @@
+import type { Engine } from "./seam.js";
+
 /** What is known of the engine's methods by those who stand between it and the page, and else only pass calls on. */
 
 /** Calls whose first argument is a ticket, which an event answers. */
@@ -13,3 +15,17 @@ export const READS: Readonly<Record<string, string>> = {
 
 export type Arguments = readonly unknown[];
 export type AnyEngine = Record<string, (...args: unknown[]) => unknown>;
+
+/**
+ * An engine all of whose methods are this one function. They are not listed here: to whoever stands between, few of
+ * them matter.
+ */
+export function engineOf(call: (method: string, args: Arguments) => unknown): Engine {
+  return new Proxy({} as Engine, {
+    // A promise that resolves with this asks whether it is a promise, too.
+    get: (_, method) =>
+      typeof method === "string" && method !== "then"
+        ? (...args: unknown[]) => call(method, args)
+        : undefined,
+  });
+}

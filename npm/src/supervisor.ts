@@ -1,7 +1,7 @@
-import { type AnyEngine, type Arguments, READS, TICKETED } from "./calls.js";
+import { type AnyEngine, type Arguments, READS, TICKETED, engineOf } from "./calls.js";
 import { RealtimeError, realtimeError } from "./errors.js";
 import type { Instance } from "./instance.js";
-import type { Engine, OpenEngine, Rules, WireEvent, WireStatus } from "./seam.js";
+import type { OpenEngine, Rules, WireEvent, WireStatus } from "./seam.js";
 import type { Encryption } from "./types.js";
 
 /** Restarts within `WINDOW` milliseconds after which it is no accident any more. */
@@ -75,14 +75,8 @@ class Supervisor {
     this.#rules = rules;
   }
 
-  /** The engine as others see it. Methods are not listed here, as only few of them matter to what is done here. */
-  readonly engine = new Proxy({} as Engine, {
-    // A promise that resolves with this asks whether it is a promise, too.
-    get: (_, method) =>
-      typeof method === "string" && method !== "then"
-        ? (...args: unknown[]) => this.#call(method, args)
-        : undefined,
-  });
+  /** The engine as others see it. */
+  readonly engine = engineOf((method, args) => this.#call(method, args));
 
   async start(): Promise<void> {
     const instance = this.#launch();

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import puppeteer from "puppeteer-core";
 
 import { temporary, undo } from "../harness/cleanup.mjs";
+import { killGroup } from "../harness/processes.mjs";
 
 /** Which Firefox the tests drive. */
 const EXECUTABLE = process.env["FIREFOX"] ?? "/usr/bin/firefox-esr";
@@ -43,13 +44,7 @@ export async function firefox(t) {
 
   async function kill() {
     if (!child) return;
-    const ended = child.exitCode ?? child.signalCode ?? new Promise((end) => child.once("exit", end));
-    try {
-      process.kill(-child.pid, "SIGKILL");
-    } catch (error) {
-      if (error.code !== "ESRCH") throw error;
-    }
-    await ended;
+    await killGroup(child);
     child = undefined;
   }
 

@@ -5,6 +5,7 @@ import { chromium } from "playwright-core";
 
 import { EXECUTABLE, FLAGS } from "../../chromium.mjs";
 import { temporary, undo } from "./cleanup.mjs";
+import { killGroup } from "./processes.mjs";
 import { until } from "./until.mjs";
 
 /** Chromium with a profile of its own on the disk, which outlives a kill. */
@@ -35,13 +36,7 @@ export async function browser(t, { blockStorage = false } = {}) {
 
   async function kill() {
     if (!child) return;
-    const ended = child.exitCode ?? child.signalCode ?? new Promise((resolve) => child.once("exit", resolve));
-    try {
-      process.kill(-child.pid, "SIGKILL");
-    } catch (error) {
-      if (error.code !== "ESRCH") throw error;
-    }
-    await ended;
+    await killGroup(child);
     child = undefined;
     await connection.close().catch(() => {});
   }
