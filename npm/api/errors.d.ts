@@ -10,6 +10,7 @@ export declare const RETRYABLE: {
     readonly closed: false;
     readonly logged_out: false;
     readonly unsynced: true;
+    readonly outcome_unknown: false;
     readonly in_use: true;
     readonly fenced: true;
     readonly update_needed: false;

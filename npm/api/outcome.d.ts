@@ -55,6 +55,9 @@ export interface Operation {
      *
      * Ending the wait (by the signal, or because the client is closed: code `closed`) does not touch the
      * operation: it stays saved, and is sent by the next client of that name.
+     *
+     * Rejects with code `outcome_unknown` if it was settled while this page was put aside by the browser, so long ago or so
+     * alone that no other tab remembers how.
      */
     outcome(options?: Waiting): Promise<Outcome>;
     /**

@@ -1,7 +1,7 @@
 import { RealtimeError, realtimeError } from "./errors.js";
 import { isStorageIncident, storageDamaged, storageIncident } from "./incident.js";
 import { Listeners } from "./listeners.js";
-import { type Amender, SavedOperation, outcome } from "./operation.js";
+import { type Amender, SavedOperation, closed, forgotten, outcome } from "./operation.js";
 import type {
   Engine,
   WireConflicted,
@@ -12,7 +12,7 @@ import type {
   WireStatus,
   WireView,
 } from "./seam.js";
-import type { Incident } from "./types.js";
+import type { Incident, Outcome } from "./types.js";
 
 interface Submission {
   resolve(operation: SavedOperation): void;
@@ -49,6 +49,7 @@ export class Bridge implements Amender {
   /** Why there is no engine any more. */
   #end = new RealtimeError("closed", "the client is closed; nothing was stored");
   readonly #onIncident: ((incident: Incident) => void) | undefined;
+  readonly #onRenewed: ((client: string) => void) | undefined;
   #client = "";
   #lastName = 0;
   readonly #schema: number;
@@ -59,10 +60,18 @@ export class Bridge implements Amender {
   #toNotify: Set<{ notify(): void }> | undefined;
   #statusNow: WireStatus | undefined;
 
-  /** Operations are written for this version of the application's `schema`. */
-  constructor(schema: number, onIncident?: (incident: Incident) => void) {
+  /**
+   * Operations are written for this version of the application's `schema`. `onRenewed` is told when this installation
+   * has another id.
+   */
+  constructor(
+    schema: number,
+    onIncident?: (incident: Incident) => void,
+    onRenewed?: (client: string) => void,
+  ) {
     this.#schema = schema;
     this.#onIncident = onIncident;
+    this.#onRenewed = onRenewed;
   }
 
   /** Takes the engine. Events may come before. */
@@ -116,18 +125,24 @@ export class Bridge implements Amender {
     if (known) {
       return known;
     }
-    const rejected = this.readRejected().find((each) => each.seq === seq);
+    const rejected = this.#rejection(seq);
     const waiting = JSON.parse(this.call((engine) => engine.unsettled())) as { seq: number }[];
     if (!rejected && !waiting.some((each) => each.seq === seq)) {
       return undefined;
     }
     const operation = this.#handle(seq);
     if (rejected) {
-      operation.settle(outcome({ rejected: rejected.reason } as WireOutcome));
+      operation.settle(rejected);
     } else {
       this.#unsettled.set(seq, operation);
     }
     return operation;
+  }
+
+  /** Why an operation will not be applied, if that is known and nobody has discarded it. */
+  #rejection(seq: number): Outcome | undefined {
+    const rejected = this.readRejected().find((each) => each.seq === seq);
+    return rejected && outcome({ rejected: rejected.reason } as WireOutcome);
   }
 
   #handle(seq: number): SavedOperation {
@@ -256,8 +271,11 @@ export class Bridge implements Amender {
     if (event === "statusChanged" || event === "conflictsChanged") {
       this.#statusNow = undefined;
       this.#notifySoon(this.status);
-    } else if (event === "identityRenewed") {
-      this.#client = this.call((engine) => engine.clientId());
+    } else if (event === "identityRenewed" || event === "reattached") {
+      this.#identify();
+      if (this.#unsettled.size > 0) {
+        this.call((engine) => engine.recall?.(...this.#unsettled.keys()));
+      }
     } else if (typeof event !== "object") {
       return;
     } else if ("submitted" in event) {
@@ -275,6 +293,15 @@ export class Bridge implements Amender {
       const [seq, , wire] = event.settled;
       this.#unsettled.get(seq)?.settle(outcome(wire));
       this.#unsettled.delete(seq);
+    } else if ("forgotten" in event) {
+      const operation = this.#unsettled.get(event.forgotten);
+      const rejected = this.#rejection(event.forgotten);
+      if (rejected) {
+        operation?.settle(rejected);
+      } else {
+        operation?.abandon(forgotten());
+      }
+      this.#unsettled.delete(event.forgotten);
     } else if ("viewChanged" in event) {
       const follower = this.#queries.get(event.viewChanged);
       if (follower) {
@@ -300,6 +327,14 @@ export class Bridge implements Amender {
     }
   }
 
+  #identify(): void {
+    const client = this.call((engine) => engine.clientId());
+    if (client !== this.#client) {
+      this.#client = client;
+      this.#onRenewed?.(client);
+    }
+  }
+
   #takeSubmission(ticket: number): Submission | undefined {
     const submission = this.#submissions.get(ticket);
     this.#submissions.delete(ticket);
@@ -320,7 +355,7 @@ export class Bridge implements Amender {
   #abandon(): void {
     const unknown = "the client ended before the operation was saved for certain";
     this.#submissions.forEach((submission) => submission.reject(new RealtimeError(this.#end.code, unknown)));
-    this.#unsettled.forEach((operation) => operation.abandon());
+    this.#unsettled.forEach((operation) => operation.abandon(closed()));
     this.#queries.forEach((follower) => {
       follower.stale();
       this.#notifySoon(follower);

@@ -36,7 +36,8 @@ export async function openClient<const C extends Collections>(
   const wire = engineOptions(options);
   const ending = new AbortController();
   const token = tokenSource(options.token, ending.signal);
-  const bridge = new Bridge(wire.schema, options.onIncident);
+  const note = (client: string) => noteClient(wire.name, client, () => bridge.readStatus().durable);
+  const bridge: Bridge = new Bridge(wire.schema, options.onIncident, note);
   try {
     bridge.attach(
       await open(
@@ -51,7 +52,7 @@ export async function openClient<const C extends Collections>(
     ending.abort();
     throw realtimeError(error);
   }
-  const changed = noteClient(wire.name, bridge.client, () => bridge.readStatus().durable);
+  const changed = note(bridge.client);
   // Where the earlier client has left records behind, they are told of as damaged.
   if (changed && bridge.readStatus().damaged === 0) {
     bridge.befell(storageIncident("storageWiped"));
@@ -107,8 +108,19 @@ class LocalClient<C extends Collections> implements Client<C> {
   }
 
   get status(): Status {
-    const { link, network, pending, rejected, conflicts, damaged, durable, syncing, role, problem } =
-      this.#bridge.readStatus();
+    const {
+      link,
+      network,
+      pending,
+      rejected,
+      conflicts,
+      damaged,
+      durable,
+      caughtUp,
+      syncing,
+      role,
+      problem,
+    } = this.#bridge.readStatus();
     const now: Status = {
       link,
       network,
@@ -117,6 +129,7 @@ class LocalClient<C extends Collections> implements Client<C> {
       conflicts,
       damaged,
       durable,
+      caughtUp,
       ...(syncing && { syncing }),
       ...(this.#device.now && { storage: this.#device.now }),
       role: role ?? "alone",

@@ -11,6 +11,7 @@ export const RETRYABLE = {
   closed: false,
   logged_out: false,
   unsynced: true,
+  outcome_unknown: false,
   // The device's.
   in_use: true,
   fenced: true,

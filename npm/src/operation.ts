@@ -22,7 +22,8 @@ export class SavedOperation implements Operation {
   readonly seq: number;
   readonly durable: boolean;
   #outcome: Outcome | undefined;
-  #closed = false;
+  /** Why nobody will tell. */
+  #lost: RealtimeError | undefined;
   readonly #waiters = new Set<Waiter>();
   readonly #amender: Amender;
 
@@ -37,8 +38,8 @@ export class SavedOperation implements Operation {
     if (this.#outcome) {
       return Promise.resolve(this.#outcome);
     }
-    if (this.#closed) {
-      return Promise.reject(closed());
+    if (this.#lost) {
+      return Promise.reject(this.#lost);
     }
     let waiter: Waiter | undefined;
     const settled = new Promise<Outcome>((resolve, reject) => {
@@ -66,10 +67,10 @@ export class SavedOperation implements Operation {
     this.#waiters.forEach((waiter) => waiter.resolve(outcome));
   }
 
-  /** The client is closed and will not tell. */
-  abandon(): void {
-    this.#closed = true;
-    this.#waiters.forEach((waiter) => waiter.reject(closed()));
+  /** Nobody will tell any more. */
+  abandon(why: RealtimeError): void {
+    this.#lost = why;
+    this.#waiters.forEach((waiter) => waiter.reject(why));
   }
 }
 
@@ -96,9 +97,15 @@ export function outcome(wire: WireOutcome): Outcome {
   return Object.freeze({ type: "accepted" });
 }
 
-function closed(): RealtimeError {
+/** The client has ended before the operation. */
+export function closed(): RealtimeError {
   return new RealtimeError(
     "closed",
     "the client is closed; the operation stays saved and is sent by the next client of this name",
   );
+}
+
+/** The operation ended while nobody listened. */
+export function forgotten(): RealtimeError {
+  return new RealtimeError("outcome_unknown", "the operation has ended unobserved; its document shows how");
 }

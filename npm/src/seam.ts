@@ -20,6 +20,8 @@ import type { Incident } from "./types.js";
 export type Engine = Pick<WasmEngine, Exclude<keyof WasmEngine, symbol>> & {
   /** Ends it in every tab that shares it. */
   endEverywhere?(): Promise<void>;
+  /** Asks what has become of these operations; events answer for those that have ended. */
+  recall?(...seqs: number[]): void;
 };
 
 /**
@@ -71,21 +73,32 @@ export type WireQuery =
   | { one: [collection: string, id: string] }
   | { range: { collection: string; from?: string; to?: string; limit?: number } };
 
+/** Why something was not done. */
+export interface Refusal {
+  code: string;
+  message: string;
+  retryable: boolean;
+}
+
 /** What an engine tells, in lists. Names that are not known here are of a newer engine and skipped. */
 export type WireEvent =
   | "statusChanged"
   | StorageIncident
   | "conflictsChanged"
   | "identityRenewed"
+  /** This tab has an engine to speak with again, and may have missed something. */
+  | "reattached"
   | { slowResolver: [document: [collection: string, id: string], milliseconds: number] }
   | { submitted: [ticket: number, seq: number] }
-  | { refused: [ticket: number, refusal: { code: string; message: string; retryable: boolean }] }
+  | { refused: [ticket: number, refusal: Refusal] }
   | { settled: [seq: number, document: [collection: string, id: string], outcome: WireOutcome] }
+  /** An operation has ended, and no tab remembers how. It may have been rejected. */
+  | { forgotten: number }
   | { viewChanged: number }
   | { queryRefused: number }
   | { notRecovered: string }
   | { storageDamaged: number }
-  | { incident: { type: Incident["type"]; error: { code: string; message: string; retryable: boolean } } };
+  | { incident: { type: Incident["type"]; error: Refusal } };
 
 /** The engine's status, to which the tab adds how it takes part. */
 export type WireStatus = EngineStatus & { role?: Role };

@@ -63,6 +63,11 @@ export interface Status {
   readonly damaged: number;
   /** Whether what is saved here survives the end of the page. */
   readonly durable: boolean;
+  /**
+   * Whether this device shows all that the server had when the connection came about, and what came since. `false` while
+   * there is no connection, as nobody can know then.
+   */
+  readonly caughtUp: boolean;
   /** A large collection that is being fetched: documents that are here, and in all (0 until that is known). */
   readonly syncing?:
     { readonly collection: string; readonly done: number; readonly total: number } | undefined;

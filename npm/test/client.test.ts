@@ -102,6 +102,7 @@ test("the status is the same object until it changes", async () => {
     conflicts: 0,
     damaged: 0,
     durable: true,
+    caughtUp: false,
     role: "alone",
   });
   assert.ok(Object.isFrozen(first));

@@ -18,13 +18,18 @@ export class ScriptedEngine implements Engine {
     conflicts: 0,
     damaged: 0,
     durable: true,
+    caughtUp: false,
   };
+  client = "c1";
   rejectedNow: unknown[] = [];
   unsettledNow: unknown[] = [];
   conflictsNow: unknown[] = [];
   rules: Rules | undefined;
   /** What the next call throws. */
   failure: unknown;
+  /** When opening it is done. */
+  opening: Promise<void> = Promise.resolve();
+  opened = false;
   options: Record<string, unknown> = {};
   token: () => Promise<string> = () => Promise.reject(new Error("not open"));
   #events: (json: string) => void = () => undefined;
@@ -35,7 +40,8 @@ export class ScriptedEngine implements Engine {
     this.token = token;
     this.#events = events;
     this.rules = rules;
-    return Promise.resolve(this);
+    this.opened = true;
+    return this.opening.then(() => this);
   };
 
   /** Tells the facade of events, as one list. */
@@ -75,7 +81,7 @@ export class ScriptedEngine implements Engine {
   resolve(...args: [number, number, string]): void {
     this.#record("resolve", args);
   }
-  adopt(...args: [number, string]): void {
+  adopt(...args: [number, string, boolean]): void {
     this.#record("adopt", args);
   }
   openQuery(id: number, query: string): void {
@@ -111,7 +117,7 @@ export class ScriptedEngine implements Engine {
     this.#record("wake", []);
   }
   clientId(): string {
-    return "c1";
+    return this.client;
   }
   stop(): Promise<void> {
     this.#record("stop", []);

@@ -191,9 +191,10 @@ impl Engine {
     }
 
     /// What is asked next under this ticket was found among the submissions in the store, under this key. A receipt
-    /// takes its place there, in the commit that makes it an operation.
-    pub fn adopt(&self, ticket: f64, key: String) {
-        self.driver.adopt(Ticket(ticket as u64), key);
+    /// takes its place there, in the commit that makes it an operation. With `orphan`, nobody is left to hear of a
+    /// refusal: an edit that is refused for good becomes a dead letter.
+    pub fn adopt(&self, ticket: f64, key: String, orphan: bool) {
+        self.driver.adopt(Ticket(ticket as u64), key, orphan);
     }
 
     /// Begins to follow documents; an event tells when to look. `query` is `{"one": [collection, id]}` or

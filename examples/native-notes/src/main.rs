@@ -12,7 +12,7 @@
 mod board;
 mod report;
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use board::{Board, Card, Column};
 use clap::{Parser, Subcommand};
@@ -87,13 +87,7 @@ async fn run(client: &NativeClient, command: Command) -> anyhow::Result<()> {
     match command {
         Command::List => {
             report::wait_for_server(client).await;
-            let mut watch = cards.watch();
-            let mut board = Board::new(watch.next().await?);
-            // The first answer is what this device has; what the server has beyond it follows in a moment.
-            while let Ok(documents) = tokio::time::timeout(Duration::from_millis(300), watch.next()).await {
-                board = Board::new(documents?);
-            }
-            print!("{board}");
+            print!("{}", Board::new(cards.watch().next().await?));
             report::print_status(client);
         }
         Command::Add { title } => {

@@ -31,14 +31,13 @@ pub(crate) async fn follow(client: &NativeClient, operation: &Operation) -> anyh
     Ok(())
 }
 
-/// Waits a moment for the server to be found and to take what earlier commands left. A command goes on without it
-/// just as well.
+/// Waits a moment for the server to be found, to take what earlier commands left, and to give what others have done. A
+/// command goes on without it just as well.
 pub(crate) async fn wait_for_server(client: &NativeClient) {
     let settled = async {
         loop {
             let status = client.status();
-            let is_settled = status.link != LinkState::Down && status.pending == 0;
-            if is_settled || client.status_changed().await.is_err() {
+            if (status.caught_up && status.pending == 0) || client.status_changed().await.is_err() {
                 return;
             }
         }

@@ -2,11 +2,16 @@ import type { Submissions } from "./submissions.js";
 
 /** Milliseconds between looks that nobody asked for: for what a tab could leave but not tell of. */
 const FROM_TIME_TO_TIME = 30_000;
+/** Receipts that are kept for tabs that may come back from where the browser has put them aside. */
+const MOST_RECEIPTS = 1_024;
 
 /** Who does what is found. */
 interface Adopter {
-  /** Asks the engine for it, under a ticket that names the key; answered by `adopted`, `refused` or `again`. */
-  adopt(key: string, text: string): void;
+  /**
+   * Asks the engine for it, under a ticket that names the key; answered by `adopted`, `refused`, `drop` or `again`.
+   * An `orphan` is of a tab that is gone.
+   */
+  adopt(key: string, text: string, orphan: boolean): void;
 }
 
 /**
@@ -29,7 +34,7 @@ export class Adoption {
     this.#submissions = submissions;
     this.#adopter = adopter;
     this.#living = living;
-    this.#timer = setInterval(() => this.look(), FROM_TIME_TO_TIME);
+    this.#timer = setInterval(() => this.reconsider(), FROM_TIME_TO_TIME);
     this.look();
   }
 
@@ -39,11 +44,21 @@ export class Adoption {
     void this.#look();
   }
 
+  /** There may be something new, and what was refused may end otherwise now. */
+  reconsider(): void {
+    for (const [key, state] of this.#known) {
+      if (state === "refused") {
+        this.#known.delete(key);
+      }
+    }
+    this.look();
+  }
+
   adopted(key: string): void {
     this.#known.set(key, "answered");
   }
 
-  /** Its tab hears of it and takes it away; the store of a tab that is gone keeps it for the next leader. */
+  /** Its tab hears of it and takes it away. */
   refused(key: string): void {
     this.#known.set(key, "refused");
   }
@@ -52,6 +67,11 @@ export class Adoption {
   again(key: string): void {
     this.#known.set(key, "answered");
     this.look();
+  }
+
+  /** Refused for good, and nobody will hear of it: nothing is lost with it. */
+  drop(key: string): void {
+    void this.#submissions.remove([key]).catch(() => undefined);
   }
 
   stop(): void {
@@ -85,6 +105,7 @@ export class Adoption {
       }
     }
     const all = await this.#submissions.all();
+    const living = await this.#living();
     for (const key of this.#known.keys()) {
       if (!all.has(key)) {
         this.#known.delete(key);
@@ -99,18 +120,12 @@ export class Adoption {
         receipts.push(key);
       } else if (!this.#known.has(key)) {
         this.#known.set(key, "asked");
-        this.#adopter.adopt(key, held);
+        this.#adopter.adopt(key, held, !living.has(key.split("-")[1] ?? ""));
       }
     }
-    if (receipts.length > 0) {
-      // Whoever lives takes its receipts away itself, once it has read them.
-      const living = await this.#living();
-      await this.#submissions.remove(receipts.filter((key) => !living.has(tabOf(key))));
+    // Each tab takes its receipts away itself, once it has read them. The oldest ones have waited in vain.
+    if (receipts.length > MOST_RECEIPTS) {
+      await this.#submissions.remove(receipts.slice(0, -MOST_RECEIPTS));
     }
   }
-}
-
-/** The tab that left what rests under a key. */
-function tabOf(key: string): string {
-  return key.split("-")[1] ?? "";
 }

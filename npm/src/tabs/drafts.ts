@@ -12,6 +12,15 @@ export interface Draft {
   args: unknown[];
 }
 
+/** Reads one; nothing if it is not one. */
+export function draftOf(text: string): Draft | undefined {
+  try {
+    return JSON.parse(text) as Draft;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Drafts of one tab that are not answered; one more is refused. */
 const MOST = 1_024;
 /** Digits enough for any time in milliseconds, and for any number of drafts of a tab. */
@@ -89,23 +98,26 @@ export class Drafts {
     this.#tell([typeof held === "number" ? { submitted: [ticket, held] } : event]);
   }
 
-  /** Looks for answers that a leader which is gone could not give any more. */
-  async review(): Promise<void> {
+  /** Looks for answers that a leader which is gone could not give any more. Whether there were any. */
+  async review(): Promise<boolean> {
     const asked = [...this.#durable];
+    let found = false;
     if (asked.length === 0) {
-      return;
+      return found;
     }
     const all = await this.#use((submissions) => submissions.all()).catch(() => undefined);
     for (const ticket of all ? asked : []) {
       const key = this.#keys.get(ticket);
       const held = key === undefined ? "" : all?.get(key);
       if (typeof held === "number") {
+        found = true;
         this.#tell([{ submitted: [ticket, held] }]);
         this.answered(ticket);
       } else if (held === undefined) {
         this.#refuse(ticket, new RealtimeError("not_durable", "the storage of this device was cleared"));
       }
     }
+    return found;
   }
 
   close(): void {

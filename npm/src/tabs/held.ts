@@ -17,6 +17,10 @@ export class Held {
     this.#seqs.add(seq);
   }
 
+  has(seq: number): boolean {
+    return this.#seqs.has(seq);
+  }
+
   delete(seq: number): void {
     this.#seqs.delete(seq);
   }

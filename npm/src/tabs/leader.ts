@@ -3,6 +3,7 @@ import { isStorageIncident } from "../incident.js";
 import type { Engine, WireEvent } from "../seam.js";
 import { Adoption } from "./adoption.js";
 import { Held } from "./held.js";
+import { draftOf } from "./drafts.js";
 import type { Message } from "./protocol.js";
 import { Names, type Owned } from "./names.js";
 import type { Submissions } from "./submissions.js";
@@ -13,7 +14,12 @@ interface Ticket extends Owned {
   args: Arguments;
   /** Its key in the store, if it was found there. */
   key?: string;
+  /** Its tab is gone. */
+  orphan?: boolean;
 }
+
+/** Events after which followers have other answers to read. */
+const OF_STATE: ReadonlySet<unknown> = new Set(["statusChanged", "conflictsChanged", "identityRenewed"]);
 
 /** A live query. One view of it at a time is on its way to its tab: a tab that is slow or asleep gets the newest. */
 interface Query extends Owned {
@@ -31,6 +37,10 @@ export interface Seat {
   failed(): void;
   /** The tabs of this client that there are. */
   living(): Promise<ReadonlySet<string>>;
+  /** What a tab that comes now should know. */
+  standing(): WireEvent[];
+  /** How an operation ended, if this tab has heard of it. */
+  end(seq: number): WireEvent | undefined;
   /** A call of this tab's application was not done, as another tab has taken the store over; nothing was kept. */
   fenced(method: string, args: Arguments): void;
 }
@@ -60,8 +70,8 @@ export class Leader {
     this.#engine = engine as unknown as AnyEngine;
     this.#held = new Held(engine.unsettled());
     if (submissions) {
-      const seat = { adopt: (key: string, text: string) => this.#adopt(key, text) };
-      this.#adoption = new Adoption(submissions, seat, this.#seat.living);
+      const seat = { adopt: (...found: [string, string, boolean]) => this.#adopt(...found) };
+      this.#adoption = new Adoption(submissions, seat, () => this.#seat.living());
     }
     this.#early.splice(0).forEach((json) => this.heard(json));
   }
@@ -81,6 +91,9 @@ export class Leader {
       const name = this.#queries.of(undefined, args[0] as number);
       return name === undefined ? undefined : this.#call(method, [name]);
     }
+    if (method === "recall") {
+      return this.#seat.tell(this.#recall(args));
+    }
     return this.#call(method, args);
   }
 
@@ -91,6 +104,7 @@ export class Leader {
       this.#closeQueries(from);
       this.#followers.add(from);
       this.#seat.post({ state: this.state() }, from);
+      this.#seat.post({ events: [...this.#seat.standing(), "reattached"] }, from);
       this.#adoption?.look();
     } else if ("call" in message) {
       this.#callOf(from, message.call);
@@ -110,7 +124,7 @@ export class Leader {
   gone(tab: string): void {
     this.#followers.delete(tab);
     this.#closeQueries(tab);
-    this.#adoption?.look();
+    this.#adoption?.reconsider();
   }
 
   /** Whether a tab is among those that follow. */
@@ -134,6 +148,7 @@ export class Leader {
       const incidents = (JSON.parse(json) as WireEvent[]).filter(isStorageIncident);
       if (incidents.length > 0) {
         this.#seat.tell(incidents);
+        this.#seat.post({ events: incidents });
       } else {
         this.#early.push(json);
       }
@@ -143,8 +158,11 @@ export class Leader {
     const forAll: WireEvent[] = [];
     const answers = new Map<string, WireEvent[]>();
     for (const event of JSON.parse(json) as WireEvent[]) {
-      if (typeof event !== "object") {
+      if (event === "statusChanged" || event === "conflictsChanged") {
         own.push(event);
+      } else if (typeof event !== "object") {
+        own.push(event);
+        forAll.push(event);
       } else if ("submitted" in event || "refused" in event) {
         if ("submitted" in event) {
           this.#held.add(event.submitted[1]);
@@ -163,7 +181,7 @@ export class Leader {
       }
     }
     // Before the events, so that who hears of an end no longer finds what has ended.
-    if (own.includes("statusChanged") || own.includes("conflictsChanged")) {
+    if (own.some((event) => OF_STATE.has(event))) {
       this.#statusChanged();
     }
     if (forAll.length > 0 && this.#followers.size > 0) {
@@ -212,7 +230,7 @@ export class Leader {
     const name = this.#tickets.give(ticket);
     try {
       if (ticket.key !== undefined) {
-        this.#call("adopt", [name, ticket.key]);
+        this.#call("adopt", [name, ticket.key, ticket.orphan]);
       }
       return this.#call(ticket.method, [name, ...ticket.args.slice(1)]);
     } catch (error) {
@@ -222,23 +240,25 @@ export class Leader {
   }
 
   /** Does what was found in the store. */
-  #adopt(key: string, text: string): void {
-    const { tab, ticket, method, args } = JSON.parse(text) as {
-      tab: string;
-      ticket: number;
-      method: string;
-      args: unknown[];
-    };
-    if (!TICKETED.has(method)) {
+  #adopt(key: string, text: string, orphan: boolean): void {
+    const draft = draftOf(text);
+    if (!draft || !TICKETED.has(draft.method)) {
       return;
     }
+    const { tab, ticket: name, method } = draft;
     try {
-      this.#ask({ tab, name: ticket, method, args: [ticket, ...args], key });
+      this.#ask({ tab, name, method, args: [name, ...draft.args], key, orphan });
     } catch (error) {
       const { code = "failed", message = "", retryable = false } = error as Record<string, never>;
       this.#adoption?.refused(key);
-      this.#tellFollower(tab, [{ refused: [ticket, { code, message, retryable }] }]);
+      this.#tellFollower(tab, [{ refused: [name, { code, message, retryable }] }]);
     }
+  }
+
+  /** What has become of these operations, as far as anybody remembers. */
+  #recall(seqs: Arguments): WireEvent[] {
+    const ended = (seqs as number[]).filter((seq) => !this.#held.has(seq));
+    return ended.map((seq) => this.#seat.end(seq) ?? { forgotten: seq });
   }
 
   #callOf(tab: string, [method, ...args]: [string, ...unknown[]]): void {
@@ -249,6 +269,8 @@ export class Leader {
       this.#openQuery(tab, args);
     } else if (method === "closeQuery") {
       this.#closeQuery(tab, args[0] as number);
+    } else if (method === "recall") {
+      this.#tellFollower(tab, this.#recall(args));
     } else {
       this.#call(method, args);
     }
@@ -302,6 +324,10 @@ export class Leader {
         return;
       } else {
         this.#adoption?.refused(ticket.key);
+        if (ticket.orphan && !event.refused[1].retryable) {
+          // What could be kept the engine has kept, and said so.
+          this.#adoption?.drop(ticket.key);
+        }
       }
     } else if (fenced) {
       this.#seat.fenced(ticket.method, ticket.args);

@@ -58,15 +58,19 @@ export class Membership {
     }
     this.#channel = new Channel(line, this.#id, this.#versions, (...heard) => this.#member.hear(...heard));
     const here = new Promise<void>((away) => (this.#away = away));
-    // Says to the leader, for as long as it is held, that this tab lives.
-    locks.request(this.#lifeOf(this.#id), () => here).catch(() => undefined);
     const lock = new LeaderLock(locks, this.#lockName(), {
       granted: () => void this.#member.lead(() => lock === this.#lock && lock.held),
       stolen: () => void this.#member.yield().then(() => this.enqueue()),
       denied: () => this.#member.alone(),
     });
     this.#lock = lock;
-    this.enqueue();
+    // Says to the leader, for as long as it is held, that this tab lives: held before the leader hears of the tab, which
+    // would otherwise take it for dead.
+    const live = () => {
+      this.enqueue();
+      return here;
+    };
+    locks.request(this.#lifeOf(this.#id), live).catch(() => lock === this.#lock && this.#member.alone());
   }
 
   /** Lets go of all that other tabs could wait for. */

@@ -2,7 +2,16 @@ import type { WireStatus } from "../seam.js";
 import type { Role } from "../types.js";
 
 /** What is known before anything is. */
-const INITIAL = { link: "down", network: true, pending: 0, rejected: 0, conflicts: 0, durable: true };
+const INITIAL = {
+  link: "down",
+  network: true,
+  pending: 0,
+  rejected: 0,
+  conflicts: 0,
+  damaged: 0,
+  durable: true,
+  caughtUp: false,
+};
 
 const UPDATE_NEEDED = {
   code: "update_needed",

@@ -1,5 +1,6 @@
 import { type Arguments, TICKETED, engineOf } from "../calls.js";
 import { realtimeError } from "../errors.js";
+import { isStorageIncident } from "../incident.js";
 import type { Engine, EngineOptions, OpenEngine, WireEvent, WireStatus } from "../seam.js";
 import type { Role } from "../types.js";
 import { Drafts } from "./drafts.js";
@@ -12,6 +13,7 @@ import { Mirror } from "./mirror.js";
 import { LOGGED_OUT, withRole } from "./shown.js";
 import { sealed } from "./sealed.js";
 import type { Submissions } from "./submissions.js";
+import { Told } from "./told.js";
 import { type Message, VERSIONS, type Versions, common } from "./protocol.js";
 
 /** Milliseconds before the engine is opened again, when another tab was quicker. */
@@ -42,9 +44,14 @@ class Tab implements Seat, Member {
   /** Without a hyphen, which separates the parts of a draft's key. */
   readonly #id = [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16)).join("");
   readonly #members: Membership;
-  readonly #heartbeat = new Heartbeat(() => this.#beat());
+  readonly #heartbeat = new Heartbeat(
+    () => this.#beat(),
+    // The engine compares its clocks whenever it is called.
+    () => this.#leader?.call("wake", []),
+  );
   readonly #drafts: Drafts;
   readonly #mirror = new Mirror();
+  readonly #told = new Told();
   readonly #ready = deferred();
   #unlisten: (() => void) | undefined;
 
@@ -80,13 +87,22 @@ class Tab implements Seat, Member {
       () => this.#leave(),
       () => this.#join(),
     );
+    this.#heartbeat.start();
     this.#join();
     await this.#ready.promise;
   }
 
   tell(events: WireEvent[]): void {
     const [, , hear] = this.#start;
-    hear(JSON.stringify(events));
+    hear(JSON.stringify(events.flatMap((event) => this.#told.take(event))));
+  }
+
+  standing(): WireEvent[] {
+    return this.#told.standing;
+  }
+
+  end(seq: number): WireEvent | undefined {
+    return this.#told.end(seq);
   }
 
   post(message: Message, to?: string): void {
@@ -107,7 +123,6 @@ class Tab implements Seat, Member {
       this.#draft(method, args);
       return;
     }
-    this.#leader?.call("setNetwork", [false]);
     const message = "another tab has taken over the storage; nothing of this was kept";
     const refusal = { code: "in_use", message, retryable: true };
     this.tell([{ refused: [args[0] as number, refusal] }]);
@@ -177,7 +192,6 @@ class Tab implements Seat, Member {
 
   #join(): void {
     if (!this.#stopped && !this.#members.joined && this.#role !== "alone") {
-      this.#heartbeat.start();
       this.#members.join();
     }
   }
@@ -196,7 +210,6 @@ class Tab implements Seat, Member {
 
   /** Lets go of all that other tabs could wait for. */
   #leave(): void {
-    this.#heartbeat.stop();
     void this.yield();
     this.#members.leave();
     this.#following = undefined;
@@ -204,7 +217,7 @@ class Tab implements Seat, Member {
   }
 
   #beat(): void {
-    if (this.#members.leads) {
+    if (this.#members.leads || !this.#members.joined) {
       return;
     }
     const impatient = this.#host.visible() || this.#drafts.waiting || this.#following === undefined;
@@ -237,6 +250,9 @@ class Tab implements Seat, Member {
       this.#follow(from, versions);
     } else if (from === this.#following) {
       this.#hearLeader(message);
+    } else if ("events" in message) {
+      // Whoever is about to lead tells what keeps the storage from opening.
+      this.tell(message.events.filter(isStorageIncident));
     }
   }
 
@@ -275,7 +291,7 @@ class Tab implements Seat, Member {
     this.#outdated = false;
     this.post({ attach: true }, leader);
     this.#mirror.queries.forEach((args) => this.#toLeader({ call: ["openQuery", ...args] }));
-    void this.#drafts.review().then(() => this.post({ waiting: true }));
+    void this.#review().then(() => this.post({ waiting: true }));
   }
 
   #hearLeader(message: Message): void {
@@ -357,7 +373,15 @@ class Tab implements Seat, Member {
     this.tell(["statusChanged"]);
     if (submissions) {
       this.post({ lead: true });
-      void this.#drafts.review();
+      void this.#review();
+    }
+    this.tell(["reattached"]);
+  }
+
+  /** Looks for answers that were given while this tab was away, and asks what has become of those operations. */
+  async #review(): Promise<void> {
+    if (await this.#drafts.review()) {
+      this.tell(["reattached"]);
     }
   }
 
@@ -387,6 +411,7 @@ class Tab implements Seat, Member {
 
   #end(): void {
     this.#stopped = true;
+    this.#heartbeat.stop();
     this.#unlisten?.();
     this.#leave();
   }

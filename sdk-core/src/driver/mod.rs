@@ -129,9 +129,10 @@ impl<P: Platform> Driver<P> {
     }
 
     /// What is asked next under this ticket was found in the store, as the submission of this key: a receipt takes its
-    /// place in the commit that makes it an operation.
-    pub fn adopt(&self, ticket: Ticket, key: String) {
-        self.dispatch(Input::Adopt(ticket, key));
+    /// place in the commit that makes it an operation. With `orphan`, nobody is left to hear of a refusal: an edit that is
+    /// refused for good becomes a dead letter.
+    pub fn adopt(&self, ticket: Ticket, key: String, orphan: bool) {
+        self.dispatch(Input::Adopt(ticket, key, orphan));
     }
 
     /// Begins to follow documents; [`Event::ViewChanged`] tells when to look.

@@ -14,8 +14,14 @@ impl Engine {
     /// what is left of it if that fails.
     pub(super) fn amend(&mut self, ticket: Ticket, seq: Seq, amendment: Amendment) {
         if !self.outbox.is_changing(seq) {
+            let kept = match (&amendment, self.outbox.get(seq)) {
+                (Amendment::Edit(schema, intents), Some(entry)) if self.adoption.is_orphan(ticket) => {
+                    Some((entry.operation.doc.clone(), *schema, intents.clone()))
+                }
+                _ => None,
+            };
             let result = self.amend_now(seq, amendment);
-            self.answer_when_durable(ticket, result);
+            self.answer_or_bury(ticket, kept, result);
         } else if self.postponed.len() < MAX_POSTPONED {
             self.postponed.push((ticket, seq, amendment));
         } else {

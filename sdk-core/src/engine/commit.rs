@@ -62,9 +62,10 @@ impl Engine {
         self.saving.retry_at = None;
         let records = match self.outbox.flush() {
             Some(records) => records,
-            None if self.ids.is_urgent() => Records::default(),
+            None if self.ids.is_urgent() || self.must_ask_store() => Records::default(),
             None => return,
         };
+        self.asks_store();
         let put = records.put.into_iter().map(|(key, text)| OutboxRecord { key, text }).collect();
         let meta = self.ids.flush(self.clock.newest());
         self.saving.wrote_meta = meta.is_some();
@@ -84,9 +85,10 @@ impl Engine {
         }
     }
 
-    pub(super) fn committed(&mut self, id: BatchId) {
+    pub(super) fn committed(&mut self, now: Millis, id: BatchId) {
         if self.saving.outbox.take_if(|current| *current == id).is_some() {
             self.saving.backoff.reset();
+            self.store_answered(now, None);
             let saved = self.outbox.confirm();
             if std::mem::take(&mut self.saving.wrote_meta) && self.ids.confirm() {
                 self.emit(Event::IdentityRenewed);
@@ -121,10 +123,12 @@ impl Engine {
                 self.write_all();
                 self.emit(Event::StorageLost);
             }
+            self.store_answered(now, Some(&error));
             self.saving.retry_at = Some(self.saving.backoff.fail(now, 100, &mut self.random));
             self.amend_postponed();
         } else if self.saving.replica.take_if(|current| *current == id).is_some() {
             self.replica_failed(now, &error);
+            self.store_answered(now, Some(&error));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Plain HTTP while the WebSocket does not work: the same operations, the same changes, one request at a time.
 
-use super::{Call, CallBody, Effect, Engine, HttpFailure, HttpId, Now, Reply};
+use super::{Call, CallBody, Effect, Engine, HttpFailure, HttpId, Now, Reply, fence::Fence};
 use crate::{
     clock::Millis,
     outbox::State,
@@ -25,7 +25,7 @@ impl Engine {
             self.request_failed(now, 0, false);
         }
         self.reject_oversize();
-        let urgent = self.outbox.has_ready() && self.outbox.in_flight() == 0;
+        let urgent = self.fence == Fence::Ours && self.outbox.has_ready() && self.outbox.in_flight() == 0;
         let due = self.falls_back() && self.poll.is_due(now, urgent || self.replica.wants_pull());
         if !due || self.replica.is_storing() || !self.has_token(now) {
             return;
@@ -48,6 +48,7 @@ impl Engine {
 
     fn push_request(&mut self) -> PushRequest {
         let operations = self.take_batch();
+        self.forget_fence();
         let written = |resume: &Resume| {
             operations.iter().any(|operation| operation.doc.collection == resume.collection)
         };
@@ -105,6 +106,8 @@ impl Engine {
         self.poll.failed(now, least, works, &mut self.random);
         if !self.socket.is_live() {
             self.outbox.requeue();
+            self.replica.fall_behind();
+            self.forget_fence();
         }
     }
 

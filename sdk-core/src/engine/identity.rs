@@ -1,12 +1,13 @@
 //! Another id for a client whose own was used by a copy of it.
 
-use super::Engine;
+use super::{Engine, fence::Fence};
 use crate::{clock::Millis, outbox::Entry, protocol::Operation};
 
 impl Engine {
-    /// Whether anything may be sent: not while the id that it would go out under is not durable.
+    /// Whether anything may be sent: not while the id that it would go out under is not durable, and
+    /// not once another client has the store.
     pub(super) fn may_connect(&self) -> bool {
-        self.network && !self.ids.is_renewing()
+        self.network && !self.ids.is_renewing() && self.fence != Fence::Lost
     }
 
     /// The next operations to send. What was made under a former id names it: a copy of this client may hold the same
@@ -28,10 +29,7 @@ impl Engine {
         self.ids.renew(self.config.fresh_client.mixed_with(bytes), oldest);
         self.outbox.renewed();
         // What is asked for under the former id is not to be answered any more.
-        self.drop_link(now, 0);
-        self.socket.rest();
-        self.poll.stop();
-        self.request = None;
+        self.disconnect(now);
         self.socket.hurry(now);
     }
 }

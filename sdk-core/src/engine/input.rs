@@ -70,8 +70,9 @@ pub enum Input {
     },
     /// The application changes its mind about an operation; answered like a submission.
     Amend(Ticket, Seq, Amendment),
-    /// What is asked next under this ticket was found in the store, as the submission of this key.
-    Adopt(Ticket, String),
+    /// What is asked next under this ticket was found in the store, as the submission of this key. If its page is gone,
+    /// as the last part says, an edit that is refused for good becomes a dead letter.
+    Adopt(Ticket, String, bool),
     /// The application drops an operation that was rejected, having seen it.
     Discard(Seq),
     /// The application wants to follow documents.

@@ -1,6 +1,6 @@
 //! The WebSocket session.
 
-use super::{Effect, Engine, LinkId, Now};
+use super::{Effect, Engine, LinkId, Now, fence::Fence};
 use crate::{
     clock::Millis,
     connection::Phase,
@@ -14,6 +14,9 @@ use crate::{
 
 /// Milliseconds before another try after an error that will most likely come again.
 const PERMANENT: u64 = 30_000;
+/// Milliseconds that one clock must have gone on without the other to mean that the machine slept. A connection outlives
+/// a shorter sleep, and clocks are rarely set by more.
+const SLEPT: u64 = 10_000;
 
 impl Engine {
     pub(super) fn link_up(&mut self, now: Millis, id: LinkId) {
@@ -21,6 +24,7 @@ impl Engine {
             return;
         }
         self.socket.opened(now);
+        self.forget_fence();
         let Some(token) = self.token.get() else {
             self.drop_link(now, 0);
             return;
@@ -89,6 +93,7 @@ impl Engine {
         self.outbox.requeue();
         self.replica.link_changed();
         self.topics.link_changed();
+        self.replica.fall_behind();
     }
 
     /// Takes what the server says of itself and of this client.
@@ -161,11 +166,33 @@ impl Engine {
         }
     }
 
+    /// Ends all that is under way with the server, without a thought of what comes next.
+    pub(super) fn disconnect(&mut self, now: Millis) {
+        self.drop_link(now, 0);
+        self.socket.rest();
+        self.poll.stop();
+        self.request = None;
+        self.outbox.requeue();
+        self.replica.fall_behind();
+    }
+
     fn lose_link(&mut self, now: Millis, least: u64) {
         self.socket.lost(now, least, &mut self.random);
         self.outbox.requeue();
         self.replica.link_changed();
         self.topics.link_changed();
+        self.replica.fall_behind();
+        self.forget_fence();
+    }
+
+    /// Notices that the machine slept where the monotonic clock stood still meanwhile: Unix time has then gone on alone.
+    /// The link looks as good as before, and is most likely dead.
+    pub(super) fn compare_clocks(&mut self, Now { monotonic, wall }: Now) {
+        let origin = Millis(wall.0.saturating_sub(monotonic.0));
+        if self.origin.replace(origin).is_some_and(|before| origin.since(before) >= SLEPT) {
+            self.drop_link(monotonic, 0);
+            self.wake(monotonic);
+        }
     }
 
     pub(super) fn wake(&mut self, now: Millis) {
@@ -199,7 +226,8 @@ impl Engine {
         self.reject_oversize();
         loop {
             // One at a time while a culprit is sought, so that an error can be told to be about it.
-            if self.batch == 1 && self.outbox.in_flight() > 0 {
+            let searching = self.batch == 1 && self.outbox.in_flight() > 0;
+            if searching || self.fence != Fence::Ours {
                 break;
             }
             let operations = self.take_batch();

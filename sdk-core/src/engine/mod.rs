@@ -17,6 +17,7 @@ mod config;
 mod conflict;
 mod event;
 mod fallback;
+mod fence;
 mod fetch;
 mod identity;
 mod input;
@@ -63,6 +64,7 @@ use crate::{
 use adopt::Adoption;
 use commit::{Saving, Tickets};
 use conflict::Inbox;
+use fence::Fence;
 use meta::Identifiers;
 use replica::Replica;
 use storage::Stored;
@@ -81,6 +83,8 @@ pub struct Engine {
     clock: HybridClock,
     /// Unix time as this machine believes it, at the newest input.
     wall: Millis,
+    /// What Unix time was at the zero of the monotonic clock, by the newest input. None before the first.
+    origin: Option<Millis>,
     /// Milliseconds that the server's clock is ahead of ours.
     ahead: i64,
     outbox: Outbox,
@@ -96,6 +100,7 @@ pub struct Engine {
     /// The application is being asked about operations of an earlier schema.
     migrating: bool,
     saving: Saving,
+    fence: Fence,
     replica: Replica,
     views: Views,
     fetches: fetch::Fetches,
@@ -142,6 +147,7 @@ impl Engine {
             random,
             ids,
             wall: Millis::default(),
+            origin: None,
             ahead: 0,
             outbox,
             damaged,
@@ -152,6 +158,7 @@ impl Engine {
             inbox: Inbox::default(),
             migrating: false,
             saving: Saving::default(),
+            fence: Fence::default(),
             replica: Replica::restore(&config.collections, stored.cursors, &stored.notes),
             views: Views::default(),
             fetches: fetch::Fetches::default(),
@@ -182,13 +189,15 @@ impl Engine {
     pub fn handle(&mut self, now: Now, input: Input) {
         let at = now.monotonic;
         self.wall = now.wall;
+        self.compare_clocks(now);
         match input {
             Input::Submit { ticket, doc, schema, intents, after } => {
+                let kept = self.adoption.is_orphan(ticket).then(|| (doc.clone(), schema, intents.clone()));
                 let result = self.queue(doc, schema, intents, after);
-                self.answer_when_durable(ticket, result);
+                self.answer_or_bury(ticket, kept, result);
             }
             Input::Amend(ticket, seq, amendment) => self.amend(ticket, seq, amendment),
-            Input::Adopt(ticket, key) => self.adoption.expect(ticket, key),
+            Input::Adopt(ticket, key, orphan) => self.adoption.expect(ticket, key, orphan),
             Input::Discard(seq) => self.discard(seq),
             Input::Open(id, query) => self.open(id, query),
             Input::Subscribe(id, wanted) => self.subscribe(id, wanted),
@@ -198,7 +207,7 @@ impl Engine {
                 self.close_topic(id);
             }
             Input::Network(allowed) => self.allow_network(at, allowed),
-            Input::Committed(id) => self.committed(id),
+            Input::Committed(id) => self.committed(at, id),
             Input::StoreFailed(id, error) => self.store_failed(at, id, error),
             Input::StoreTaken => self.write_all(),
             Input::Loaded(id, result) => self.loaded(at, id, result),

@@ -33,8 +33,19 @@ pub(super) struct Collection {
     /// The server has more, or something was missed.
     wants_pull: bool,
     pulling: bool,
+    freshness: Freshness,
     /// What is stored of its snapshots.
     pub(super) note: Note,
+}
+
+/// How a collection compares with what the server has, as far as that is known on this connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Freshness {
+    Unknown,
+    /// All that there was has arrived.
+    Arrived,
+    /// And is stored and shown.
+    Shown,
 }
 
 /// What the changes of a frame came to.
@@ -90,6 +101,7 @@ impl Replica {
             partial: true,
             wants_pull: false,
             pulling: false,
+            freshness: Freshness::Unknown,
             note: Note::default(),
         };
         let collections =
@@ -181,6 +193,11 @@ impl Replica {
             }
             arrival = Arrival::Anew;
         }
+        if !collection.follows(&changes) || changes.more {
+            collection.freshness = Freshness::Unknown;
+        } else if collection.freshness == Freshness::Unknown {
+            collection.freshness = Freshness::Arrived;
+        }
         if !collection.follows(&changes) {
             collection.wants_pull = true;
             return arrival;
@@ -190,9 +207,11 @@ impl Replica {
         // That there is no more is news to who did not know it.
         let completes = collection.partial && !changes.more;
         if known.is_some_and(|have| !completes || *have != changes.to) {
+            collection.shows_all();
             return arrival;
         }
         if self.staged.documents.len() >= STAGED_DOCUMENTS {
+            collection.freshness = Freshness::Unknown;
             collection.wants_pull = true;
             return arrival;
         }
@@ -257,6 +276,7 @@ impl Replica {
                     // Of what was whole nothing older is in view.
                     stored.complete.remove(name);
                 }
+                collection.shows_all();
             }
         }
         for name in stored.flips.iter() {
@@ -290,6 +310,16 @@ impl Replica {
             collection.pulling = false;
             collection.wants_pull = false;
         }
+    }
+
+    /// What the server has is not known any more.
+    pub(super) fn fall_behind(&mut self) {
+        self.collections.values_mut().for_each(|collection| collection.freshness = Freshness::Unknown);
+    }
+
+    /// Whether all that the server had when it was asked is stored and shown.
+    pub(super) fn is_caught_up(&self) -> bool {
+        self.collections.values().all(|collection| collection.freshness == Freshness::Shown)
     }
 
     /// The pull to send now: one at a time, of the most important collection of which something is missing. None while
@@ -350,6 +380,14 @@ impl Collection {
         self.applied = None;
         self.partial = true;
         self.wants_pull = false;
+        self.freshness = Freshness::Unknown;
+    }
+
+    /// Notes if nothing waits to be stored of what has arrived.
+    fn shows_all(&mut self) {
+        if self.freshness == Freshness::Arrived && self.applied == self.received {
+            self.freshness = Freshness::Shown;
+        }
     }
 
     /// Whether nothing is missing between what is known and the changes.

@@ -27,6 +27,8 @@ pub struct Status {
     pub durable: bool,
     /// Records of the outbox that were found damaged at the start. They stay there, and are not sent.
     pub damaged: usize,
+    /// Whether this device has all that the server had when the connection came about, and what came since.
+    pub caught_up: bool,
     /// The snapshot that is being fetched.
     #[cfg_attr(feature = "typescript", tsify(optional))]
     pub syncing: Option<Syncing>,
@@ -85,6 +87,7 @@ impl Engine {
             conflicts: self.outbox.conflicted().len(),
             durable: self.config.durable,
             damaged: self.damaged,
+            caught_up: self.replica.is_caught_up(),
             syncing: self.syncing(),
             problem: self.problem.clone(),
         }
@@ -110,7 +113,9 @@ impl Engine {
     /// The operations that are stored and not settled, oldest first.
     pub fn unsettled(&self) -> Vec<Unsettled> {
         let unsettled = |entry: &crate::outbox::Entry| match &entry.state {
-            State::Saving | State::Rejected(_) => None,
+            // One that is changed is stored as it was.
+            State::Saving if self.outbox.is_unsaved(entry.seq()) => None,
+            State::Rejected(_) => None,
             _ => Some(Unsettled {
                 seq: entry.seq(),
                 doc: entry.operation.doc.clone(),
@@ -139,6 +144,7 @@ record!(out Status {
     conflicts: "conflicts";
     durable: "durable";
     damaged: "damaged";
+    caught_up: "caughtUp";
     syncing: "syncing";
     problem: "problem";
 });

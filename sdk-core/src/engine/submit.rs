@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     clock::Millis,
-    outbox::{Full, MAX_PARENTS, State, fold},
-    protocol::{Base, DocKey, FieldName, Fields, Intent, Operation, Seq, encode},
+    outbox::{Dead, Full, MAX_PARENTS, State, fold},
+    protocol::{Base, DocKey, ErrorCode, FieldName, Fields, Intent, Operation, Rejection, Seq, encode},
     reconcile,
 };
 
@@ -43,6 +43,29 @@ impl Engine {
         let seq = operation.seq;
         self.outbox.add(operation, bytes, after).map_err(|full| self.full(full))?;
         Ok(seq)
+    }
+
+    /// The same, but what is refused for good and has nobody left to hear of it is kept as a dead letter.
+    pub(super) fn answer_or_bury(
+        &mut self,
+        ticket: Ticket,
+        kept: Option<(DocKey, u32, Vec<Intent>)>,
+        mut result: Result<Seq, Refusal>,
+    ) {
+        if let (Err(refusal), Some((doc, schema, intents))) = (&result, kept)
+            && !refusal.is_retryable()
+        {
+            let message = refusal.to_string();
+            let now = self.server_now();
+            let (seq, at) = (self.ids.next_seq(), self.clock.tick(now));
+            let base = Base::default();
+            let operation = Operation { seq, maker: None, doc, at, schema, intents, base, resolves: None };
+            let bytes = encode(&operation).len();
+            let why = Dead { reason: Rejection { code: ErrorCode::InvalidOperation, message }, at: now };
+            result =
+                self.outbox.add_dead(operation, bytes, why).map(|()| seq).map_err(|full| self.full(full));
+        }
+        self.answer_when_durable(ticket, result);
     }
 
     /// An operation as the application wants it, upon what it sees now, with its size.
@@ -169,11 +192,7 @@ impl Engine {
 
     pub(super) fn allow_network(&mut self, now: Millis, allowed: bool) {
         if self.network && !allowed {
-            self.drop_link(now, 0);
-            self.socket.rest();
-            self.poll.stop();
-            self.request = None;
-            self.outbox.requeue();
+            self.disconnect(now);
         }
         self.network = allowed;
         self.wake(now);

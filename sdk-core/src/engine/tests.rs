@@ -9,14 +9,17 @@ use crate::{
     protocol::{
         ActorId, Changed, Changes, ClientFrame, CollectionName, DocKey, Document, DocumentId, Epoch,
         ErrorCode, FieldName, GoAway, Identity, Intent, Json, Judgement, Offset, Operation, Outcome,
-        Outcomes, Register, ServerFrame, Stamp, Strategy, StreamPosition, Welcome, encode,
+        Outcomes, Register, Rejection, ServerFrame, Stamp, Strategy, StreamPosition, Welcome, encode,
     },
 };
 
+mod abandoned;
 mod amend;
+mod caught_up;
 mod conflict;
 mod damaged;
 mod fallback;
+mod fence;
 mod fetch;
 mod history;
 mod identity;
@@ -24,6 +27,7 @@ mod lost;
 mod migrate;
 mod order;
 mod partial;
+mod sleep;
 mod topics;
 
 struct Bench {
@@ -157,7 +161,19 @@ impl Bench {
         self.input(Input::LinkUp(link));
         assert!(matches!(self.frames()[..], [ClientFrame::Hello(_)]));
         self.input(Input::Received(link, Ok(ServerFrame::Welcome(welcome("ada")))));
+        self.answer_fence();
         link
+    }
+
+    /// Lets the commit succeed by which the client asks its store whether it may send; no other.
+    fn answer_fence(&mut self) {
+        let is_empty =
+            |batch: &OutboxBatch| batch.put.is_empty() && batch.remove.is_empty() && batch.adopted.is_empty();
+        let asked = self.take(|effect| match effect {
+            Effect::Commit(id, Batch::Outbox(batch)) if is_empty(batch) => Some(*id),
+            _ => None,
+        });
+        asked.into_iter().for_each(|id| self.input(Input::Committed(id)));
     }
 
     fn receive(&mut self, link: LinkId, frame: ServerFrame) {
@@ -313,6 +329,7 @@ fn an_operation_that_upsets_the_server_is_found_and_set_aside() {
     assert_eq!(bench.pushed()[0].seq, Seq(2));
     bench.receive(link, ServerFrame::Error(error));
     assert_eq!(bench.engine.rejected()[0].seq, Seq(2));
+    bench.commit();
     bench.connect();
     assert_eq!(bench.pushed()[0].seq, Seq(3));
 }

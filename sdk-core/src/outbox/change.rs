@@ -25,6 +25,17 @@ impl Outbox {
         Ok(())
     }
 
+    /// Adds one that will never be sent, for the application to act on.
+    ///
+    /// # Errors
+    /// [`Full`]
+    pub fn add_dead(&mut self, operation: Operation, bytes: usize, why: Dead) -> Result<(), Full> {
+        let seq = operation.seq;
+        self.add(operation, bytes, Vec::new())?;
+        self.set_state(seq, State::Rejected(why));
+        Ok(())
+    }
+
     /// Puts another operation in the place of the one with the same `Seq`, to be saved before it is sent.
     ///
     /// # Errors

@@ -301,6 +301,7 @@ fn a_client_takes_no_other_id_while_a_form_that_may_have_been_sent_is_not_durabl
         _ => None,
     });
     bench.input(Input::Committed(commits[0]));
+    bench.answer_fence();
     assert_eq!(forms(&bench.pushed()), [(1, 2, 10)]);
     let before = bench.engine.client();
     let reason = Rejection { code: ErrorCode::OperationIdReused, message: "used".into() };
