@@ -3,6 +3,7 @@ import { test } from "node:test";
 
 import { board } from "./harness/board.mjs";
 import { browser } from "./harness/browser.mjs";
+import { database } from "./harness/database.mjs";
 import { server } from "./harness/server.mjs";
 import { until } from "./harness/until.mjs";
 
@@ -69,6 +70,28 @@ test("a conflict ends with a merge of both, by the keyboard alone", async (t) =>
   await settled(ada, ben, "Eight on weekdays, ten on Sundays.");
 });
 
+test("a conflict about several fields is merged field by field", async (t) => {
+  const { ada, ben, host } = await two(t);
+  await ada.setNotice("The shop opens at nine.");
+  await ben.untilNotice("The shop opens at nine.");
+  await apart(ada);
+  await push(host, { text: "The shop opens at ten.", place: "Upstairs" });
+  await ben.untilNotice("The shop opens at ten.");
+  // Another page of this client, of a version that knows where the shop is, has left an edit and is gone.
+  await leave(ada, "notices", [{ set: { text: "The shop opens at eight.", place: "Downstairs" } }]);
+  await ada.untilSaved("1 edit saved on this device");
+  await ada.network(true);
+  const conflict = await ada.conflict();
+  assert.equal((await ada.side("Theirs")).text, "Upstairs\nThe shop opens at ten.");
+  assert.equal(await conflict.getByLabel("place").inputValue(), "Downstairs\nUpstairs");
+  await conflict.getByLabel("place").fill("Next door");
+  await conflict.getByLabel("text").fill("Eight on weekdays, ten on Sundays.");
+  await conflict.getByRole("button", { name: "Save the merged text" }).click();
+  await settled(ada, ben, "Eight on weekdays, ten on Sundays.");
+  const [notice] = database(host).documents();
+  assert.equal(notice.values.place, "Next door");
+});
+
 test("on a narrow phone a conflict can be read and decided", async (t) => {
   const { ada } = await conflicting(t);
   await ada.tab.setViewportSize({ width: 360, height: 740 });
@@ -91,6 +114,39 @@ async function conflicting(t) {
   await ada.network(true);
   await ada.conflict();
   return { ada, ben };
+}
+
+/** Somebody else writes the notice, with fields that the board does not show. */
+async function push(host, fields) {
+  const response = await fetch(`${host.url()}/v1/push`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${host.token("carol", 60)}`, "content-type": "application/json" },
+    body: JSON.stringify({
+      client: "0".repeat(31) + "2",
+      collections: [{ collection: "notices", strategy: "manual" }],
+      operations: [{ seq: 1, doc: ["notices", "board"], at: [Date.now(), 0], intents: [{ set: fields }] }],
+    }),
+  });
+  const text = await response.text();
+  assert.ok(response.ok && /accepted|conflicted/.test(text), text);
+}
+
+/** Leaves a submission in the store, as a tab does in its last moment. */
+function leave({ tab }, collection, intents) {
+  const draft = { tab: "gone", ticket: 1, method: "submit" };
+  const text = JSON.stringify({ ...draft, args: [collection, "board", 0, JSON.stringify(intents)] });
+  return tab.evaluate(async (text) => {
+    const found = (await indexedDB.databases()).find(({ name }) => name.endsWith(":outbox"));
+    const database = await new Promise((opened, failed) => {
+      const request = indexedDB.open(found.name);
+      request.onsuccess = () => opened(request.result);
+      request.onerror = failed;
+    });
+    const transaction = database.transaction("submissions", "readwrite");
+    transaction.objectStore("submissions").put(text, `${String(Date.now()).padStart(14, "0")}-gone-1`);
+    await new Promise((done) => (transaction.oncomplete = done));
+    database.close();
+  }, text);
 }
 
 async function settled(ada, ben, notice) {
@@ -123,5 +179,5 @@ async function two(t) {
     ["Ada", "Ben"].map(async (name) => board(await (await browser(t)).tab(), host.url(), name)),
   );
   await Promise.all([ada.untilLink("Live"), ben.untilLink("Live")]);
-  return { ada, ben };
+  return { ada, ben, host };
 }

@@ -3,58 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { browser } from "./harness/browser.mjs";
 import { database } from "./harness/database.mjs";
-import { fixtureSite, fixtureTab } from "./harness/fixture.mjs";
-import { proxy } from "./harness/proxy.mjs";
-import { server } from "./harness/server.mjs";
+import { assertOnServer, leaderOf, put, role, scene, shown, status, untilShown } from "./harness/tabs.mjs";
 import { sleep, until } from "./harness/until.mjs";
-
-/** A server behind a proxy, and a browser whose tabs share the client `tabs`. */
-async function setUp(t) {
-  const host = await server(t, { web: await fixtureSite(t) });
-  const line = await proxy(t, host.port);
-  const chromium = await browser(t);
-  const tab = async () => {
-    const page = await chromium.tab();
-    return fixtureTab(page, line.url, { name: "tabs", mint: () => host.token("ada", 600) });
-  };
-  return { host, line, chromium, tab };
-}
-
-const status = (tab) => tab.evaluate(() => client.status);
-const put = (tab, id) => tab.evaluate((id) => fixture.put(id), id);
-const shown = (tab) => tab.evaluate(() => fixture.shown());
-const role = async (tab) => (await status(tab)).role;
-
-/** The tab that leads. */
-async function leaderOf(tabs) {
-  return until("one of the tabs leads", async () => {
-    const roles = await Promise.all(tabs.map(role));
-    return roles.filter((each) => each === "leader").length === 1 && tabs[roles.indexOf("leader")];
-  });
-}
-
-async function untilShown(tabs, ids) {
-  const wanted = JSON.stringify([...ids].sort());
-  for (const tab of tabs) {
-    await until("the tab shows everything", async () => JSON.stringify(await shown(tab)) === wanted);
-  }
-}
-
-/** Everything that resolved is on the server once, in one client's name. */
-function assertOnServer(host, saved) {
-  const stored = database(host);
-  stored.assertEachOnce();
-  stored.assertInOrder();
-  assert.equal(stored.held.clients.length, 1, "one client for all tabs");
-  const judged = stored.judgements("ada").map(({ seq }) => seq);
-  assert.equal(new Set(saved.map(({ seq }) => seq)).size, saved.length, "a sequence was given out twice");
-  const lost = saved.filter(({ seq }) => !judged.includes(seq));
-  assert.deepEqual(lost, [], "lost");
-  const ids = stored.documents().map(({ id }) => id);
-  assert.deepEqual(ids.sort(), saved.map(({ id }) => id).sort());
-}
 
 for (const [order, pick] of Object.entries({
   "the leader first": (tabs, leader) => leader,
@@ -62,7 +13,7 @@ for (const [order, pick] of Object.entries({
   "by chance": (tabs) => tabs[Math.floor(Math.random() * tabs.length)],
 })) {
   test(`six tabs edit offline and close, ${order}: one connection, nothing lost, nothing doubled`, async (t) => {
-    const { host, line, tab } = await setUp(t);
+    const { host, line, tab } = await scene(t);
     let tabs = [];
     for (let left = 6; left > 0; left -= 1) tabs.push(await tab());
     await until("there is a connection", async () => (await status(tabs[0])).link === "up");
@@ -101,7 +52,7 @@ for (const [order, pick] of Object.entries({
 }
 
 test("what a tab saved in its last moment is adopted by those that stay", async (t) => {
-  const { host, tab } = await setUp(t);
+  const { host, tab } = await scene(t);
   const [first, second] = [await tab(), await tab()];
   assert.equal(await role(second), "follower");
   await second.evaluate(() => fixture.putMany(200));
@@ -114,7 +65,7 @@ test("what a tab saved in its last moment is adopted by those that stay", async 
 });
 
 test("a leader that hangs is replaced within seconds, can write nothing more, and then follows", async (t) => {
-  const { host, line, tab } = await setUp(t);
+  const { host, line, tab } = await scene(t);
   const tabs = [await tab(), await tab(), await tab()];
   const hung = await leaderOf(tabs);
   const others = tabs.filter((each) => each !== hung);
@@ -141,7 +92,7 @@ test("a leader that hangs is replaced within seconds, can write nothing more, an
 });
 
 test("a leader that is left for another page hands over, and follows when one comes back to it", async (t) => {
-  const { host, line, tab } = await setUp(t);
+  const { host, line, tab } = await scene(t);
   const tabs = [await tab(), await tab()];
   const left = await leaderOf(tabs);
   const [other] = tabs.filter((each) => each !== left);
@@ -169,7 +120,7 @@ test("a leader that is left for another page hands over, and follows when one co
 });
 
 test("a leader whose process dies is replaced at once", async (t) => {
-  const { host, line, tab } = await setUp(t);
+  const { host, line, tab } = await scene(t);
   const tabs = [];
   for (let left = 8; left > 0; left -= 1) tabs.push(await tab());
   const dying = await leaderOf(tabs);
@@ -193,7 +144,7 @@ test("a leader whose process dies is replaced at once", async (t) => {
 });
 
 test("the network switched off in one tab is off in all, and stays off under the next leader", async (t) => {
-  const { line, tab } = await setUp(t);
+  const { line, tab } = await scene(t);
   const tabs = [await tab(), await tab(), await tab()];
   const leader = await leaderOf(tabs);
   const [one, two] = tabs.filter((each) => each !== leader);

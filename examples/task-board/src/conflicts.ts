@@ -92,26 +92,32 @@ function version(title: string, who: string | undefined, text: string, press?: H
   );
 }
 
-/** A field in which the two are made one: it begins with both. */
+/** A form in which the two are made one, with a field for each that is in conflict: it begins with both texts. */
 function merger(
   { seq, fields, mine, theirs }: OpenConflict,
   save: (merged: Record<string, unknown>) => void,
 ) {
-  const field = fields[0] ?? "text";
-  const texts = [mine, theirs].map((side) => shown(side, [field])).filter((text) => text !== "");
-  const id = `merge-${seq}`;
-  const text = el("textarea", { id, rows: "3", maxlength: "4000" });
-  text.value = [...new Set(texts)].join("\n");
+  const hint = "Or write what both shall become";
+  const editors = fields.map((name) => {
+    const texts = [mine, theirs].map((side) => shown(side, [name])).filter((text) => text !== "");
+    const text = el("textarea", { id: `merge-${seq}-${name}`, rows: "3", maxlength: "4000" });
+    text.value = [...new Set(texts)].join("\n");
+    return { name, text };
+  });
   const form = el(
     "form",
     { class: "merge" },
-    el("label", { for: id }, "Or write what both shall become"),
-    text,
+    // The name of a field says nothing to people where there is only one.
+    editors.length > 1 ? el("p", {}, hint) : undefined,
+    ...editors.flatMap(({ name, text }) => [
+      el("label", { for: text.id }, editors.length > 1 ? name : hint),
+      text,
+    ]),
     el("button", { class: "quiet" }, "Save the merged text"),
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    save({ [field]: text.value });
+    save(Object.fromEntries(editors.map(({ name, text }) => [name, text.value])));
   });
   return form;
 }

@@ -51,6 +51,26 @@ export async function browser(t, { blockStorage = false } = {}) {
     kill,
     /** Starts it again with the same profile. */
     start,
+    /** The id of the process in which a tab's page runs: the one that works when the page does. */
+    async process(tab) {
+      const devtools = await connection.newBrowserCDPSession();
+      const used = async () => {
+        const { processInfo } = await devtools.send("SystemInfo.getProcessInfo");
+        return new Map(
+          processInfo.filter(({ type }) => type === "renderer").map((each) => [each.id, each.cpuTime]),
+        );
+      };
+      const before = await used();
+      return until("a process works", async () => {
+        await tab.evaluate(() => {
+          for (const end = performance.now() + 200; performance.now() < end;);
+        });
+        const work = [...(await used())].map(([id, time]) => [time - (before.get(id) ?? 0), id]);
+        const [[most, id], [next] = [0]] = work.sort(([a], [b]) => b - a);
+        // Others are not idle altogether.
+        return most > 0.3 && most > 3 * next && id;
+      });
+    },
   };
 }
 
