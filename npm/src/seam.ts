@@ -86,6 +86,8 @@ export type WireEvent =
   | StorageIncident
   | "conflictsChanged"
   | "identityRenewed"
+  /** Another client has taken the storage over; this engine does nothing any more. */
+  | "fenced"
   /** This tab has an engine to speak with again, and may have missed something. */
   | "reattached"
   | { slowResolver: [document: [collection: string, id: string], milliseconds: number] }

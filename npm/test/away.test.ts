@@ -151,6 +151,17 @@ test("a tab that comes back learns what has become of its operations meanwhile",
   await assert.rejects(async () => operations[3]?.outcome(), { code: "outcome_unknown" });
 });
 
+test("a leader whose store was taken by a tab that no longer has the lock takes it back", async () => {
+  const origin = new Origin();
+  const [first, second] = [await tab(origin), await tab(origin)];
+  first.engine.emit("fenced");
+  await until("its engine is stopped", () => first.engine.called("stop").length === 1);
+  const operation = second.cards.put("a", { title: "A" });
+  await adopt(origin, first.engine, 3);
+  assert.equal((await operation).seq, 3);
+  assert.deepEqual([first.client.status.role, second.client.status.role], ["leader", "follower"]);
+});
+
 test("a leader that wakes from sleep says so to the engine, which no timer of its own need tell", async (t) => {
   const { engine } = await tab(new Origin());
   const wokeBefore = engine.called("wake").length;

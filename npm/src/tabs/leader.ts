@@ -35,6 +35,8 @@ export interface Seat {
   post(message: Message, to?: string): void;
   /** The engine is beyond repair. */
   failed(): void;
+  /** Another tab has taken the store over. */
+  overtaken(): void;
   /** The tabs of this client that there are. */
   living(): Promise<ReadonlySet<string>>;
   /** What a tab that comes now should know. */
@@ -160,6 +162,8 @@ export class Leader {
     for (const event of JSON.parse(json) as WireEvent[]) {
       if (event === "statusChanged" || event === "conflictsChanged") {
         own.push(event);
+      } else if (event === "fenced") {
+        this.#seat.overtaken();
       } else if (typeof event !== "object") {
         own.push(event);
         forAll.push(event);

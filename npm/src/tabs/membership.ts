@@ -59,7 +59,7 @@ export class Membership {
     this.#channel = new Channel(line, this.#id, this.#versions, (...heard) => this.#member.hear(...heard));
     const here = new Promise<void>((away) => (this.#away = away));
     const lock = new LeaderLock(locks, this.#lockName(), {
-      granted: () => void this.#member.lead(() => lock === this.#lock && lock.held),
+      granted: () => this.resume(),
       stolen: () => void this.#member.yield().then(() => this.enqueue()),
       denied: () => this.#member.alone(),
     });
@@ -87,6 +87,14 @@ export class Membership {
     if (this.#lock && !this.#lock.held) {
       this.#lock.request();
       this.post({ hello: true });
+    }
+  }
+
+  /** Has this tab lead from the start, if it may. */
+  resume(): void {
+    const lock = this.#lock;
+    if (lock?.held) {
+      void this.#member.lead(() => lock === this.#lock && lock.held);
     }
   }
 

@@ -128,6 +128,13 @@ class Tab implements Seat, Member {
     this.tell([{ refused: [args[0] as number, refusal] }]);
   }
 
+  overtaken(): void {
+    // Whoever took the store was asleep when it lost the lock to this tab, and is about to hear of that.
+    if (this.#role !== "alone") {
+      void this.yield().then(() => this.#members.resume());
+    }
+  }
+
   failed(): void {
     this.#end();
   }

@@ -175,6 +175,7 @@ impl Waiting {
             Event::NotRecovered(_)
             | Event::IdentityRenewed
             | Event::StorageLost
+            | Event::Fenced
             | Event::StorageDamaged(_)
             | Event::SlowResolver(..) => {}
         }

@@ -36,6 +36,8 @@ pub enum Event {
     /// What was saved on this device was deleted while it was open. What is not settled is saved again, by the next
     /// commit; a submission that met the deletion is refused.
     StorageLost,
+    /// Another client has taken the storage over. This one sends and stores nothing any more.
+    Fenced,
     /// So many records of the outbox cannot be read, or nobody knows any more whose they are. They stay as they are, and
     /// what they hold is not sent; all else goes on. Told once, at the start.
     StorageDamaged(usize),
@@ -145,6 +147,7 @@ impl Encode for Event {
             Self::QueryRefused(id) => ("queryRefused", id),
             Self::NotRecovered(collection) => ("notRecovered", collection),
             Self::StorageLost => return write_text("storageLost", out),
+            Self::Fenced => return write_text("fenced", out),
             Self::StorageDamaged(records) => ("storageDamaged", records),
         };
         let mut object = Object::new(out);

@@ -2,7 +2,7 @@
 //! one may not know of that yet: with each connection it asks its store before it sends anything, by a commit, and
 //! once the store has refused one it sends nothing any more.
 
-use super::{Engine, storage::StoreError};
+use super::{Engine, Event, storage::StoreError};
 use crate::{
     clock::Millis,
     connection::Phase,
@@ -39,8 +39,9 @@ impl Engine {
 
     /// A commit has ended.
     pub(super) fn store_answered(&mut self, now: Millis, error: Option<&StoreError>) {
-        if error == Some(&StoreError::Fenced) {
+        if error == Some(&StoreError::Fenced) && self.fence != Fence::Lost {
             self.fence = Fence::Lost;
+            self.emit(Event::Fenced);
             self.problem =
                 Some(ProtocolError::new(ErrorCode::StorageUnavailable, StoreError::Fenced.to_string()));
             self.disconnect(now);

@@ -41,6 +41,7 @@ fn what_was_saved_before_another_client_took_the_store_over_is_sent_by_that_one_
     first.greeted();
     assert!(first.pushed().is_empty(), "not before it knows");
     first.meet_fence();
+    assert!(first.events().contains(&Event::Fenced));
     second.greeted();
     second.answer_fence();
     assert_eq!(second.pushed().len(), 1);
