@@ -7,6 +7,20 @@ import { fileURLToPath } from "node:url";
 const here = fileURLToPath(new URL(".", import.meta.url));
 const TYPES = { html: "text/html", js: "text/javascript", wasm: "application/wasm" };
 
+/**
+ * The contender is there for calls from outside. A job in the address is done at once, as an application reads what it
+ * shows: waiting for somebody who drives the browser to say so would be the larger part of a cold start, and alike for all.
+ */
+const START = `
+  globalThis.contender = contender;
+  const job = location.hash.slice(1);
+  if (job) {
+    globalThis.outcome = contender.read(JSON.parse(decodeURIComponent(job))).then((read) => ({
+      read,
+      milliseconds: performance.now(),
+    }));
+  }`;
+
 /** Pages on loopback, one for each contender with nothing but its own code, which it has as `contender`. */
 export async function serve(contenders, modules) {
   const files = new Map([
@@ -14,7 +28,7 @@ export async function serve(contenders, modules) {
   ]);
   for (const name of ["merge.js", "merge_bg.wasm"]) files.set(name, await readFile(join(modules, name)));
   for (const contender of contenders) {
-    const script = `import * as contender from "./contenders/${contender}.mjs"; globalThis.contender = contender;`;
+    const script = `import * as contender from "./contenders/${contender}.mjs"; ${START}`;
     const { outputFiles } = await build({
       stdin: { contents: script, resolveDir: here },
       bundle: true,

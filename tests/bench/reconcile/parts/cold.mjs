@@ -21,14 +21,8 @@ export async function measure({ folder, site }, contender, count) {
   const { profile, server } = profiles.get(contender.key);
   const chromium = await browser(folder, profile);
   try {
-    const tab = await chromium.page(page);
-    const { read, milliseconds } = await tab.evaluate(
-      async (job) => {
-        const read = await globalThis.contender.read(job);
-        return { read, milliseconds: performance.now() };
-      },
-      { server },
-    );
+    const tab = await chromium.page(`${page}#${encodeURIComponent(JSON.stringify({ server }))}`);
+    const { read, milliseconds } = await tab.evaluate(() => globalThis.outcome);
     if (read !== count) throw new Error(`${contender.name} read ${read} documents`);
     return { value: milliseconds };
   } finally {
