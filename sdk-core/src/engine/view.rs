@@ -176,10 +176,13 @@ impl Views {
     }
 
     /// What was stored of these collections is emptied. Returns the queries that were being read: what their reads bring
-    /// may be from before, and does not count any more.
+    /// may be from before, and does not count any more. Some wait for a snapshot that will not take its place.
     pub(super) fn cleared(&mut self, gone: impl Fn(&CollectionName) -> bool) -> Vec<(QueryId, Query)> {
         let theirs = self.queries.iter_mut().filter(|(_, live)| gone(live.query.collection()));
-        theirs.filter_map(|(id, live)| live.reading.take().map(|_| (*id, live.query.clone()))).collect()
+        let unread = theirs.filter_map(|(id, live)| {
+            (live.reading.take().is_some() || !live.loaded).then(|| (*id, live.query.clone()))
+        });
+        unread.collect()
     }
 
     /// The stored state of a collection was replaced. Returns the queries that have to be read again; what they show

@@ -160,3 +160,26 @@ fn a_part_that_is_due_waits_for_room_in_the_store_without_turning_round() {
     bench.commit();
     assert_eq!(bench.parts().len(), 2);
 }
+
+#[test]
+fn a_query_that_waits_for_a_snapshot_is_read_also_if_the_store_fails_before_that() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.receive(link, first_page(true));
+    let archive = Archive::of(at(6), &[("a", document(3)), ("b", document(5))]);
+    let manifest = bench.part();
+    bench.input(Input::Fetched(manifest, Ok(archive.text(&Part::Manifest(None)))));
+    bench.input(Input::Open(QueryId(1), Query::all(cards())));
+    bench.take(|effect| matches!(effect, Effect::Read(..)).then_some(()));
+    // The first chunk is on its way to the store, where the last one and the flip wait behind it.
+    for (id, part) in bench.parts() {
+        bench.input(Input::Fetched(id, Ok(archive.text(&part))));
+    }
+    let ids = bench.take(|effect| if let Effect::Commit(id, _) = effect { Some(*id) } else { None });
+    bench.input(Input::StoreFailed(ids[0], StoreError::Full("quota".into())));
+    bench.later(1_000);
+    bench.commit();
+    assert!(!bench.engine.view(QueryId(1)).unwrap().loaded);
+    bench.load(vec![]);
+    assert!(bench.engine.view(QueryId(1)).unwrap().loaded);
+}
