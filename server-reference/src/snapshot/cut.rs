@@ -8,12 +8,22 @@ use sdk_core::{
     wire::Encode,
 };
 
-/// Bytes of a chunk before an id may end it.
-const LEAST: usize = 32 * 1024;
-/// Bytes of a chunk, if it has more than one document.
-const MOST: usize = 256 * 1024;
-/// One id in so many ends a chunk.
-const ONE_IN: u32 = 128;
+/// How large chunks are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Bytes of a chunk before an id may end it.
+    pub least: usize,
+    /// Bytes of a chunk, if it has more than one document.
+    pub most: usize,
+    /// One id in so many ends a chunk.
+    pub one_in: u32,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { least: 32 * 1024, most: 256 * 1024, one_in: 128 }
+    }
+}
 
 /// A chunk that is whole.
 pub(super) struct Cut {
@@ -26,6 +36,7 @@ pub(super) struct Cutter {
     /// The beginning of each chunk. The salt in it makes the hash of a chunk unguessable also for who guesses what is
     /// in it, so that a hash is the right to read.
     head: String,
+    sizes: Sizes,
     text: String,
     documents: u64,
     last: Option<DocumentId>,
@@ -33,14 +44,14 @@ pub(super) struct Cutter {
 
 impl Cutter {
     /// `salt` is random, of one collection, and needs no escaping.
-    pub(super) fn new(salt: String) -> Self {
+    pub(super) fn new(salt: String, sizes: Sizes) -> Self {
         let head = format!(r#"{{"salt":"{salt}","documents":["#);
-        Self { text: head.clone(), head, documents: 0, last: None }
+        Self { text: head.clone(), head, sizes, documents: 0, last: None }
     }
 
     /// Takes the next document; returns the chunk before it, or the one that it ends.
     pub(super) fn add(&mut self, id: &DocumentId, state: &str) -> Option<Cut> {
-        let full = self.documents > 0 && self.text.len() + state.len() > MOST;
+        let full = self.documents > 0 && self.text.len() + state.len() > self.sizes.most;
         let before = if full { self.finish() } else { None };
         if self.documents > 0 {
             self.text.push(',');
@@ -53,7 +64,11 @@ impl Cutter {
         self.documents += 1;
         self.last = Some(id.clone());
         // After a full one, a chunk of this one document waits for the next call.
-        if before.is_none() && self.text.len() >= LEAST && ends(id) { self.finish() } else { before }
+        if before.is_none() && self.text.len() >= self.sizes.least && self.ends(id) {
+            self.finish()
+        } else {
+            before
+        }
     }
 
     /// The chunk of what is left.
@@ -65,15 +80,15 @@ impl Cutter {
         let chunk = ChunkRef { hash: ContentHash::of(&text), bytes: text.len() as u64, documents, last };
         Some(Cut { chunk, text })
     }
-}
 
-/// FNV-1a of the id; it decides where, not whether, so nobody gains by choosing ids.
-fn ends(id: &DocumentId) -> bool {
-    let hash = id
-        .as_str()
-        .bytes()
-        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    hash.is_multiple_of(ONE_IN)
+    /// FNV-1a of the id; it decides where, not whether, so nobody gains by choosing ids.
+    fn ends(&self, id: &DocumentId) -> bool {
+        let hash = id
+            .as_str()
+            .bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        hash.is_multiple_of(self.sizes.one_in)
+    }
 }
 
 #[cfg(test)]
@@ -85,7 +100,7 @@ mod tests {
     use super::*;
 
     fn cut(documents: &[(String, String)]) -> Vec<Cut> {
-        let mut cutter = Cutter::new("salt".into());
+        let mut cutter = Cutter::new("salt".into(), Sizes::default());
         let mut cuts = Vec::new();
         for (id, state) in documents {
             cuts.extend(cutter.add(&DocumentId::new(id).unwrap(), state));
@@ -113,7 +128,11 @@ mod tests {
                 assert_eq!(chunk.documents as usize, found.len() - before);
                 assert_eq!(chunk.last.as_str(), found.last().unwrap().0);
                 assert_eq!((chunk.bytes as usize, chunk.hash), (text.len(), ContentHash::of(&text)));
-                assert!(text.len() <= MOST + 64 || chunk.documents == 1, "{} bytes", text.len());
+                assert!(
+                    text.len() <= Sizes::default().most + 64 || chunk.documents == 1,
+                    "{} bytes",
+                    text.len()
+                );
             }
             assert!(found == documents, "documents of {bytes} bytes");
         }

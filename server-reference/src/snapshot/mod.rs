@@ -18,6 +18,7 @@ use futures::future::BoxFuture;
 use sdk_core::protocol::{CollectionName, ContentHash, DocumentId, Manifest, StreamPosition};
 use tokio::sync::Mutex as Turn;
 
+pub use cut::Sizes;
 pub(crate) use routes::routes;
 
 use crate::{
@@ -63,6 +64,9 @@ pub trait Export: Send {
 pub struct Snapshots {
     documents: Arc<dyn Exports>,
     store: Arc<Mutex<SnapshotStore>>,
+    sizes: Sizes,
+    /// Bytes of documents that may have come after a snapshot while it is still handed out.
+    tail: usize,
     /// Who makes a snapshot holds its turn; whoever wants the same one waits and finds it made.
     turns: Mutex<HashMap<Spot, Weak<Turn<()>>>>,
 }
@@ -70,7 +74,13 @@ pub struct Snapshots {
 impl Snapshots {
     /// Snapshots of a store, kept in another.
     pub fn new(documents: Arc<dyn Exports>, store: SnapshotStore) -> Self {
-        Self { documents, store: Arc::new(Mutex::new(store)), turns: Mutex::default() }
+        Self::with_sizes(documents, store, Sizes::default(), TAIL)
+    }
+
+    /// The same with chunks of these sizes, and another one made as soon as what came after it has more than `tail`
+    /// bytes.
+    pub fn with_sizes(documents: Arc<dyn Exports>, store: SnapshotStore, sizes: Sizes, tail: usize) -> Self {
+        Self { documents, store: Arc::new(Mutex::new(store)), sizes, tail, turns: Mutex::default() }
     }
 
     /// The manifest of a collection: one that is fresh enough, made now if need be; or the one with this root.
@@ -95,7 +105,7 @@ impl Snapshots {
         {
             return Ok(manifest);
         }
-        let cutter = Cutter::new(lock(&self.store).salt(&spot)?);
+        let cutter = Cutter::new(lock(&self.store).salt(&spot)?, self.sizes);
         let recorder = Recorder { store: self.store.clone(), spot, cutter, chunks: Vec::new() };
         self.documents.export(scope.clone(), collection.clone(), Box::new(recorder)).await
     }
@@ -117,7 +127,7 @@ impl Snapshots {
     /// Whether a reader of the snapshot goes on from it, and needs no more than a page to be up to date.
     async fn is_fresh(&self, scope: &TenantScope, manifest: &Manifest) -> Result<bool, StorageError> {
         let (collection, after) = (manifest.collection.clone(), Some(manifest.position.clone()));
-        let page = Page { collection, after, bytes: PAGE_BYTES };
+        let page = Page { collection, after, bytes: self.tail };
         let tail = self.documents.changes(scope.clone(), page).await?;
         Ok(tail.recovered && !tail.more)
     }
@@ -135,8 +145,8 @@ impl Snapshots {
     }
 }
 
-/// Bytes of documents that may have come after a snapshot while it is still handed out.
-const PAGE_BYTES: usize = 256 * 1024;
+/// Bytes of documents that may have come after a snapshot while it is still handed out, unless it is said otherwise.
+const TAIL: usize = 256 * 1024;
 
 /// Where the snapshots of a collection are. Who may not see all of it may see none of them.
 fn spot(scope: &TenantScope, collection: &CollectionName) -> Result<Spot, StorageError> {

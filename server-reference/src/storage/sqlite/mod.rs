@@ -19,13 +19,13 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior};
 use sdk_core::{
     clock::Millis,
-    protocol::{Changes, DocKey, Epoch, Limits},
+    protocol::{Changes, CollectionName, DocKey, Epoch, Limits, Manifest},
 };
 
 pub use store::{OnAdvance, SqliteStore};
 
 use super::{Batch, Committed, Page, ResolutionRecord, StorageError};
-use crate::{resolvers::Resolvers, tenant::TenantScope};
+use crate::{resolvers::Resolvers, snapshot::Export, tenant::TenantScope};
 
 /// Documents that one transaction of upkeep looks at, so that writers do not wait long for it.
 pub const UPKEEP_SLICE: usize = 256;
@@ -114,6 +114,22 @@ impl SqliteDocuments {
     pub fn changes(&self, scope: &TenantScope, page: &Page) -> Result<Changes, StorageError> {
         let snapshot = self.connection.unchecked_transaction()?;
         read::changes(&snapshot, scope, page)
+    }
+
+    /// Hands every living document of a collection to `to`, as [`Exports::export`](crate::snapshot::Exports::export)
+    /// does.
+    ///
+    /// # Errors
+    /// [`StorageError::NoSuchCollection`], [`StorageError::Unavailable`] or [`StorageError::Corrupt`], or what `to` says.
+    pub fn export(
+        &self,
+        scope: &TenantScope,
+        collection: &CollectionName,
+        mut to: Box<dyn Export>,
+    ) -> Result<Manifest, StorageError> {
+        let snapshot = self.connection.unchecked_transaction()?;
+        let at = read::export(&snapshot, scope, collection, &mut *to)?;
+        to.finish(at)
     }
 
     /// How conflicts about a document were decided, oldest first; the newest
