@@ -64,7 +64,7 @@ impl World {
                 format!("client {index} stores {position:?} of {name} over {before:?}")
             });
         }
-        for document in &batch.put {
+        for document in batch.put.iter().filter(|document| !batch.flip.contains(&document.key.collection)) {
             let revision = |text: &str| decode::<Document>(text).map(|document| document.rev.0).ok();
             let before = self.clients[index].disk.copy().documents.get(&document.key);
             let (before, after) = (before.and_then(|text| revision(text)), revision(&document.text));

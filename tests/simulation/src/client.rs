@@ -12,7 +12,9 @@ use sdk_core::{
     protocol::ClientId,
 };
 
-use crate::{agenda::Time, disk::Disk, network::ConnectionId, plan::Plan, reads::Reads, workload};
+use crate::{
+    agenda::Time, disk::Disk, download::Downloads, network::ConnectionId, plan::Plan, reads::Reads, workload,
+};
 
 /// Unix time at which every run begins.
 pub(crate) const BEGINNING: u64 = 1_767_225_600_000;
@@ -47,6 +49,8 @@ pub(crate) struct Client {
     pub(crate) disk_error: Option<StoreError>,
     /// What its application did and saw.
     pub(crate) reads: Reads,
+    /// What it fetches.
+    pub(crate) downloads: Downloads,
     /// The WebSocket, or the attempt to open one.
     pub(crate) link: Option<(LinkId, Option<ConnectionId>)>,
     /// What its application has open.
@@ -87,6 +91,7 @@ impl Client {
             quota: None,
             disk_error: None,
             reads: Reads::default(),
+            downloads: Downloads::default(),
             link: None,
             queries: BTreeMap::new(),
             asked: 0,

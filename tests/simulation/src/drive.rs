@@ -2,7 +2,7 @@
 
 use sdk_core::{
     engine::{Effect, Engine, Event as Told, HttpFailure, HttpId, Input, LinkId, Reply, TokenError},
-    protocol::{ClientFrame, ErrorCode, ProtocolError, encode},
+    protocol::{ClientFrame, encode},
 };
 
 use crate::{
@@ -103,10 +103,7 @@ impl World {
             Effect::Resolve(seq, id, conflict) => self.ask(index, seq, id, &conflict),
             // The workload names no version that is older than its client's.
             Effect::Migrate(outdated) => self.violate("nothing is outdated", format!("{outdated:?}")),
-            Effect::Fetch(id, _) => {
-                let delay = self.latency();
-                self.agenda.after(delay, Event::Fetched(index, life, id));
-            }
+            Effect::Fetch(id, fetch) => self.fetch(index, id, fetch),
             Effect::Emit(event) => self.hear(index, event),
         }
     }
@@ -211,14 +208,6 @@ impl World {
         }
         let delay = self.latency() + if late { self.up_to(60_000) } else { 0 };
         self.agenda.after(delay, Event::Request(request(call, mute)));
-    }
-
-    /// The simulated server has no snapshots: what is more than a page comes page by page.
-    pub(crate) fn fetched(&mut self, index: usize, life: u32, id: HttpId) {
-        if self.clients[index].life == life && self.clients[index].engine.is_some() {
-            let none = ProtocolError::new(ErrorCode::Forbidden, "no such collection");
-            self.input(index, Input::Fetched(id, Err(HttpFailure::Refused(none))));
-        }
     }
 
     /// A request is over.

@@ -307,14 +307,14 @@ impl World {
                     document.is_alive().then(|| (id.clone(), (document, text.clone())))
                 })
                 .collect();
-            let copy = &self.clients[index].disk.copy().documents;
-            let stored: BTreeMap<String, &String> = copy
-                .iter()
-                .filter(|(key, _)| key.collection == name)
-                .map(|(key, text)| (key.id.to_string(), text))
-                .collect();
+            let copy = self.clients[index].disk.copy();
+            let (stored, leftovers) = (copy.living(&name), copy.leftovers(&name));
+            let noted = copy.notes.get(&name).cloned();
+            self.claim(leftovers.is_empty(), "of snapshots only the one in view is stored", || {
+                format!("client {index} has generations {leftovers:?} of {name} and notes {noted:?}")
+            });
             let same = stored.len() == alive.len()
-                && alive.iter().all(|(id, (_, text))| stored.get(id) == Some(&text));
+                && alive.iter().all(|(id, (_, text))| stored.get(id) == Some(text));
             let seen = format!("client {index} {name}: {stored:?} against {alive:?}");
             self.claim(same, "every replica is byte for byte the server's", || seen);
             self.check_views(index, &name, &alive);

@@ -12,9 +12,10 @@ use futures::{FutureExt, channel::oneshot, future::BoxFuture};
 use sdk_core::{
     clock::Millis,
     engine::{CallBody, HttpId, Reply},
-    protocol::{Changes, Limits, ProtocolError, encode},
+    protocol::{Changes, CollectionName, Limits, Manifest, ProtocolError, encode},
 };
 use server_reference::{
+    snapshot::{Export, Exports},
     storage::{Batch, Committed, Documents, Page, StorageError},
     sync::exchange::{pull, push},
     tenant::TenantScope,
@@ -29,14 +30,22 @@ pub(crate) enum Ask {
     Commit(Batch, Answer<Committed>),
     /// A read.
     Changes(TenantScope, Page, Answer<Changes>),
+    /// A read of all of a collection.
+    Export(TenantScope, CollectionName, Box<dyn Export>, Answer<Manifest>),
 }
 
-type Asks = Arc<Mutex<VecDeque<Ask>>>;
+/// What waits to be asked.
+pub(crate) type Asks = Arc<Mutex<VecDeque<Ask>>>;
 
 /// A store that passes every question on.
-struct Store(Asks);
+pub(crate) struct Store(Asks);
 
 impl Store {
+    /// A store whose questions go here.
+    pub(crate) fn new(asks: Asks) -> Self {
+        Self(asks)
+    }
+
     fn ask<T: Send + 'static>(
         &self,
         ask: impl FnOnce(Answer<T>) -> Ask,
@@ -62,14 +71,35 @@ impl Documents for Store {
     }
 }
 
+impl Exports for Store {
+    fn export(
+        &self,
+        scope: TenantScope,
+        collection: CollectionName,
+        to: Box<dyn Export>,
+    ) -> BoxFuture<'_, Result<Manifest, StorageError>> {
+        self.ask(|answer| Ask::Export(scope, collection, to, answer))
+    }
+}
+
 /// Who sent a request: client, its life, the request's name there, and whether the answer gets lost.
 pub(crate) type Caller = (usize, u32, HttpId, bool);
+
+/// What a request is answered with.
+pub(crate) enum Answered {
+    /// A push or a pull.
+    Call(Result<Reply, ProtocolError>),
+    /// A part of a snapshot.
+    Part(Result<String, ProtocolError>),
+}
 
 /// One request under way.
 pub(crate) struct Exchange {
     /// Who sent it.
     pub(crate) caller: Caller,
-    task: Pin<Box<dyn Future<Output = Result<Reply, ProtocolError>>>>,
+    /// Whether it wants a part of a snapshot, which somebody else may be making.
+    pub(crate) wants_part: bool,
+    task: Pin<Box<dyn Future<Output = Answered>>>,
     asks: Asks,
 }
 
@@ -83,22 +113,32 @@ impl Exchange {
         now: Millis,
     ) -> Self {
         let asks = Asks::default();
-        let store = Store(Arc::clone(&asks));
+        let store = Store::new(Arc::clone(&asks));
         let task = Box::pin(async move {
-            match body {
+            let reply = match body {
                 CallBody::Push(request) => {
                     push(&store, &limits, scope, &encode(&request), now).await.map(Reply::Push)
                 }
                 CallBody::Pull(request) => {
                     pull(&store, &limits, scope, &encode(&request), now).await.map(Reply::Pull)
                 }
-            }
+            };
+            Answered::Call(reply)
         });
-        Self { caller, task, asks }
+        Self { caller, wants_part: false, task, asks }
+    }
+
+    /// A request for a part of a snapshot, which the server's archive answers.
+    pub(crate) fn part(
+        caller: Caller,
+        asks: Asks,
+        task: impl Future<Output = Result<String, ProtocolError>> + 'static,
+    ) -> Self {
+        Self { caller, wants_part: true, task: task.map(Answered::Part).boxed_local(), asks }
     }
 
     /// Goes on as far as it can: returns what it asks, and the reply once there is one.
-    pub(crate) fn poll(&mut self) -> (Vec<Ask>, Option<Result<Reply, ProtocolError>>) {
+    pub(crate) fn poll(&mut self) -> (Vec<Ask>, Option<Answered>) {
         let reply = match self.task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(reply) => Some(reply),
             Poll::Pending => None,

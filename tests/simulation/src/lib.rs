@@ -6,12 +6,14 @@
 //! reference model of its own (`model`). Cheap claims are held at every step (`checks`).
 
 mod agenda;
+mod archive;
 mod checks;
 mod client;
 mod conflicts;
 mod copies;
 mod deleted;
 mod disk;
+mod download;
 mod drive;
 mod end;
 mod faults;
@@ -23,6 +25,7 @@ mod network;
 mod plan;
 mod reads;
 mod records;
+mod segments;
 mod serve;
 mod server;
 mod storing;

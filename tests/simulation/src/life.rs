@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sdk_core::engine::{Engine, Input};
 
 use crate::{
+    download::Downloads,
     ledger::Said,
     world::{Event, World},
 };
@@ -39,6 +40,10 @@ impl World {
             client.reads.forget_seen();
         }
         client.reads.start(stored.cursors.as_deref().unwrap_or_default());
+        client.downloads = Downloads::start(client.disk.copy());
+        if unreadable {
+            client.downloads.doubt();
+        }
         let records = stored.outbox.len();
         let engine = Engine::restore(stored, config, seed);
         let damaged = engine.status().damaged;

@@ -107,6 +107,14 @@ fn print(report: &Report) {
     );
     println!("connections     {:>12}   {} HTTP requests", tally.connections, tally.requests);
     println!("conflicts       {:>12}   {} answers", tally.conflicted, tally.decided);
+    println!(
+        "snapshots       {:>12}   {} parts asked for, {} lost, {} damaged",
+        tally.snapshots, tally.parts, tally.parts_lost, tally.parts_damaged
+    );
+    println!(
+        "flips           {:>12}   {} of many chunks, {} resumed, {} given up for another; {} chunks stored",
+        tally.flips, tally.flips_of_many, tally.resumed, tally.superseded, tally.chunks_stored
+    );
     println!("deletions       {:>12}   forgotten by servers", tally.pruned);
     println!(
         "crashes         {:>12}   of clients, {} of servers",

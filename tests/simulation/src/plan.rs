@@ -3,7 +3,9 @@
 use fastrand::Rng;
 use sdk_core::protocol::Limits;
 
-use crate::agenda::Time;
+use server_reference::snapshot::Sizes;
+
+use crate::{agenda::Time, archive::Cuts};
 
 /// Simulated milliseconds that a healed run may take to become quiet. Dead links are noticed after 75 s, and
 /// retries are up to a minute apart.
@@ -58,6 +60,10 @@ pub(crate) struct Plan {
     pub(crate) faults: Vec<Fault>,
     /// Per mille of HTTP requests and replies that are lost, doubled or late.
     pub(crate) http_trouble: u64,
+    /// The same of parts of snapshots, which may be damaged besides.
+    pub(crate) part_trouble: u64,
+    /// How snapshots are cut.
+    pub(crate) cuts: Cuts,
     /// Whether what an old connection carried may arrive after it was cut.
     pub(crate) stragglers: bool,
 }
@@ -127,6 +133,15 @@ const FAULTS: [Fault; 19] = [
     Fault::NewEpoch,
 ];
 
+/// Usual, but for frames so small that what is more than a few documents comes as a snapshot.
+const NARROW: Limits = Limits {
+    frame_bytes: 4_096,
+    batch_operations: 128,
+    operation_bytes: 2_048,
+    document_bytes: 128 * 1024,
+    in_flight_operations: 512,
+};
+
 const SMALL: Limits = Limits {
     frame_bytes: 4_096,
     batch_operations: 3,
@@ -143,9 +158,18 @@ impl Plan {
         let clients = (0..tenants).map(|_| random.usize(2..=if tenants == 1 { 5 } else { 3 })).collect();
         let pick = |random: &mut Rng, choices: &[u64]| choices[random.usize(0..choices.len())];
         let large = !small && random.u8(0..12) == 0;
+        let narrow = !small && !large && random.u8(0..2) == 0;
+        let cuts = Cuts {
+            sizes: Sizes {
+                least: random.choice([1, 300]).unwrap_or(1),
+                most: random.choice([400, 900, 3_000]).unwrap_or(400),
+                one_in: random.u32(1..=4),
+            },
+            tail: random.choice([400, 1_500, 20_000]).unwrap_or(400),
+        };
         Self {
             clients,
-            documents: random.usize(1..=5),
+            documents: random.usize(if narrow { 4..=20 } else { 1..=5 }),
             busy: random.u64(20_000..200_000),
             pace: pick(random, &[2_000, 8_000, 20_000]),
             burst: random.usize(1..=4),
@@ -160,10 +184,16 @@ impl Plan {
             large,
             takes_mine: !small && !large,
             server_resolves: random.bool(),
-            limits: if small { SMALL } else { Limits::default() },
+            limits: match (small, narrow) {
+                (true, _) => SMALL,
+                (_, true) => NARROW,
+                _ => Limits::default(),
+            },
             calm: pick(random, &[3_000, 12_000, 40_000]),
             faults: FAULTS.into_iter().filter(|_| random.bool()).collect(),
             http_trouble: pick(random, &[0, 50, 300]),
+            part_trouble: pick(random, &[0, 30, 150]),
+            cuts,
             stragglers: random.bool(),
         }
     }

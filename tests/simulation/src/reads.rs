@@ -12,7 +12,7 @@ use sdk_core::{
 
 use crate::{
     client::tenant,
-    ledger::{Said, Touch},
+    ledger::{Committed, Said, Touch},
     model::{Change, Effect, bare, fold},
     workload,
     world::World,
@@ -210,7 +210,9 @@ impl World {
                     continue;
                 }
                 match change {
-                    Change::Assign(value) if !open(Some(&name)) => {
+                    Change::Assign(value)
+                        if !open(Some(&name)) && !self.may_be_left(index, doc, own, &name) =>
+                    {
                         expected.fields.insert(name, value);
                     }
                     // What counts and sets come to depends on others; the model knows.
@@ -233,6 +235,24 @@ impl World {
         let client = &self.clients[index];
         let fellows = self.copies.are_fellows(client, &self.clients[touch.client]);
         fellows && (touch.client != index || touch.ticket <= client.reads.born)
+    }
+
+    /// Whether the maker of an edit may have left a field as an earlier edit of its own had it, which came to nothing or
+    /// collided. Where collisions are conflicts, what is left as it was is no edit.
+    fn may_be_left(&self, index: usize, doc: &DocKey, own: &Own, name: &str) -> bool {
+        if !workload::strategy(&doc.collection).has_conflicts() {
+            return false;
+        }
+        let lane = self.clients[index].reads.edits.get(doc).into_iter().flatten();
+        lane.filter(|earlier| earlier.ticket < own.ticket).any(|earlier| {
+            let Some(one) = self.ledger.submissions.get(&earlier.ticket) else { return false };
+            let Effect { deletes, replaces, changes } = fold(&one.intents);
+            let collided =
+                |(_, _, one): &(_, _, Committed)| u64::from(one.operation.schema) == earlier.ticket;
+            let void = one.rejected || matches!(earlier.stage, Stage::Rejected | Stage::Unsure);
+            (deletes || replaces || changes.contains_key(name))
+                && (void || self.ledger.conflicted.iter().any(collided))
+        })
     }
 
     /// The writes of a document that others made and the maker of an edit had not seen. Deletions are known all

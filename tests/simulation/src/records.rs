@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use sdk_core::protocol::{DocKey, Document, Judgement, Strategy, decode};
+use sdk_core::protocol::{CollectionName, DocKey, Document, Judgement, Strategy, decode};
 
 use crate::ledger::OpKey;
 
@@ -110,6 +110,26 @@ impl Witness {
     /// The database cannot be read.
     pub(crate) fn epochs(&self) -> rusqlite::Result<Vec<String>> {
         self.0.prepare("SELECT epoch FROM collections")?.query_map([], |row| row.get(0))?.collect()
+    }
+
+    /// The text of each document of a collection that is not deleted, by id.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub(crate) fn living(
+        &self,
+        tenant: &str,
+        collection: &CollectionName,
+    ) -> rusqlite::Result<BTreeMap<String, String>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT id, state FROM documents JOIN collections ON documents.collection = collections.key
+             WHERE collections.tenant = ?1 AND collections.name = ?2",
+        )?;
+        let rows =
+            statement.query_map((tenant, collection.as_str()), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut documents: BTreeMap<String, String> = rows.collect::<Result<_, _>>()?;
+        documents.retain(|_, text| decode::<Document>(text).is_ok_and(|document| document.is_alive()));
+        Ok(documents)
     }
 
     /// A document as it is stored, deleted ones included.

@@ -13,10 +13,11 @@ use server_reference::{
 };
 
 use crate::{
+    archive::Left,
     checks::key_of,
     client::tenant,
     drive::shown,
-    http::{Ask, Exchange},
+    http::{Answered, Ask, Exchange},
     network::{ConnectionId, Item},
     server::{Asker, Live, Question, SessionInput},
     world::{Event, Request, World},
@@ -54,7 +55,12 @@ impl World {
 
     /// The server's process ends. Every connection to it is gone; not every client is told.
     pub(crate) fn server_down(&mut self) {
-        self.server.crash();
+        let left = match self.random.u8(0..6) {
+            0 => Left::Nothing,
+            1 => Left::Rubbish,
+            _ => Left::Everything,
+        };
+        self.server.crash(left);
         let open: Vec<ConnectionId> = self.network.connections.keys().copied().collect();
         for connection in open {
             let told = self.random.u8(0..5) > 0;
@@ -287,6 +293,14 @@ impl World {
                 let _ = answer.send(documents.changes(&scope, &page));
                 self.go_on(id);
             }
+            Question::Export(id, scope, collection, to, answer) => {
+                let made = documents.export(&scope, &collection, to);
+                if let Ok(manifest) = &made {
+                    self.enter_snapshot(scope.tenant(), manifest.clone());
+                }
+                let _ = answer.send(made);
+                self.go_on(id);
+            }
         }
     }
 
@@ -394,15 +408,20 @@ impl World {
                 self.reply(client, life, id, Err(refused), mute);
             }
             Ok(claims) => {
-                self.server.exchanged += 1;
-                let number = self.server.exchanged;
                 let scope = TenantScope::of(claims);
                 let exchange =
                     Exchange::new((client, life, id, mute), scope, self.server.limits, call.body, now);
-                self.server.exchanges.insert(number, exchange);
-                self.go_on(number);
+                self.take_exchange(exchange);
             }
         }
+    }
+
+    /// A request is under way.
+    pub(crate) fn take_exchange(&mut self, exchange: Exchange) {
+        self.server.exchanged += 1;
+        let number = self.server.exchanged;
+        self.server.exchanges.insert(number, exchange);
+        self.go_on(number);
     }
 
     fn go_on(&mut self, number: u64) {
@@ -415,11 +434,24 @@ impl World {
                 Ask::Changes(scope, page, answer) => {
                     self.ask_read(Question::Exchange(number, scope, page, answer));
                 }
+                Ask::Export(scope, collection, to, answer) => {
+                    self.ask_read(Question::Export(number, scope, collection, to, answer));
+                }
             }
         }
-        if let Some(reply) = reply {
-            self.server.exchanges.remove(&number);
-            self.reply(client, life, id, reply.map_err(HttpFailure::Refused), mute);
+        let Some(reply) = reply else { return };
+        self.server.exchanges.remove(&number);
+        match reply {
+            Answered::Call(reply) => {
+                self.reply(client, life, id, reply.map_err(HttpFailure::Refused), mute);
+            }
+            Answered::Part(part) => {
+                self.part_reply(client, life, id, part);
+                // Others may have waited until this one had made its snapshot.
+                let parts = self.server.exchanges.iter().filter(|(_, exchange)| exchange.wants_part);
+                let parts: Vec<u64> = parts.map(|(number, _)| *number).collect();
+                parts.into_iter().for_each(|number| self.go_on(number));
+            }
         }
     }
 

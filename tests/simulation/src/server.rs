@@ -11,7 +11,7 @@ use std::{
 
 use sdk_core::{
     clock::Millis,
-    protocol::{CollectionName, Epoch, Limits},
+    protocol::{CollectionName, Epoch, Limits, Manifest},
     reconcile::{Conflict, Resolution},
 };
 use server_reference::{
@@ -19,6 +19,7 @@ use server_reference::{
     dev::DevIssuer,
     gateway::session::{Now, Session},
     resolvers::Resolvers,
+    snapshot::Export,
     storage::{Batch, Page, sqlite::SqliteDocuments},
     tenant::TenantScope,
 };
@@ -28,6 +29,7 @@ pub(crate) use server_reference::gateway::session::Input as SessionInput;
 
 use crate::{
     agenda::Time,
+    archive::{self, Archive, Cuts, Left},
     client::BEGINNING,
     http::{Answer, Exchange},
     network::ConnectionId,
@@ -64,6 +66,8 @@ pub(crate) enum Question {
     Session(ConnectionId, TenantScope, Page),
     /// An HTTP request.
     Exchange(u64, TenantScope, Page, Answer<sdk_core::protocol::Changes>),
+    /// An HTTP request, of a whole collection.
+    Export(u64, TenantScope, CollectionName, Box<dyn Export>, Answer<Manifest>),
 }
 
 /// The server.
@@ -72,6 +76,9 @@ pub(crate) struct Server {
     copies: u32,
     /// The database; none while the process is down.
     pub(crate) documents: Option<SqliteDocuments>,
+    /// The snapshots; none while the process is down.
+    pub(crate) archive: Option<Archive>,
+    cuts: Cuts,
     /// Looks at the database from outside; none while the process is down.
     pub(crate) witness: Option<Witness>,
     /// How often the process was started.
@@ -120,6 +127,8 @@ impl Server {
             folder: folder.expect("a folder for the database"),
             copies: 0,
             documents: None,
+            archive: None,
+            cuts: plan.cuts,
             witness: None,
             life: 0,
             sessions: BTreeMap::new(),
@@ -165,12 +174,13 @@ impl Server {
         let documents = SqliteDocuments::open(&self.path(), self.limits, Box::new(new_epoch))?;
         self.documents = Some(documents.with_resolvers(resolvers));
         self.witness = Some(Witness::open(&self.path())?);
+        self.archive = Some(Archive::open(&self.path(), life, self.cuts)?);
         Ok(())
     }
 
     /// Ends the process as a crash does: the database goes on from what is on the disk at this moment, and was not
-    /// closed.
-    pub(crate) fn crash(&mut self) {
+    /// closed. Of the snapshots less may be left.
+    pub(crate) fn crash(&mut self, left: Left) {
         self.sessions.clear();
         self.queue.clear();
         self.exchanges.clear();
@@ -180,6 +190,8 @@ impl Server {
         let before = self.path();
         self.copies += 1;
         let after = self.path();
+        self.archive = None;
+        archive::crash(&before, &after, left);
         for suffix in ["", "-wal"] {
             let name = |path: &PathBuf| PathBuf::from(format!("{}{suffix}", path.display()));
             if name(&before).exists() {

@@ -21,6 +21,7 @@ impl World {
         let life = self.clients[index].life;
         self.note(format_args!("client {index} commits {}: {batch:?}", id.0));
         let delay = self.up_to(self.plan.disk_latency);
+        self.shake(index, &batch);
         self.clients[index].writes.insert(id.0, (id, batch));
         self.agenda.after(delay, Event::Write(index, life, id.0));
     }
@@ -51,6 +52,7 @@ impl World {
                 self.clients[index].disk_error = Some(error.clone());
                 if replica {
                     self.clients[index].reads.lost_replica();
+                    self.clients[index].downloads.doubt();
                 }
                 self.input(index, Input::StoreFailed(id, error));
             }
@@ -61,7 +63,11 @@ impl World {
     pub(crate) fn apply(&mut self, index: usize, batch: Batch) {
         self.check_removals(index, &batch);
         self.check_stored(index, &batch);
-        self.clients[index].disk.apply(batch);
+        self.check_staged(index, &batch);
+        self.clients[index].disk.apply(batch.clone());
+        if let Batch::Replica(batch) = &batch {
+            self.check_flipped(index, batch);
+        }
         let (kept, most) = (self.clients[index].disk.kept().count(), self.plan.outbox);
         self.claim(kept <= most, "an outbox holds no more than its limit", || {
             format!("client {index} holds {kept} operations; {most} are allowed")
@@ -100,6 +106,7 @@ impl World {
         let result = if self.chance(trouble) {
             self.tally.disk_failures += 1;
             self.clients[index].reads.lost_replica();
+            self.clients[index].downloads.doubt();
             Err(StoreError::Failed("the disk is ill".into()))
         } else {
             Ok(self.clients[index].disk.read(query, scan))
@@ -118,7 +125,7 @@ impl Grows for Batch {
     fn grows(&self) -> bool {
         match self {
             Batch::Outbox(batch) => !batch.put.is_empty(),
-            Batch::Replica(batch) => !batch.put.is_empty(),
+            Batch::Replica(batch) => !batch.put.is_empty() || !batch.stage.is_empty(),
         }
     }
 }

@@ -47,6 +47,24 @@ pub struct Tally {
     pub requests: u64,
     /// WebSockets that opened.
     pub connections: u64,
+    /// Snapshots that the server made.
+    pub snapshots: u64,
+    /// Parts of snapshots that clients asked for.
+    pub parts: u64,
+    /// Those that were lost on the way, or on the way back.
+    pub parts_lost: u64,
+    /// Those that were damaged.
+    pub parts_damaged: u64,
+    /// Chunks that clients stored.
+    pub chunks_stored: u64,
+    /// Snapshots that took the place of what a client had.
+    pub flips: u64,
+    /// Those of them that had more than one chunk.
+    pub flips_of_many: u64,
+    /// Those of them of which an earlier process had stored the first chunks.
+    pub resumed: u64,
+    /// Snapshots of which a client had stored a part that it threw away.
+    pub superseded: u64,
 }
 
 impl Tally {
@@ -74,6 +92,15 @@ impl Tally {
             pruned,
             requests,
             connections,
+            snapshots,
+            parts,
+            parts_lost,
+            parts_damaged,
+            chunks_stored,
+            flips,
+            flips_of_many,
+            resumed,
+            superseded,
         } = other;
         self.submissions += submissions;
         self.refused += refused;
@@ -96,5 +123,14 @@ impl Tally {
         self.pruned += pruned;
         self.requests += requests;
         self.connections += connections;
+        self.snapshots += snapshots;
+        self.parts += parts;
+        self.parts_lost += parts_lost;
+        self.parts_damaged += parts_damaged;
+        self.chunks_stored += chunks_stored;
+        self.flips += flips;
+        self.flips_of_many += flips_of_many;
+        self.resumed += resumed;
+        self.superseded += superseded;
     }
 }

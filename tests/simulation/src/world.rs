@@ -13,8 +13,10 @@ use sdk_core::{
 
 use crate::{
     agenda::{Agenda, Time},
+    archive::Truth,
     client::Client,
     copies::Copies,
+    download::PartRequest,
     ledger::Ledger,
     network::{ConnectionId, Network},
     plan::{AFTERMATH, Fault, HEALING, Plan},
@@ -62,8 +64,12 @@ pub(crate) enum Event {
     Request(Box<Request>),
     /// An HTTP request is over for the client.
     HttpDone(usize, u32, HttpId, Result<Reply, HttpFailure>),
-    /// A client hears that there is no snapshot.
-    Fetched(usize, u32, HttpId),
+    /// A request for a part of a snapshot reaches the server.
+    FetchPart(Box<PartRequest>),
+    /// And its answer the client.
+    Fetched(usize, u32, HttpId, Result<String, HttpFailure>),
+    /// A client's process ends and begins again.
+    Crash(usize, u32),
     /// A session gets an answer or a hint.
     Session(u32, ConnectionId, Box<SessionInput>),
     /// A session's timer fires.
@@ -118,6 +124,8 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     /// Which clients there are several of.
     pub(crate) copies: Copies,
+    /// The snapshots that were made.
+    pub(crate) truth: Truth,
     /// What was counted.
     pub(crate) tally: Tally,
     /// Epochs that are over.
@@ -167,6 +175,7 @@ impl World {
             trace: Trace::new(verbose),
             ledger: Ledger::default(),
             copies: Copies::default(),
+            truth: Truth::default(),
             tally: Tally::default(),
             retired: BTreeSet::new(),
             decisions: 0,
@@ -182,7 +191,9 @@ impl World {
     pub(crate) fn run(mut self) -> Ended {
         self.agenda.at(0, Event::ServerStart);
         for client in 0..self.clients.len() {
-            let at = self.random.u64(0..2_000);
+            // Some come when there is much already.
+            let latest = if self.random.u8(0..4) == 0 { self.plan.busy } else { 2_000 };
+            let at = self.random.u64(0..latest);
             self.agenda.at(at, Event::Start(client));
             self.agenda.at(at + 1, Event::Act(client));
         }
@@ -222,7 +233,13 @@ impl World {
             Event::Lost(connection) => self.lost(connection),
             Event::Request(request) => self.request(*request),
             Event::HttpDone(client, life, id, result) => self.http_done(client, life, id, result),
-            Event::Fetched(client, life, id) => self.fetched(client, life, id),
+            Event::FetchPart(request) => self.part_request(*request),
+            Event::Fetched(client, life, id, result) => self.fetched(client, life, id, result),
+            Event::Crash(client, life) => {
+                if self.clients[client].life == life && self.healed.is_none() {
+                    self.crash_client(client);
+                }
+            }
             Event::Session(life, connection, input) => self.session(life, connection, *input),
             Event::SessionTimer(life, connection, timer) => self.session_timer(life, connection, timer),
             Event::ServerRead(life, question) => self.server_read(life, question),
