@@ -208,6 +208,8 @@ impl Replica {
         let completes = collection.partial && !changes.more;
         if known.is_some_and(|have| !completes || *have != changes.to) {
             collection.shows_all();
+            // The server sends nothing of the collection before it is asked for what comes after this page.
+            collection.wants_pull |= changes.more;
             return arrival;
         }
         if self.staged.documents.len() >= STAGED_DOCUMENTS {

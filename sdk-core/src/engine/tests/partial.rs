@@ -90,3 +90,17 @@ fn an_answer_without_news_tells_that_a_page_was_the_last() {
     bench.commit();
     assert_eq!(bench.engine.status().pending, 0);
 }
+
+#[test]
+fn an_answer_to_an_older_question_that_has_more_to_come_is_followed_by_another_question() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.receive(link, changes(None, 5, "a"));
+    bench.receive(link, changes(Some(5), 7, "a"));
+    bench.commit();
+    bench.frames();
+    bench.receive(link, page(3, 6, "b", written(6, 60), true));
+    let frames = bench.frames();
+    let [ClientFrame::Pull(resume)] = &frames[..] else { panic!("no pull but {frames:?}") };
+    assert_eq!(resume.after, Some(at(7)));
+}
