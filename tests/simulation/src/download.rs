@@ -26,7 +26,7 @@ use crate::{
 /// Milliseconds after which an engine takes a part for lost; what comes then it does not look at.
 const PATIENCE: Time = 45_000;
 /// Per mille of commits with segments, or with a snapshot that takes its place, around which a process ends.
-const SHAKY: u64 = 60;
+const SHAKY: u64 = 200;
 
 /// A request for a part on its way.
 pub(crate) struct PartRequest {
