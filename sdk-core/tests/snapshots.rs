@@ -7,7 +7,7 @@ use sdk_core::{
     driver::{MemoryStore, Store},
     engine::{
         Config, Effect, Engine, Event, Fetch, HttpFailure, HttpId, Input, LinkId, Now, QueryId, Ticket,
-        storage::Query,
+        storage::{Generation, Query, Scan},
     },
     protocol::{
         ActorId, Changed, Changes, ChunkRef, ClientFrame, ClientId, CollectionName, ContentHash, DocKey,
@@ -301,4 +301,22 @@ fn what_was_judged_before_a_snapshot_settles_also_if_nothing_came_after_it() {
     let nothing = Changes { collection, from, to, documents: vec![], recovered: true, more: false };
     device.receive(&store, ServerFrame::Changes(nothing));
     assert_eq!(device.engine.status().pending, 0);
+}
+
+#[test]
+fn pages_that_do_what_a_snapshot_was_to_do_leave_nothing_of_it() {
+    let store = MemoryStore::new();
+    let mut device = Device::start(&store);
+    device.receive(&store, first_page("e", true));
+    device.serve(&store, &snapshot("e"), 2);
+    let scan = Scan { generation: Generation(1), segments: 9 };
+    let stored = || block_on(store.read(Query::all(cards()), scan)).unwrap().segments.len();
+    assert_eq!(stored(), 1);
+    drop(device);
+    let mut device = Device::start(&store);
+    let documents = vec![Changed { id: DocumentId::new("a").unwrap(), doc: document(7) }];
+    let (collection, to) = (cards(), at("e", 7));
+    let whole = Changes { collection, from: None, to, documents, recovered: true, more: false };
+    device.receive(&store, ServerFrame::Changes(whole));
+    assert_eq!((device.ids(), stored()), (vec!["a".to_owned()], 0));
 }

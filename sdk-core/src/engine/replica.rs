@@ -224,6 +224,11 @@ impl Replica {
             self.staged.complete.remove(&name);
         } else {
             self.staged.complete.insert(name.clone());
+            // Pages did what a snapshot was to do.
+            if let Some(staging) = collection.note.staging.take() {
+                self.staged.drop_generation(&name, staging.generation);
+                self.staged.notes.insert(name.clone(), collection.note.clone());
+            }
         }
         for changed in changes.documents {
             self.staged.documents.insert(DocKey { collection: name.clone(), id: changed.id }, changed.doc);
@@ -415,6 +420,12 @@ impl Staged {
             Clear::Collections(names) => names.contains(name),
             Clear::All => true,
         }
+    }
+
+    /// Drops a generation, with what waits of it.
+    pub(super) fn drop_generation(&mut self, name: &CollectionName, generation: Generation) {
+        self.segments.retain(|segment| segment.collection != *name || segment.generation != generation);
+        self.drop.push((name.clone(), generation));
     }
 
     /// Drops the changes that wait of a collection.

@@ -18,7 +18,7 @@ impl Replica {
         }
         let newest = before.map_or(note.generation, |staging| staging.generation.max(note.generation));
         if let Some(staging) = before {
-            self.staged.drop.push((name.clone(), staging.generation));
+            self.staged.drop_generation(name, staging.generation);
         }
         note.staging = Some(Staging { generation: newest.next(), root, chunks: 0 });
         0
