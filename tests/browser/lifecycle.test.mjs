@@ -10,10 +10,12 @@ import {
   assertOnServer,
   leaderOf,
   put,
+  putEach,
   reload,
   role,
   scene,
   status,
+  untilSaved,
   untilSent,
   untilShown,
 } from "./harness/tabs.mjs";
@@ -21,11 +23,6 @@ import { sleep, until } from "./harness/until.mjs";
 
 const idsOf = (saved) => saved.map(({ id }) => id);
 const incidents = (tab) => tab.evaluate(() => fixture.incidents.map(({ type }) => type));
-
-/** Every tab saves documents of its own. */
-async function putEach(tabs, name) {
-  return Promise.all(tabs.map((tab, index) => put(tab, `${name}-${index}`)));
-}
 
 test("a leader that is stopped in mid-work is replaced, and follows when it goes on", async (t) => {
   const { host, line, chromium, tabs: open } = await scene(t);
@@ -271,14 +268,6 @@ test("of two tabs that each believe to be alone only the one that has the storag
   assert.ok(sent[1].length > 0);
   assertOnServer(host, saved);
 });
-
-/** Saves an edit; right after a loss it may be refused. */
-function untilSaved(tab, id) {
-  return until("an edit is saved", async () => {
-    const answer = await tab.evaluate((id) => fixture.put(id).catch(({ code }) => code), id);
-    return answer.durable && answer;
-  });
-}
 
 /** Lets a process go on, unless it is gone. */
 function resume(pid) {

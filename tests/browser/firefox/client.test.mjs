@@ -7,17 +7,9 @@ import { fixtureSite } from "../harness/fixture.mjs";
 import { proxy } from "../harness/proxy.mjs";
 import { server } from "../harness/server.mjs";
 import { until } from "../harness/until.mjs";
-import { firefox } from "./harness.mjs";
+import { firefox, openClient } from "./harness.mjs";
 
 const KILLS = Number(process.env.WAKA_KILLS ?? 3);
-
-/** The fixture page with a client in it. */
-async function client(tab, host, url) {
-  await tab.exposeFunction("mint", () => host.token("ada", 600));
-  await tab.goto(url);
-  await tab.waitForFunction(() => globalThis.fixture !== undefined);
-  await tab.evaluate(() => globalThis.fixture.open("firefox"));
-}
 
 /** Submits documents of these names, and tells which were reported durable. */
 function put(tab, ids) {
@@ -35,7 +27,7 @@ test(`edits made offline in Firefox outlive a reload and ${KILLS} kills, and rea
   const durable = [];
 
   let tab = await browser.tab();
-  await client(tab, host, line.url);
+  await openClient(tab, host, line.url, "firefox");
   await until("it is connected", () => tab.evaluate(() => globalThis.client.status.link === "up"));
   line.set("page only");
   durable.push(...(await put(tab, ["before the reload"])));
@@ -51,7 +43,7 @@ test(`edits made offline in Firefox outlive a reload and ${KILLS} kills, and rea
     await browser.kill();
     await browser.start();
     tab = await browser.tab();
-    await client(tab, host, line.url);
+    await openClient(tab, host, line.url, "firefox");
   }
   assert.equal(durable.length, 1 + 20 * KILLS, "all were reported durable");
   assert.equal(await tab.evaluate(() => globalThis.client.status.pending), durable.length);

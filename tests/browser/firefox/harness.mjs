@@ -60,6 +60,15 @@ export async function firefox(t) {
   };
 }
 
+/** Opens the fixture page in a tab, with the client of that name. */
+export async function openClient(tab, host, url, name, resolved) {
+  await tab.exposeFunction("mint", () => host.token("ada", 600));
+  if (resolved) await tab.exposeFunction("resolved", resolved);
+  await tab.goto(url);
+  await tab.waitForFunction(() => globalThis.fixture !== undefined);
+  await tab.evaluate((name) => globalThis.fixture.open(name), name);
+}
+
 /** Resolves with the address that Firefox tells on its standard error. */
 function listening(child) {
   return new Promise((resolve, reject) => {

@@ -57,6 +57,19 @@ export async function untilShown(tabs, ids) {
   }
 }
 
+/** Saves an edit; right after a loss of the storage, or of room, it may be refused. */
+export function untilSaved(tab, id) {
+  return until("an edit is saved", async () => {
+    const answer = await tab.evaluate((id) => fixture.put(id).catch(({ code }) => code), id);
+    return answer.durable && answer;
+  });
+}
+
+/** Every tab saves a document of its own. */
+export function putEach(tabs, name) {
+  return Promise.all(tabs.map((tab, index) => put(tab, `${name}-${index}`)));
+}
+
 export function untilSent(tab, patience) {
   return until("all is on the server", async () => (await status(tab)).pending === 0, patience);
 }
