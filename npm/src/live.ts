@@ -96,14 +96,13 @@ export class LiveQuery<T> implements Live<T>, Follower {
 /** Puts the engine's documents in their public shape; those that did not change are the same objects. */
 function snapshot<T>(before: readonly Doc<T>[], view: WireView): readonly Doc<T>[] {
   const known = new Map(before.map((doc) => [doc.id, doc]));
-  const documents = view.documents.map(({ id, fields, pending, conflicted, updated }) =>
-    share<Doc<T>>(known.get(id), {
-      id,
-      value: fields as T,
-      pending,
-      conflicted,
-      ...(updated !== undefined && { updatedAt: updated }),
-    }),
-  );
+  const documents = view.documents.map(({ id, fields, pending, conflicted, updated }) => {
+    const value = fields as T;
+    const doc: Doc<T> =
+      updated === undefined
+        ? { id, value, pending, conflicted }
+        : { id, value, pending, conflicted, updatedAt: updated };
+    return share(known.get(id), doc);
+  });
   return share(before, documents);
 }

@@ -7,11 +7,14 @@ export function share<T>(before: unknown, after: T): T {
     return after;
   }
   const parts = after as Record<string, unknown>;
-  const old = (
-    typeof before === "object" && before !== null && Array.isArray(before) === Array.isArray(after)
-      ? before
-      : {}
-  ) as Record<string, unknown>;
+  if (typeof before !== "object" || before === null) {
+    // Nothing to take over, as in a first snapshot, of which a page waits to show the first documents.
+    for (const part of Object.values(parts)) {
+      share(undefined, part);
+    }
+    return Object.freeze(after);
+  }
+  const old = (Array.isArray(before) === Array.isArray(after) ? before : {}) as Record<string, unknown>;
   const names = Object.keys(parts);
   let same = old === before && Object.keys(old).length === names.length;
   for (const name of names) {
