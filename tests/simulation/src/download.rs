@@ -7,7 +7,7 @@ use sdk_core::{
         Fetch, HttpFailure, HttpId, Input,
         storage::{Batch, Clear, Generation, ReplicaBatch},
     },
-    protocol::{CollectionName, ContentHash, Manifest, ProtocolError, decode},
+    protocol::{CollectionName, ContentHash, ErrorCode, Manifest, ProtocolError, decode},
     snapshot::Part,
 };
 use server_reference::tenant::TenantScope;
@@ -85,6 +85,12 @@ impl World {
         let (life, at) = (self.clients[index].life, self.agenda.now());
         let asked = Asked { collection: fetch.collection.clone(), part: fetch.part.clone(), at };
         self.clients[index].downloads.asked.insert(id, asked);
+        if !self.plan.snapshots {
+            let none = ProtocolError::new(ErrorCode::Forbidden, "no such collection");
+            let delay = self.latency();
+            let refused = Err(HttpFailure::Refused(none));
+            return self.agenda.after(delay, Event::Fetched(index, life, id, refused));
+        }
         let path = self.network.paths[index];
         if self.part_trouble() || path.up_blocked {
             return self.lose_part(index, life, id);

@@ -38,7 +38,16 @@ pub use tally::Tally;
 pub use trace::hash_of;
 pub use world::{Ended, Violation};
 
+/// How seeds are run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Every step is told.
+    pub verbose: bool,
+    /// There are snapshots, clones of clients and restored devices as well. Rare runs of these do not hold all claims yet.
+    pub wide: bool,
+}
+
 /// Runs one seed.
-pub fn run(seed: u64, verbose: bool) -> Ended {
-    world::World::new(seed, verbose).run()
+pub fn run(seed: u64, settings: Settings) -> Ended {
+    world::World::new(seed, settings).run()
 }

@@ -1,5 +1,5 @@
-//! Runs seeds: `simulation --seed N [--verbose]` or `simulation --seeds COUNT|A..B`, with `--json` for a last line
-//! that a program can read.
+//! Runs seeds: `simulation --seed N [--verbose]` or `simulation --seeds COUNT|A..B`, with `--wide` for snapshots and
+//! copied clients, and `--json` for a last line that a program can read.
 
 use std::{
     ops::Range,
@@ -13,13 +13,13 @@ use std::{
 };
 
 use serde::Serialize;
-use simulation::{Ended, Tally, hash_of, run};
+use simulation::{Ended, Settings, Tally, hash_of, run};
 
-const USAGE: &str = "usage: simulation (--seed N | --seeds COUNT|A..B) [--verbose] [--json]";
+const USAGE: &str = "usage: simulation (--seed N | --seeds COUNT|A..B) [--wide] [--verbose] [--json]";
 
 struct Arguments {
     seeds: Range<u64>,
-    verbose: bool,
+    settings: Settings,
     json: bool,
 }
 
@@ -56,7 +56,8 @@ fn main() -> ExitCode {
 fn run_all(arguments: &Arguments) -> Vec<(u64, Ended)> {
     let next = AtomicU64::new(arguments.seeds.start);
     let ends = Mutex::new(Vec::new());
-    let threads = if arguments.verbose { 1 } else { thread::available_parallelism().map_or(1, Into::into) };
+    let threads =
+        if arguments.settings.verbose { 1 } else { thread::available_parallelism().map_or(1, Into::into) };
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -65,11 +66,12 @@ fn run_all(arguments: &Arguments) -> Vec<(u64, Ended)> {
                     if seed >= arguments.seeds.end {
                         return;
                     }
-                    let ended = run(seed, arguments.verbose);
+                    let ended = run(seed, arguments.settings);
                     if let Some(violation) = &ended.violation {
                         println!("seed {seed} FAILED: {}", violation.claim);
                         println!("  {}", violation.seen);
-                        println!("  replay: cargo xtask sim --seed {seed}");
+                        let wide = if arguments.settings.wide { " --wide" } else { "" };
+                        println!("  replay: cargo xtask sim --seed {seed}{wide}");
                     }
                     ends.lock().expect("no thread panics while it adds").push((seed, ended));
                 }
@@ -131,7 +133,7 @@ fn print(report: &Report) {
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
-    let (mut seeds, mut verbose, mut json) = (None, false, false);
+    let (mut seeds, mut settings, mut json) = (None, Settings::default(), false);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
@@ -140,12 +142,13 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Strin
                 seeds = Some(seed..seed.saturating_add(1));
             }
             "--seeds" => seeds = Some(range(&value()?)?),
-            "--verbose" => verbose = true,
+            "--verbose" => settings.verbose = true,
+            "--wide" => settings.wide = true,
             "--json" => json = true,
             _ => return Err(format!("unknown argument {argument}")),
         }
     }
-    Ok(Arguments { seeds: seeds.ok_or("no seeds given")?, verbose, json })
+    Ok(Arguments { seeds: seeds.ok_or("no seeds given")?, settings, json })
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {

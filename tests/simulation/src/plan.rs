@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) http_trouble: u64,
     /// The same of parts of snapshots, which may be damaged besides.
     pub(crate) part_trouble: u64,
+    /// Whether the server makes snapshots; without, what is more than a page comes page by page.
+    pub(crate) snapshots: bool,
     /// How snapshots are cut.
     pub(crate) cuts: Cuts,
     /// Whether what an old connection carried may arrive after it was cut.
@@ -111,6 +113,13 @@ pub(crate) enum Fault {
     NewEpoch,
 }
 
+impl Fault {
+    /// Whether there are several of a client afterwards.
+    fn copies(self) -> bool {
+        matches!(self, Self::Clone | Self::Restore)
+    }
+}
+
 const FAULTS: [Fault; 19] = [
     Fault::Cut,
     Fault::Partition,
@@ -152,13 +161,13 @@ const SMALL: Limits = Limits {
 
 impl Plan {
     /// The plan of a seed. Each fault is in about half of the runs, so that rare pairs meet without the others.
-    pub(crate) fn of(random: &mut Rng) -> Self {
+    pub(crate) fn of(random: &mut Rng, wide: bool) -> Self {
         let small = random.u8(0..3) == 0;
         let tenants = if random.u8(0..3) == 0 { 2 } else { 1 };
         let clients = (0..tenants).map(|_| random.usize(2..=if tenants == 1 { 5 } else { 3 })).collect();
         let pick = |random: &mut Rng, choices: &[u64]| choices[random.usize(0..choices.len())];
         let large = !small && random.u8(0..12) == 0;
-        let narrow = !small && !large && random.u8(0..2) == 0;
+        let narrow = wide && !small && !large && random.u8(0..2) == 0;
         let cuts = Cuts {
             sizes: Sizes {
                 least: random.choice([1, 300]).unwrap_or(1),
@@ -190,7 +199,8 @@ impl Plan {
                 _ => Limits::default(),
             },
             calm: pick(random, &[3_000, 12_000, 40_000]),
-            faults: FAULTS.into_iter().filter(|_| random.bool()).collect(),
+            snapshots: wide,
+            faults: FAULTS.into_iter().filter(|fault| random.bool() && (wide || !fault.copies())).collect(),
             http_trouble: pick(random, &[0, 50, 300]),
             part_trouble: pick(random, &[0, 30, 150]),
             cuts,

@@ -1,7 +1,9 @@
 //! A few runs as a test; `cargo xtask sim` runs hundreds.
 
+use simulation::Settings;
+
 fn hold(seed: u64) {
-    let ended = simulation::run(seed, false);
+    let ended = simulation::run(seed, Settings::default());
     if let Some(violation) = ended.violation {
         panic!("{}: {}\nreplay: cargo xtask sim --seed {seed}", violation.claim, violation.seen);
     }
@@ -25,8 +27,9 @@ fn seeds_that_once_showed_a_bug_show_none() {
 #[test]
 fn the_same_seed_is_the_same_run() {
     for seed in [3, 5, 8] {
-        let (one, other) = (simulation::run(seed, false), simulation::run(seed, false));
+        let wide = Settings { wide: true, ..Settings::default() };
+        let (one, other) = (simulation::run(seed, wide), simulation::run(seed, wide));
         assert_eq!((one.hash, one.steps, one.tally), (other.hash, other.steps, other.tally), "seed {seed}");
-        assert_ne!(one.hash, simulation::run(seed + 1_000, false).hash);
+        assert_ne!(one.hash, simulation::run(seed + 1_000, wide).hash);
     }
 }
