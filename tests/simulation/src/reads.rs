@@ -271,7 +271,9 @@ impl World {
             let one = self.ledger.submissions.get(&earlier.ticket);
             one.is_some_and(|one| fold(&one.intents).deletes)
         };
-        let beyond = own.knew.as_ref().is_none_or(|knew| knew.offset.0 < horizon);
+        // A position in a history that is over tells nothing, and so nothing of what was forgotten since.
+        let void = |knew: &StreamPosition| horizon > 0 && self.retired.contains(bare(knew.epoch.as_str()));
+        let beyond = own.knew.as_ref().is_none_or(|knew| knew.offset.0 < horizon || void(knew));
         if deleted.is_some() && (beyond || waits.into_iter().any(deletes)) {
             return log.iter().collect();
         }
