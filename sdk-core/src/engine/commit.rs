@@ -168,7 +168,6 @@ impl Engine {
         self.abandon_fetches();
         self.views.mark_stale(|_| true);
         self.replica.fail(now, &mut self.random);
-        self.forget_positions(|_, _| true);
     }
 
     /// Puts stored changes into view.

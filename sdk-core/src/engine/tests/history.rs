@@ -152,3 +152,24 @@ fn a_read_from_before_the_replica_was_emptied_brings_nothing_back() {
     let view = bench.engine.view(QueryId(1)).unwrap();
     assert_eq!((view.loaded, view.documents), (true, vec![]));
 }
+
+#[test]
+fn a_judgement_keeps_its_place_when_the_store_fails() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.submit(1, "a", 1);
+    bench.commit();
+    bench.pushed();
+    bench.receive(link, accepted(1, 6));
+    bench.receive(link, changes(None, 3, "b"));
+    let ids = bench.take(|effect| if let Effect::Commit(id, _) = effect { Some(*id) } else { None });
+    bench.input(Input::StoreFailed(ids[0], StoreError::Full("quota".into())));
+    // The answer to a question that the server had read for before it judged.
+    bench.receive(link, changes(None, 5, "b"));
+    bench.later(60_000);
+    bench.commit();
+    assert_eq!(bench.engine.status().pending, 1, "what was stored does not contain it");
+    bench.receive(link, changes(Some(5), 6, "a"));
+    bench.commit();
+    assert_eq!(bench.engine.status().pending, 0);
+}
