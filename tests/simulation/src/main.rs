@@ -117,6 +117,10 @@ fn print(report: &Report) {
         "flips           {:>12}   {} of many chunks, {} resumed, {} given up for another; {} chunks stored",
         tally.flips, tally.flips_of_many, tally.resumed, tally.superseded, tally.chunks_stored
     );
+    println!(
+        "copies          {:>12}   {} restored; {} other ids taken, {} operations met again under one",
+        tally.clones, tally.restores, tally.renewals, tally.reunited
+    );
     println!("deletions       {:>12}   forgotten by servers", tally.pruned);
     println!(
         "crashes         {:>12}   of clients, {} of servers",
