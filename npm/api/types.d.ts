@@ -4,6 +4,7 @@ import type { ErrorCode, RealtimeError } from "./errors.js";
 import type { Author, Operation, RejectedOperation, Waiting } from "./outcome.js";
 import type { Migrations } from "./schema.js";
 import type { Incident, Status } from "./status.js";
+import type { Topic } from "./topics.js";
 /** How concurrent edits of a document are resolved. The first client to name a collection settles it. */
 export type Strategy = 
 /** Field by field: edits of different fields both stay; of one field, the later stays. */
@@ -139,6 +140,8 @@ export interface Client<C extends Collections = Collections> extends AsyncDispos
     statuses(options?: Waiting): AsyncIterable<Status>;
     /** The documents of one of the collections the client was created with. */
     collection<T extends JsonFields<T>>(name: keyof C & string): Collection<T>;
+    /** A topic of the server. Throws with code `invalid_value` if none can have that name. */
+    topic<T = unknown>(name: string): Topic<T>;
     /** Allows the network, or forbids it: the client then works as if offline. */
     setNetwork(allowed: boolean): void;
     /** Hints that the network may be back. The client also listens to the browser for that. */
@@ -185,3 +188,4 @@ export type * from "./documents.js";
 export type * from "./outcome.js";
 export type * from "./schema.js";
 export type * from "./status.js";
+export type * from "./topics.js";

@@ -10,6 +10,7 @@ import type {
   WireQuery,
   WireRejected,
   WireStatus,
+  WireTopic,
   WireView,
 } from "./seam.js";
 import type { Incident, Outcome } from "./types.js";
@@ -182,7 +183,13 @@ export class Bridge implements Amender {
     return text === undefined ? { loaded: false, documents: [] } : (JSON.parse(text) as WireView);
   }
 
-  /** Closes a live query. After the end of the client there is nothing left to close. */
+  /** What a reader of a topic has. */
+  topic<T>(name: number): WireTopic<T> {
+    const text = this.call((engine) => engine.view(name));
+    return text === undefined ? { items: [] } : (JSON.parse(text) as WireTopic<T>);
+  }
+
+  /** Closes a live query, or the reader of a topic. After the end of the client there is nothing left to close. */
   closeQuery(name: number): void {
     if (this.#queries.delete(name) && this.#engine) {
       this.call((engine) => engine.closeQuery(name));
@@ -313,7 +320,7 @@ export class Bridge implements Amender {
       if (follower) {
         this.#queries.delete(event.queryRefused);
         follower.refuse(
-          new RealtimeError("too_many", "too many documents and ranges are followed at one time"),
+          new RealtimeError("too_many", "too many documents, ranges or topics are followed at one time"),
         );
         this.#notifySoon(follower);
       }

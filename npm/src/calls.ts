@@ -14,6 +14,12 @@ export const READS: Readonly<Record<string, string>> = {
 };
 
 export type Arguments = readonly unknown[];
+
+/** The call that opens a reader of a topic, as it is to be made once that has come to a position. */
+export function movedOn([name, query]: Arguments, position: unknown): Arguments {
+  const { topic } = JSON.parse(query as string) as { topic: object };
+  return [name, JSON.stringify({ topic: { ...topic, start: { after: position } } })];
+}
 export type AnyEngine = Record<string, (...args: unknown[]) => unknown>;
 
 /**

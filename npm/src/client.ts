@@ -11,6 +11,7 @@ import type { Intent } from "./schema.js";
 import { share } from "./snapshot.js";
 import { DeviceStorage, noteClient } from "./storage.js";
 import { asyncDispose } from "./symbols.js";
+import { BoundTopic } from "./topic.js";
 import type {
   Client,
   ClientOptions,
@@ -24,6 +25,7 @@ import type {
   RejectedOperation,
   Status,
   Strategy,
+  Topic,
   Waiting,
 } from "./types.js";
 
@@ -155,6 +157,10 @@ class LocalClient<C extends Collections> implements Client<C> {
       throw new RealtimeError("unknown_collection", `the client was not created with a collection ${name}`);
     }
     return new BoundCollection<T>(this.#bridge, name, strategy);
+  }
+
+  topic<T = unknown>(name: string): Topic<T> {
+    return new BoundTopic<T>(this.#bridge, name);
   }
 
   setNetwork(allowed: boolean): void {

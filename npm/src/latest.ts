@@ -63,24 +63,28 @@ export class LatestIterator<T extends object> implements AsyncIterableIterator<T
 
   readonly #advance = (): void => {
     try {
-      this.#deliver();
+      while (this.#deliver());
     } catch (error) {
       this.#fail(error);
     }
     this.#drain();
   };
 
-  #deliver(): void {
+  /** Whether there was something to deliver. */
+  #deliver(): boolean {
     if (this.#over || this.#waiters.length === 0) {
-      return;
+      return false;
     }
     const value = this.#source.read();
     if (value !== undefined && value !== this.#delivered) {
       this.#delivered = value;
       this.#waiters.shift()?.resolve({ done: false, value });
-    } else if (this.#source.ended()) {
+      return true;
+    }
+    if (this.#source.ended()) {
       this.#end();
     }
+    return false;
   }
 
   #fail(reason: unknown): void {

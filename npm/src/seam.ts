@@ -14,6 +14,7 @@ import type {
 } from "../pkg/engine.js";
 import type { StorageIncident } from "./incident.js";
 import type { Intent } from "./schema.js";
+import type { TopicEvent } from "./topics.js";
 import type { Incident } from "./types.js";
 
 /** An open engine. */
@@ -71,7 +72,15 @@ export interface EngineOptions {
 /** What a live query is to show. */
 export type WireQuery =
   | { one: [collection: string, id: string] }
-  | { range: { collection: string; from?: string; to?: string; limit?: number } };
+  | { range: { collection: string; from?: string; to?: string; limit?: number } }
+  | { topic: { topic: string; start: object; durable?: string } };
+
+/** What a reader of a topic has. */
+export interface WireTopic<T> {
+  position?: string;
+  items: TopicEvent<T>[];
+  over?: { reason?: { code: string; message: string } };
+}
 
 /** Why something was not done. */
 export interface Refusal {

@@ -1,4 +1,4 @@
-import { type AnyEngine, type Arguments, READS, TICKETED, engineOf } from "./calls.js";
+import { type AnyEngine, type Arguments, READS, TICKETED, engineOf, movedOn } from "./calls.js";
 import { RealtimeError, realtimeError } from "./errors.js";
 import type { Instance } from "./instance.js";
 import type { OpenEngine, Rules, WireEvent, WireStatus } from "./seam.js";
@@ -136,6 +136,11 @@ class Supervisor {
       this.#answers[method] = answer;
     } else if (method === "openQuery") {
       this.#queries.set(args[0], args);
+    } else if (method === "taken") {
+      const query = this.#queries.get(args[0]);
+      if (query) {
+        this.#queries.set(args[0], movedOn(query, args[1]));
+      }
     } else if (method === "closeQuery") {
       this.#queries.delete(args[0]);
     } else if (method === "setNetwork") {

@@ -1,4 +1,4 @@
-import type { Engine, OpenEngine, Rules, WireEvent, WireStatus, WireView } from "../src/seam.js";
+import type { Engine, OpenEngine, Rules, WireEvent, WireStatus, WireTopic, WireView } from "../src/seam.js";
 
 /** One call that the facade made. */
 export type Call = [method: string, ...args: unknown[]];
@@ -9,7 +9,7 @@ export type Call = [method: string, ...args: unknown[]];
  */
 export class ScriptedEngine implements Engine {
   readonly calls: Call[] = [];
-  readonly views = new Map<number, WireView>();
+  readonly views = new Map<number, WireView | WireTopic<unknown>>();
   statusNow: WireStatus = {
     link: "down",
     network: true,
@@ -94,6 +94,9 @@ export class ScriptedEngine implements Engine {
     this.#record("view", [id]);
     const view = this.views.get(id);
     return view && JSON.stringify(view);
+  }
+  taken(...args: [number, string]): void {
+    this.#record("taken", args);
   }
   status(): string {
     this.#record("status", []);

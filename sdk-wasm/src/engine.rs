@@ -4,7 +4,7 @@ use js_sys::{Function, Promise};
 use sdk_core::{
     driver::{Driver, EventSink, Parts, Platform, TokenSource},
     engine::{
-        Amendment, Config, Event, QueryId, Ticket, TokenError,
+        Amendment, Config, Event, QueryId, Subscription, Ticket, TokenError,
         storage::{MAX_QUERY, Query},
     },
     protocol::{ClientId, CollectionName, DocKey, DocumentId, Seq, Strategy, decode, encode},
@@ -56,6 +56,7 @@ struct Options {
 enum WireQuery {
     One(DocKey),
     Range(Range),
+    Topic(Subscription),
 }
 
 struct Range {
@@ -72,7 +73,7 @@ record!(Options {
     schema: "schema" or 0;
 });
 
-tagged!(WireQuery { "one" => One, "range" => Range } {});
+tagged!(WireQuery { "one" => One, "range" => Range, "topic" => Topic } {});
 
 record!(Range {
     collection: "collection";
@@ -197,14 +198,18 @@ impl Engine {
         self.driver.adopt(Ticket(ticket as u64), key, orphan);
     }
 
-    /// Begins to follow documents; an event tells when to look. `query` is `{"one": [collection, id]}` or
-    /// `{"range": {"collection", "from"?, "to"?, "limit"?}}`.
+    /// Begins to follow documents, or to read a topic; an event tells when to look. `query` is `{"one": [collection, id]}`,
+    /// `{"range": {"collection", "from"?, "to"?, "limit"?}}` or `{"topic": {"topic", "start", "durable"?}}`.
     #[wasm_bindgen(js_name = openQuery)]
     pub fn open_query(&self, id: f64, query: &str) -> Result<(), JsValue> {
         let query = match read(query)? {
             WireQuery::One(doc) => Query::One(doc),
             WireQuery::Range(Range { collection, from, to, limit }) => {
                 Query::Range { collection, from, to, limit: limit.unwrap_or(MAX_QUERY).clamp(1, MAX_QUERY) }
+            }
+            WireQuery::Topic(wanted) => {
+                self.driver.subscribe(QueryId(id as u64), wanted);
+                return Ok(());
             }
         };
         self.driver.open(QueryId(id as u64), query);
@@ -217,9 +222,18 @@ impl Engine {
         self.driver.close(QueryId(id as u64));
     }
 
-    /// What a query shows now, as JSON; nothing if it is not open.
+    /// What a query shows now, or what of a topic has come and was not taken, as JSON; nothing if it is not open.
     pub fn view(&self, id: f64) -> Option<String> {
-        self.driver.view(QueryId(id as u64)).map(|view| encode(&view))
+        let id = QueryId(id as u64);
+        let view = self.driver.view(id).map(|view| encode(&view));
+        view.or_else(|| self.driver.topic(id).map(|shown| encode(&shown)))
+    }
+
+    /// The application has taken all of a topic up to a position.
+    pub fn taken(&self, id: f64, position: &str) {
+        if let Ok(position) = position.parse() {
+            self.driver.taken(QueryId(id as u64), position);
+        }
     }
 
     /// How the client is doing, as JSON.

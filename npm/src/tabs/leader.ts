@@ -96,6 +96,9 @@ export class Leader {
     if (method === "recall") {
       return this.#seat.tell(this.#recall(args));
     }
+    if (method === "taken") {
+      return this.#taken(undefined, args);
+    }
     return this.#call(method, args);
   }
 
@@ -275,6 +278,8 @@ export class Leader {
       this.#closeQuery(tab, args[0] as number);
     } else if (method === "recall") {
       this.#tellFollower(tab, this.#recall(args));
+    } else if (method === "taken") {
+      this.#taken(tab, args);
     } else {
       this.#call(method, args);
     }
@@ -287,6 +292,13 @@ export class Leader {
     } catch (error) {
       this.#queries.take(given);
       throw error;
+    }
+  }
+
+  #taken(tab: string | undefined, [name, position]: Arguments): void {
+    const given = this.#queries.of(tab, name as number);
+    if (given !== undefined) {
+      this.#call("taken", [given, position]);
     }
   }
 

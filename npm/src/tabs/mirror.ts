@@ -1,4 +1,4 @@
-import { type Arguments, READS } from "../calls.js";
+import { type Arguments, READS, movedOn } from "../calls.js";
 import type { WireStatus } from "../seam.js";
 import { listed } from "./held.js";
 import { isLoaded } from "./shown.js";
@@ -27,7 +27,7 @@ export class Mirror {
     return JSON.parse(this.state["status"] ?? "{}") as Partial<WireStatus>;
   }
 
-  /** The open live queries, as they were opened. */
+  /** The open live queries, as they were opened; readers of topics from where they are now. */
   get queries(): Arguments[] {
     return [...this.#queries.values()];
   }
@@ -36,6 +36,11 @@ export class Mirror {
   note(method: string, args: Arguments): void {
     if (method === "openQuery") {
       this.#queries.set(args[0] as number, args);
+    } else if (method === "taken") {
+      const query = this.#queries.get(args[0] as number);
+      if (query) {
+        this.#queries.set(args[0] as number, movedOn(query, args[1]));
+      }
     } else if (method === "closeQuery") {
       this.#queries.delete(args[0] as number);
       this.#views.delete(args[0] as number);

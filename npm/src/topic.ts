@@ -1,0 +1,147 @@
+import type { Bridge, Follower } from "./bridge.js";
+import { RealtimeError } from "./errors.js";
+import { LatestIterator } from "./latest.js";
+import { Listeners } from "./listeners.js";
+import type { WireQuery } from "./seam.js";
+import { share } from "./snapshot.js";
+import type { SubscribeOptions, Topic, TopicEvent } from "./topics.js";
+
+const POSITION = /^[0-9a-f]{16}_[0-9a-f]{16}$/;
+
+/** A topic as the application sees it. */
+export class BoundTopic<T> implements Topic<T> {
+  readonly name: string;
+  readonly #bridge: Bridge;
+
+  constructor(bridge: Bridge, name: string) {
+    if (!isName(name)) {
+      throw new RealtimeError("invalid_value", `no topic can have the name ${name}`);
+    }
+    this.name = name;
+    this.#bridge = bridge;
+  }
+
+  subscribe({ from, durable, signal }: SubscribeOptions = {}): AsyncIterableIterator<
+    TopicEvent<T>,
+    undefined
+  > {
+    const query = {
+      topic: { topic: this.name, start: start(from), ...(durable !== undefined && { durable }) },
+    };
+    const reader = new TopicReader<T>(this.#bridge, query, durable !== undefined);
+    return new LatestIterator(reader, signal, () => reader.close());
+  }
+}
+
+/**
+ * Events of the engine, one by one. Where the engine is another one after a crash or a change of the leading tab, it
+ * shows again what this reader has already: that is told by the positions, whose texts have their order.
+ */
+class TopicReader<T> implements Follower {
+  readonly #bridge: Bridge;
+  readonly #name: number;
+  readonly #lasts: boolean;
+  readonly #listeners = new Listeners();
+  #waiting: TopicEvent<T>[] = [];
+  /** The newest event that was given out, until it counts as dealt with. */
+  #given = "";
+  /** All up to here was given out. */
+  #at = "";
+  #stale = true;
+  #over = false;
+  #refused: RealtimeError | undefined;
+
+  constructor(bridge: Bridge, query: WireQuery, lasts: boolean) {
+    this.#bridge = bridge;
+    this.#lasts = lasts;
+    this.#name = bridge.openQuery(query, this);
+  }
+
+  readonly subscribe = (listener: () => void): (() => void) => this.#listeners.add(listener);
+
+  /** The next event, if there is one; who asks for it is done with the one before. */
+  read(): TopicEvent<T> | undefined {
+    if (this.#given && (this.#lasts || this.#waiting.length === 0)) {
+      this.#take(this.#given);
+      this.#given = "";
+    }
+    if (this.#waiting.length === 0 && !this.#bridge.closed) {
+      this.#look();
+    }
+    const event = this.#waiting.shift();
+    if (event) {
+      this.#given = this.#at = event.position;
+    }
+    return event;
+  }
+
+  ended(): boolean {
+    return this.#over || this.#bridge.closed;
+  }
+
+  close(): void {
+    this.#bridge.closeQuery(this.#name);
+  }
+
+  stale(): void {
+    this.#stale = true;
+  }
+
+  refuse(error: RealtimeError): void {
+    this.#refused = error;
+  }
+
+  notify(): void {
+    this.#listeners.notify();
+  }
+
+  #look(): void {
+    if (this.#refused) {
+      throw this.#refused;
+    }
+    if (!this.#stale) {
+      return;
+    }
+    this.#stale = false;
+    const { position, items, over } = this.#bridge.topic<T>(this.#name);
+    this.#waiting = items
+      .filter((event) => event.position > this.#at)
+      .map((event) => share(undefined, event));
+    if (this.#waiting.length > 0) {
+      return;
+    }
+    if (over?.reason) {
+      throw new RealtimeError(over.reason.code, over.reason.message);
+    }
+    this.#over = over !== undefined;
+    // Where a reader of what is yet to come stands; or what it has already, and another engine shows again.
+    if (position !== undefined) {
+      this.#at = position > this.#at ? position : this.#at;
+      this.#take(this.#at);
+    }
+  }
+
+  #take(position: string): void {
+    this.#bridge.call((engine) => engine.taken(this.#name, position));
+  }
+}
+
+/** As the server has it. */
+function isName(name: string): boolean {
+  const parts = name.split("/");
+  const plain = parts.every((part) => /^[\w.~:@-]+$/.test(part) && part !== "." && part !== "..");
+  return plain && parts[0] !== "__ds" && name.length <= 256;
+}
+
+function start(from: SubscribeOptions["from"] = "latest"): object {
+  if (from === "earliest" || from === "latest") {
+    return { [from]: {} };
+  }
+  if (from instanceof Date && from.getTime() >= 0) {
+    return { time: from.getTime() };
+  }
+  if (typeof from === "object" && "after" in from && POSITION.test(from.after)) {
+    return { after: from.after };
+  }
+  throw new RealtimeError("invalid_value", "from is no place in a topic");
+}
