@@ -48,6 +48,15 @@ export declare const RETRYABLE: {
     readonly invalid_operation: false;
     readonly document_too_large: false;
     readonly strategy_mismatch: false;
+    readonly no_such_topic: false;
+    readonly topic_closed: false;
+    readonly topic_deleted: false;
+    readonly topic_full: false;
+    readonly too_many_topics: false;
+    readonly content_type_mismatch: false;
+    readonly bad_event: false;
+    readonly event_too_large: false;
+    readonly event_id_reused: false;
     readonly aborted: false;
     readonly dependency_failed: false;
     readonly migration_failed: false;

@@ -36,6 +36,11 @@ export type Outcome =
     readonly fields: readonly string[];
     readonly theirs?: Author;
 }
+/** An event that is in its topic, once, at this position. */
+ | {
+    readonly type: "published";
+    readonly position: string;
+}
 /** Not applied and never will be. It stays in `client.rejected()` until discarded. */
  | {
     readonly type: "rejected";

@@ -82,6 +82,9 @@ export function outcome(wire: WireOutcome): Outcome {
   if ("superseded" in wire) {
     return Object.freeze({ type: "superseded" });
   }
+  if ("published" in wire) {
+    return Object.freeze({ type: "published", position: wire.published.position });
+  }
   if ("conflicted" in wire) {
     const { fields, theirs } = wire.conflicted;
     return Object.freeze({

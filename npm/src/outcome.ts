@@ -28,6 +28,8 @@ export type Outcome =
    * `merge` and `manual` collections. Without fields it waits behind an earlier operation of its document.
    */
   | { readonly type: "conflicted"; readonly fields: readonly string[]; readonly theirs?: Author }
+  /** An event that is in its topic, once, at this position. */
+  | { readonly type: "published"; readonly position: string }
   /** Not applied and never will be. It stays in `client.rejected()` until discarded. */
   | { readonly type: "rejected"; readonly code: ErrorCode; readonly message: string };
 

@@ -89,7 +89,14 @@ test("the facade reads every outcome that the vectors hold, also with fields of 
       told,
     );
   }
-  assert.deepEqual([...read].sort(), ["accepted", "conflicted", "merged", "rejected", "superseded"]);
+  assert.deepEqual([...read].sort(), [
+    "accepted",
+    "conflicted",
+    "merged",
+    "published",
+    "rejected",
+    "superseded",
+  ]);
 });
 
 test("every code of the server is known here, with the same advice", () => {

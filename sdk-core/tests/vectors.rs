@@ -77,7 +77,10 @@ fn every_frame_and_body_has_a_vector() {
         vectors.iter().filter(|(_, v)| v["direction"] == direction).filter_map(|(_, v)| of(v)).collect()
     };
     let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    assert_eq!(names("client"), set(&["hello", "push", "pull", "subscribe", "unsubscribe", "pong"]));
+    assert_eq!(
+        names("client"),
+        set(&["hello", "push", "publish", "pull", "subscribe", "unsubscribe", "pong"])
+    );
     assert_eq!(
         names("server"),
         set(&["welcome", "outcomes", "changes", "events", "ended", "error", "goAway", "ping"])

@@ -53,7 +53,7 @@ impl Engine {
             operations.iter().any(|operation| operation.doc.collection == resume.collection)
         };
         let collections = self.replica.resume().into_iter().filter(written).collect();
-        PushRequest { client: self.client(), collections, operations }
+        PushRequest { client: self.client(), collections, operations, publications: Vec::new() }
     }
 
     fn pull_request(&mut self) -> PullRequest {

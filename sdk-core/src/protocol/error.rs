@@ -35,7 +35,8 @@ macro_rules! error_codes {
                 match self { $(Self::$variant => $text,)* Self::Unknown => "unknown" }
             }
 
-            fn of(text: &str) -> Self {
+            /// The code of a text.
+            pub fn of(text: &str) -> Self {
                 match text { $($text => Self::$variant,)* _ => Self::Unknown }
             }
 
@@ -83,6 +84,24 @@ error_codes! {
     DocumentTooLarge = "document_too_large", 413, Never;
     /// The collection was set up with another strategy.
     StrategyMismatch = "strategy_mismatch", 409, Never;
+    /// There is no such topic, or none for this subject.
+    NoSuchTopic = "no_such_topic", 404, Never;
+    /// The topic is closed.
+    TopicClosed = "topic_closed", 409, Never;
+    /// The topic was deleted, and is kept for its forks only.
+    TopicDeleted = "topic_deleted", 410, Never;
+    /// The topic took as many events as it ever can.
+    TopicFull = "topic_full", 409, Never;
+    /// The tenant has as many topics as it may.
+    TooManyTopics = "too_many_topics", 429, Never;
+    /// The topic's events are not JSON.
+    ContentTypeMismatch = "content_type_mismatch", 409, Never;
+    /// Not a CloudEvent.
+    BadEvent = "bad_event", 400, Never;
+    /// An event over its limit.
+    EventTooLarge = "event_too_large", 413, Never;
+    /// The topic has another event of that source and id.
+    EventIdReused = "event_id_reused", 409, Never;
     /// The application withdrew the operation before it was sent. A client says so to itself.
     Aborted = "aborted", 409, Never;
     /// An operation that this one depends on was not applied. A client says so to itself.

@@ -6,6 +6,7 @@
 use super::{
     document::Changed,
     error::{ErrorCode, ProtocolError},
+    event::Publication,
     ids::{ActorId, ClientId, CollectionName},
     limits::Limits,
     operation::Operation,
@@ -29,6 +30,8 @@ pub enum ClientFrame {
     Hello(Hello),
     /// Operations to judge.
     Push(Push),
+    /// Events to append to topics.
+    Publish(Publish),
     /// Asks for changes from a position on: to go on after `more`, or to mend a gap.
     Pull(Resume),
     /// Asks for the events of a topic.
@@ -44,7 +47,7 @@ pub enum ClientFrame {
 pub enum ServerFrame {
     /// Answer to a hello that was accepted.
     Welcome(Welcome),
-    /// Judgements, in the order of the operations pushed.
+    /// Judgements, in the order of what was pushed or published.
     Outcomes(Outcomes),
     /// What is new in a collection.
     Changes(Changes),
@@ -128,10 +131,18 @@ pub struct Push {
     pub operations: Vec<Operation>,
 }
 
-/// Judgements of operations.
+/// Events for topics, those of one topic in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    /// The events.
+    pub publications: Vec<Publication>,
+}
+
+/// Judgements of what one frame held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcomes {
-    /// One for each operation, in their order.
+    /// One for each operation, in their order; or for each publication, but for those that come after a refused one of
+    /// their topic.
     pub judgements: Vec<Judgement>,
 }
 
@@ -171,6 +182,8 @@ pub struct PushRequest {
     pub collections: Vec<Resume>,
     /// The operations.
     pub operations: Vec<Operation>,
+    /// Events for topics.
+    pub publications: Vec<Publication>,
 }
 
 /// Body of `POST /v1/pull`.
@@ -187,7 +200,7 @@ pub struct PullRequest {
 pub struct PushReply {
     /// As a welcome over WebSocket.
     pub welcome: Welcome,
-    /// One for each operation, in their order.
+    /// One for each operation, in their order, and then those of the publications.
     pub judgements: Vec<Judgement>,
 }
 
@@ -239,6 +252,7 @@ fn is_unknown_frame(text: &str) -> bool {
 tagged!(ClientFrame {
     "hello" => Hello,
     "push" => Push,
+    "publish" => Publish,
     "pull" => Pull,
     "subscribe" => Subscribe,
     "unsubscribe" => Unsubscribe
@@ -285,6 +299,10 @@ record!(Push {
     operations: "operations";
 });
 
+record!(Publish {
+    publications: "publications";
+});
+
 record!(Outcomes {
     judgements: "judgements";
 });
@@ -307,6 +325,7 @@ record!(PushRequest {
     client: "client";
     collections: "collections";
     operations: "operations";
+    publications: "publications", or_empty;
 });
 
 record!(PullRequest {

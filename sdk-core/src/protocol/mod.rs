@@ -5,6 +5,7 @@
 
 mod document;
 mod error;
+mod event;
 mod frame;
 mod ids;
 mod intent;
@@ -21,9 +22,10 @@ mod topic;
 
 pub use document::{Burial, Changed, Contribution, Document, Register, Stamp};
 pub use error::{ErrorCode, ProtocolError, Retry};
+pub use event::{EventName, MAX_ATTRIBUTE, Publication, complete_event};
 pub use frame::{
-    Changes, ClientFrame, GoAway, Hello, Identity, Outcomes, PullReply, PullRequest, Push, PushReply,
-    PushRequest, Resume, SUBPROTOCOL, ServerFrame, VERSIONS, Welcome, decode, decode_server_frame,
+    Changes, ClientFrame, GoAway, Hello, Identity, Outcomes, Publish, PullReply, PullRequest, Push,
+    PushReply, PushRequest, Resume, SUBPROTOCOL, ServerFrame, VERSIONS, Welcome, decode, decode_server_frame,
 };
 pub use ids::{
     ActorId, ClientId, CollectionName, DocKey, DocumentId, Epoch, FieldName, InvalidId, MAX_SAFE_INTEGER,

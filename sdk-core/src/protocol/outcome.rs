@@ -4,6 +4,7 @@ use super::{
     error::ErrorCode,
     ids::{FieldName, Seq},
     position::StreamPosition,
+    topic::TopicPosition,
 };
 use crate::clock::Millis;
 use crate::wire::{Bad, Decode, Empty, Encode, Object, Reader, record};
@@ -24,6 +25,12 @@ pub enum Outcome {
     },
     /// Not applied: concurrent writes were later, or deleted the document.
     Superseded {},
+    /// Appended to its topic, and there is one of it.
+    Published {
+        /// Its place there.
+        #[cfg_attr(feature = "typescript", tsify(type = "string"))]
+        position: TopicPosition,
+    },
     /// Not applied and never will be.
     Rejected(Rejection),
     /// Not applied, and not judged either: a concurrent write collides with it, and somebody has to decide. Nothing
@@ -71,7 +78,7 @@ pub struct Judgement {
     pub seq: Seq,
     /// What became of it.
     pub outcome: Outcome,
-    /// Where the effect stands in its collection; absent if it was rejected. Of a conflict, how far the collection
+    /// Where the effect stands in its collection; absent if it was rejected, or is an event. Of a conflict, how far the collection
     /// was when it was found.
     pub position: Option<StreamPosition>,
 }
@@ -104,6 +111,13 @@ struct Lost {
 
 record!(Lost { lost: "lost"; });
 
+/// The content of [`Outcome::Published`].
+struct Place {
+    position: TopicPosition,
+}
+
+record!(Place { position: "position"; });
+
 impl Encode for Outcome {
     fn write(&self, out: &mut String) {
         let mut object = Object::new(out);
@@ -111,6 +125,7 @@ impl Encode for Outcome {
             Self::Accepted {} => object.field("accepted", &Empty {}),
             Self::Merged { lost } => object.field("merged", &Lost { lost: lost.clone() }),
             Self::Superseded {} => object.field("superseded", &Empty {}),
+            Self::Published { position } => object.field("published", &Place { position: *position }),
             Self::Rejected(rejection) => object.field("rejected", rejection),
             Self::Conflicted(collision) => object.field("conflicted", collision),
         }
@@ -126,6 +141,7 @@ impl Decode for Outcome {
                 "accepted" => Empty::read(reader).map(|_| Self::Accepted {}),
                 "merged" => Lost::read(reader).map(|Lost { lost }| Self::Merged { lost }),
                 "superseded" => Empty::read(reader).map(|_| Self::Superseded {}),
+                "published" => Place::read(reader).map(|Place { position }| Self::Published { position }),
                 "rejected" => Rejection::read(reader).map(Self::Rejected),
                 "conflicted" => Collision::read(reader).map(Self::Conflicted),
                 _ => Err(reader.bad("not a known outcome")),

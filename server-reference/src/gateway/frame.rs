@@ -6,7 +6,7 @@ use sdk_core::protocol::{
 use sdk_core::wire::{Reader, record};
 
 /// Names of the frames that a client may send.
-const KNOWN: [&str; 6] = ["hello", "push", "pull", "subscribe", "unsubscribe", "pong"];
+const KNOWN: [&str; 7] = ["hello", "push", "publish", "pull", "subscribe", "unsubscribe", "pong"];
 
 /// Reads any frame of at most `most` bytes.
 pub(super) fn decode(text: &str, most: usize) -> Result<ClientFrame, ProtocolError> {

@@ -11,7 +11,7 @@ use crate::{
     auth::AuthError,
     storage::{
         Advance, Batch, Committed, Page, StorageError,
-        events::{LogError, News, Read, Slice, TopicName},
+        events::{LogError, News, Publish, Published, Read, Slice, TopicName},
     },
     tenant::TenantScope,
 };
@@ -36,6 +36,8 @@ pub enum Input {
     Verified(Result<TenantScope, AuthError>),
     /// The answer to [`Effect::Commit`].
     Committed(Result<Committed, StorageError>),
+    /// The answer to [`Effect::Publish`].
+    Published(Result<Vec<Option<Published>>, LogError>),
     /// The answer to [`Effect::Read`].
     Read(Result<Changes, StorageError>),
     /// A collection that the session follows moved on.
@@ -63,6 +65,8 @@ pub enum Effect {
     Follow(TenantScope, Vec<CollectionName>),
     /// Commit a batch; one at a time.
     Commit(Batch),
+    /// Append lists of events, at a Unix time; one batch at a time.
+    Publish(TenantScope, Vec<Publish>, Millis),
     /// Read a page; one at a time.
     Read(TenantScope, Page),
     /// Be told of a topic, too, from now on.

@@ -3,10 +3,12 @@
 mod follow;
 mod frame;
 mod input;
+pub(crate) mod publishing;
 pub mod session;
 pub(crate) mod socket;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod work;
 
 pub(crate) use frame::too_many_operations;

@@ -16,8 +16,8 @@ use sdk_core::{
     clock::Millis,
     protocol::{
         ActorId, Changes, ClientFrame, ClientId, ErrorCode, GoAway, Hello, Judgement, Limits,
-        MAX_FIRST_FRAME, Outcomes, ProtocolError, Push, Resume, ServerFrame, Subscribe, Unsubscribe, Welcome,
-        encode,
+        MAX_FIRST_FRAME, Operation, Outcomes, ProtocolError, Publication, Resume, ServerFrame, Subscribe,
+        Unsubscribe, Welcome, encode,
     },
 };
 
@@ -25,13 +25,15 @@ pub use super::input::{Closing, Effect, Input, Now};
 use super::{
     follow::{Following, NextRead},
     frame,
+    publishing::{Asked, ask},
     topics::{Told, Topics},
+    work::Work,
 };
 use crate::{
     auth::AuthError,
     storage::{
         Advance, Batch, Committed, Page, StorageError,
-        events::{LogError, News, Slice},
+        events::{LogError, News, Published, Slice},
     },
     tenant::TenantScope,
 };
@@ -46,20 +48,16 @@ pub const SILENCE: u64 = 3 * HEARTBEAT;
 /// Milliseconds that a client stays away, at least, after the server has said that it stops.
 const RETRY_AFTER_SHUTDOWN: u64 = 1_000;
 
-/// A push that waits for the commit before it.
-struct Waiting {
-    push: Push,
-    bytes: usize,
-}
-
 struct Open {
     scope: TenantScope,
     client: ClientId,
     following: Following,
     topics: Topics,
-    /// How many operations each push of the commit in flight has; empty while there is none.
-    committing: Vec<usize>,
-    waiting: Vec<Waiting>,
+    operations: Work<Operation>,
+    /// They go to another store than operations, and neither kind waits for the other's disk.
+    publications: Work<Publication>,
+    /// The publications that are with the log.
+    asked: Asked,
     next_ping: Millis,
     last_heard: Millis,
     token_ends: Millis,
@@ -95,6 +93,7 @@ impl Session {
             Input::Unreadable(code) => self.refuse(ProtocolError::new(code, "not a frame of this protocol")),
             Input::Verified(result) => self.verified(now, result),
             Input::Committed(result) => self.committed(now, result),
+            Input::Published(result) => self.published(now, result),
             Input::Read(result) => self.read(result),
             Input::Advanced(advance) => self.advanced(&advance),
             Input::Lagged => self.lagged(),
@@ -167,9 +166,16 @@ impl Session {
             ClientFrame::Push(push) if push.operations.len() > self.limits.batch_operations => {
                 self.refuse(frame::too_many_operations(push.operations.len(), &self.limits));
             }
+            ClientFrame::Publish(batch) if batch.publications.len() > self.limits.batch_operations => {
+                self.refuse(frame::too_many_operations(batch.publications.len(), &self.limits));
+            }
             ClientFrame::Push(push) => {
-                open.waiting.push(Waiting { push, bytes });
+                open.operations.add(push.operations, bytes);
                 self.commit_next(now);
+            }
+            ClientFrame::Publish(batch) => {
+                open.publications.add(batch.publications, bytes);
+                self.publish_next(now);
             }
             ClientFrame::Pull(pull) => {
                 if open.following.pull(&pull.collection, pull.after) {
@@ -215,19 +221,37 @@ impl Session {
         match &mut self.state {
             State::Opening { .. } => self.open(now, committed.actor),
             State::Open(open) => {
-                let pushes = std::mem::take(&mut open.committing);
+                let pushes = open.operations.done();
                 // While a commit was under way no frame was read, so silence says nothing about the peer.
                 open.last_heard = now.monotonic;
                 self.answer(pushes, committed.judgements);
                 self.commit_next(now);
             }
             State::Draining(open) => {
-                let pushes = std::mem::take(&mut open.committing);
+                let pushes = open.operations.done();
                 self.answer(pushes, committed.judgements);
-                self.close(Closing::GoingAway);
+                self.close_drained();
             }
             State::Greeting { .. } | State::Verifying { .. } | State::Closed => {}
         }
+    }
+
+    fn published(&mut self, now: Now, result: Result<Vec<Option<Published>>, LogError>) {
+        let (State::Open(open) | State::Draining(open)) = &mut self.state else { return };
+        let answers = match result {
+            Ok(answers) => answers,
+            // As with a commit.
+            Err(error) => return self.refuse(error.into()),
+        };
+        let frames = open.publications.done();
+        open.last_heard = now.monotonic;
+        let mut judged = std::mem::take(&mut open.asked).judge(answers).into_iter();
+        for publications in frames {
+            let judgements = judged.by_ref().take(publications).flatten().collect();
+            self.send(&ServerFrame::Outcomes(Outcomes { judgements }));
+        }
+        self.publish_next(now);
+        self.close_drained();
     }
 
     fn open(&mut self, now: Now, actor: ActorId) {
@@ -246,8 +270,9 @@ impl Session {
             client,
             following,
             topics: Topics::default(),
-            committing: Vec::new(),
-            waiting: Vec::new(),
+            operations: Work::default(),
+            publications: Work::default(),
+            asked: Asked::default(),
             next_ping: now.monotonic.plus(HEARTBEAT),
             last_heard: now.monotonic,
         }));
@@ -263,17 +288,9 @@ impl Session {
         }
     }
 
-    /// Commits all that waits: a client that comes back with a full outbox is bound by the disk, and pays it once.
     fn commit_next(&mut self, now: Now) {
         let State::Open(open) = &mut self.state else { return };
-        if !open.committing.is_empty() || open.waiting.is_empty() {
-            return;
-        }
-        let mut operations = Vec::new();
-        for Waiting { push, .. } in open.waiting.drain(..) {
-            open.committing.push(push.operations.len());
-            operations.extend(push.operations);
-        }
+        let Some(operations) = open.operations.begin() else { return };
         let mut collections: Vec<Resume> = Vec::new();
         for operation in &operations {
             let name = &operation.doc.collection;
@@ -289,6 +306,14 @@ impl Session {
             operations,
             now: now.wall,
         }));
+    }
+
+    fn publish_next(&mut self, now: Now) {
+        let State::Open(open) = &mut self.state else { return };
+        let Some(publications) = open.publications.begin() else { return };
+        let (asked, lists) = ask(publications, &self.limits);
+        open.asked = asked;
+        self.effects.push_back(Effect::Publish(open.scope.clone(), lists, now.wall));
     }
 
     fn read(&mut self, result: Result<Changes, StorageError>) {
@@ -387,7 +412,7 @@ impl Session {
         let go_away = ServerFrame::GoAway(GoAway { reason, retry_after: RETRY_AFTER_SHUTDOWN });
         match std::mem::replace(&mut self.state, State::Closed) {
             // What is being committed is still answered for; what waits behind it was never begun.
-            State::Open(open) if !open.committing.is_empty() => {
+            State::Open(open) if open.is_storing() => {
                 self.send(&go_away);
                 self.state = State::Draining(open);
             }
@@ -397,6 +422,13 @@ impl Session {
                 self.send(&go_away);
                 self.close(Closing::GoingAway);
             }
+        }
+    }
+
+    /// Ends a session that has answered all that was with a store when the server stopped.
+    fn close_drained(&mut self) {
+        if matches!(&self.state, State::Draining(open) if !open.is_storing()) {
+            self.close(Closing::GoingAway);
         }
     }
 
@@ -441,15 +473,19 @@ impl Session {
 
 impl Open {
     fn has_room(&self, limits: &Limits) -> bool {
-        let bytes: usize = self.waiting.iter().map(|waiting| waiting.bytes).sum();
-        let operations: usize = self.waiting.iter().map(|waiting| waiting.push.operations.len()).sum();
-        let in_flight = operations + self.committing.iter().sum::<usize>();
+        let bytes = self.operations.bytes() + self.publications.bytes();
+        let in_flight = self.operations.len() + self.publications.len();
         bytes < limits.frame_bytes && in_flight + limits.batch_operations <= limits.in_flight_operations
+    }
+
+    /// Whether a store is at work for it.
+    fn is_storing(&self) -> bool {
+        self.operations.is_under_way() || self.publications.is_under_way()
     }
 
     /// Nothing is heard while nothing is read, so a peer cannot be silent while its commit is under way.
     fn silence_ends(&self) -> Millis {
-        if self.committing.is_empty() { self.last_heard.plus(SILENCE) } else { Millis(u64::MAX) }
+        if self.is_storing() { Millis(u64::MAX) } else { self.last_heard.plus(SILENCE) }
     }
 }
 

@@ -92,7 +92,7 @@ struct Connection {
     stream: SplitStream<WebSocket>,
     session: Session,
     clock: Clock,
-    /// At most one commit, one read of documents and one of events, and one verification.
+    /// At most one commit, one batch of events, one read of documents and one of events, and one verification.
     answers: FuturesUnordered<BoxFuture<'static, Input>>,
     follower: Option<Follower<Advance>>,
     /// Of topics; none before the first is followed.
@@ -201,6 +201,11 @@ impl Connection {
             Effect::Commit(batch) => {
                 let documents = self.service.documents.clone();
                 self.answers.push(async move { Input::Committed(documents.commit(batch).await) }.boxed());
+            }
+            Effect::Publish(scope, batch, now) => {
+                let events = self.service.events.clone();
+                self.answers
+                    .push(async move { Input::Published(events.publish(scope, batch, now).await) }.boxed());
             }
             Effect::Read(scope, page) => {
                 let documents = self.service.documents.clone();

@@ -2,6 +2,7 @@
 
 mod access;
 mod follow;
+mod publish;
 mod topics;
 
 use std::sync::{Arc, Mutex};
@@ -19,7 +20,7 @@ use crate::{
     fixtures::{START, client, collection, counted_epochs, issuer, set, token},
     storage::{
         Advance, Batch, Committed, StorageError,
-        events::{EventLog, LogError, News, Read, Slice, TopicName},
+        events::{EventLog, LogError, News, Publications, Publish, Read, Slice, TopicName},
         sqlite::{
             SqliteDocuments,
             events::{Caps, EventStore},
@@ -38,6 +39,7 @@ struct Server {
     _folder: tempfile::TempDir,
     elapsed: u64,
     hold_commits: bool,
+    hold_publications: bool,
 }
 
 /// A client's end.
@@ -48,6 +50,7 @@ struct Peer {
     follows: bool,
     topics: Vec<TopicName>,
     held: Vec<Batch>,
+    publishing: Vec<(TenantScope, Vec<Publish>, Millis)>,
     reads: Vec<(TenantScope, TopicName, Read)>,
 }
 
@@ -63,8 +66,9 @@ impl Server {
         let on_news = Box::new(move |piece| tell.lock().unwrap().push(piece));
         let path = folder.path().join("events.db");
         let events = EventStore::open(&path, Caps::default(), Box::new(|| 7), on_news).unwrap();
-        let (hold_commits, hold_reads) = (false, false);
-        Self { documents, events, news, hold_reads, _folder: folder, elapsed: 0, hold_commits }
+        let (hold_commits, hold_publications, hold_reads) = (false, false, false);
+        let (elapsed, _folder) = (0, folder);
+        Self { documents, events, news, hold_reads, _folder, elapsed, hold_commits, hold_publications }
     }
 
     fn now(&self) -> Now {
@@ -80,6 +84,7 @@ impl Server {
             follows: false,
             topics: Vec::new(),
             held: Vec::new(),
+            publishing: Vec::new(),
             reads: Vec::new(),
         }
     }
@@ -120,6 +125,13 @@ impl Server {
                     let result = self.commit(batch);
                     advances.extend(result.iter().flat_map(|committed| committed.advances.clone()));
                     Input::Committed(result)
+                }
+                Effect::Publish(scope, batch, now) if self.hold_publications => {
+                    peer.publishing.push((scope, batch, now));
+                    continue;
+                }
+                Effect::Publish(scope, batch, now) => {
+                    Input::Published(block_on(self.events.publish(scope, batch, now)))
                 }
                 Effect::Read(scope, page) => Input::Read(self.documents.changes(&scope, &page)),
                 Effect::FollowTopic(_, topic) => {

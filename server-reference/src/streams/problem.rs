@@ -65,6 +65,7 @@ codes! {
     SourceDeleted = "source_deleted", 409, "The source of the fork was deleted.";
     TopicClosed = "topic_closed", 409, "The topic is closed; the answer has its end.";
     ContentTypeMismatch = "content_type_mismatch", 409, "The topic has another content type.";
+    EventIdReused = "event_id_reused", 409, "The topic has another event of that source and id.";
     SequenceRegression = "sequence_regression", 409, "`Stream-Seq` is not greater than the last.";
     ProducerGap = "producer_gap", 409, "Batches of the producer before this one are missing; the answer has the next sequence.";
     TopicFull = "topic_full", 409, "The topic took as many events as it ever can.";
@@ -145,6 +146,7 @@ impl From<LogError> for Refusal {
             LogError::Closed { tail } => {
                 refusal(Code::TopicClosed).with(header::CLOSED, "true").with(header::NEXT_OFFSET, tail)
             }
+            LogError::EventIdReused => refusal(Code::EventIdReused),
             LogError::SequenceRegression => refusal(Code::SequenceRegression),
             LogError::StaleProducer { current } => {
                 refusal(Code::StaleProducer).with(header::PRODUCER_EPOCH, current)

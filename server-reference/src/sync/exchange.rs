@@ -10,8 +10,8 @@ use sdk_core::{
 };
 
 use crate::{
-    gateway::{session::welcome, too_many_operations},
-    storage::{Batch, Documents, Page, StorageError},
+    gateway::{publishing::ask, session::welcome, too_many_operations},
+    storage::{Batch, Committed, Documents, Page, StorageError, events::Publications},
     tenant::TenantScope,
 };
 
@@ -21,20 +21,26 @@ use crate::{
 /// Nothing was acknowledged; what was stored all the same gets the same judgements when it comes again.
 pub async fn push(
     documents: &dyn Documents,
+    events: &dyn Publications,
     limits: &Limits,
     scope: TenantScope,
     body: &str,
     now: Millis,
 ) -> Result<PushReply, ProtocolError> {
-    let PushRequest { client, collections, operations } = decode(body)?;
-    if operations.len() > limits.batch_operations {
-        return Err(too_many_operations(operations.len(), limits));
+    let PushRequest { client, collections, operations, publications } = decode(body)?;
+    let count = operations.len() + publications.len();
+    if count > limits.batch_operations {
+        return Err(too_many_operations(count, limits));
     }
     check(&collections)?;
     let batch = Batch { scope: scope.clone(), client, collections, operations, now };
-    let committed = documents.commit(batch).await.map_err(told)?;
-    let welcome = welcome(VERSIONS[0], committed.actor, &scope, *limits, now);
-    Ok(PushReply { welcome, judgements: committed.judgements })
+    let Committed { actor, mut judgements, .. } = documents.commit(batch).await.map_err(told)?;
+    if !publications.is_empty() {
+        let (asked, lists) = ask(publications, limits);
+        let answers = events.publish(scope.clone(), lists, now).await?;
+        judgements.extend(asked.judge(answers).into_iter().flatten());
+    }
+    Ok(PushReply { welcome: welcome(VERSIONS[0], actor, &scope, *limits, now), judgements })
 }
 
 /// Answers the body of a pull at a Unix time, with at most half a frame of documents.

@@ -42,7 +42,8 @@ async fn push(
     request: Request,
 ) -> Result<Response, Problem> {
     let text = body(request.into_body(), service.limits.frame_bytes).await?;
-    let answer = exchange::push(&*service.documents, &service.limits, caller.scope, &text, wall()).await?;
+    let (documents, events) = (&*service.documents, &*service.events);
+    let answer = exchange::push(documents, events, &service.limits, caller.scope, &text, wall()).await?;
     Ok(reply(&answer))
 }
 

@@ -3,7 +3,8 @@
 use crate::support::{Running, cards, client, push, set};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use sdk_core::protocol::{
-    ErrorCode, Limits, Outcome, PullReply, PullRequest, PushReply, PushRequest, ServerFrame, decode, encode,
+    ClientFrame, ErrorCode, Json, Limits, Outcome, Publication, Publish, PullReply, PullRequest, PushReply,
+    PushRequest, Seq, ServerFrame, TopicName, decode, encode,
 };
 use serde_json::Value;
 use server_reference::config::ServerConfig;
@@ -13,7 +14,12 @@ use tokio::{
 };
 
 fn push_body(operations: Vec<sdk_core::protocol::Operation>) -> String {
-    encode(&PushRequest { client: client(1), collections: vec![cards(None)], operations })
+    encode(&PushRequest {
+        client: client(1),
+        collections: vec![cards(None)],
+        operations,
+        publications: Vec::new(),
+    })
 }
 
 fn post(server: &Running, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
@@ -54,6 +60,35 @@ async fn an_operation_sent_over_both_ways_has_one_effect() {
 }
 
 #[tokio::test]
+async fn a_push_may_hold_operations_and_events_and_an_event_sent_over_both_ways_is_one() {
+    let server = Running::start().await;
+    let event = r#"{"specversion":"1.0","type":"t","source":"/s","id":"1"}"#;
+    let publication = |seq| Publication {
+        seq: Seq(seq),
+        topic: TopicName::new("orders").unwrap(),
+        event: Json::parse(event).unwrap(),
+    };
+    let body = PushRequest {
+        client: client(1),
+        collections: vec![cards(None)],
+        operations: vec![set(1, "a", "x", "1")],
+        publications: vec![publication(2)],
+    };
+    let reply: PushReply = decode(&text(post(&server, "/v1/push", encode(&body))).await).unwrap();
+    let [first, second] = &reply.judgements[..] else { panic!("{:?}", reply.judgements) };
+    assert_eq!((first.seq, &first.outcome), (Seq(1), &Outcome::Accepted {}));
+    let Outcome::Published { position } = second.outcome else { panic!("{second:?}") };
+    assert_eq!((second.seq, position.offset), (Seq(2), 1));
+
+    let mut socket = server.session(1).await;
+    socket.send(&ClientFrame::Publish(Publish { publications: vec![publication(2)] })).await;
+    let Some(ServerFrame::Outcomes(outcomes)) = socket.next_answer().await else { panic!() };
+    assert_eq!(outcomes.judgements, reply.judgements[1..]);
+    let read = Client::new().get(server.http("/v1/streams/orders?offset=-1"));
+    assert_eq!(text(read.bearer_auth(server.token("acme", "ada"))).await, format!("[{event}]"));
+}
+
+#[tokio::test]
 async fn a_pull_over_many_collections_stays_within_half_a_frame() {
     let server = Running::start().await;
     let big = format!("\"{}\"", "x".repeat(100_000));
@@ -66,8 +101,12 @@ async fn a_pull_over_many_collections_stays_within_half_a_frame() {
     for (seq, resume) in (1..).zip(&collections) {
         let mut operation = set(seq, "a", "x", &big);
         operation.doc.collection = resume.collection.clone();
-        let body =
-            PushRequest { client: client(1), collections: collections.clone(), operations: vec![operation] };
+        let body = PushRequest {
+            client: client(1),
+            collections: collections.clone(),
+            operations: vec![operation],
+            publications: Vec::new(),
+        };
         text(post(&server, "/v1/push", encode(&body))).await;
     }
     let (mut missing, mut rounds) = (collections, 0);

@@ -33,6 +33,7 @@ async fn fill(server: &Running, tenant: &str, first: u64, last: u64) {
             client: client(1),
             collections: vec![cards(None)],
             operations: operations.collect(),
+            publications: vec![],
         };
         post(server, "/v1/push", tenant, encode(&body)).await;
     }
@@ -174,7 +175,12 @@ async fn deleted_documents_are_not_in_a_snapshot() {
     let mut gone = set(51, "00007", "x", "1");
     gone.intents = vec![sdk_core::protocol::Intent::Delete {}];
     gone.at.wall = sdk_core::clock::Millis(1_000);
-    let body = PushRequest { client: client(1), collections: vec![cards(None)], operations: vec![gone] };
+    let body = PushRequest {
+        client: client(1),
+        collections: vec![cards(None)],
+        operations: vec![gone],
+        publications: vec![],
+    };
     post(&server, "/v1/push", "acme", encode(&body)).await;
     let token = server.token("acme", "ada");
     let manifest = manifest(&server, &token).await;

@@ -44,7 +44,8 @@ fn every_link_leads_somewhere() {
 #[test]
 fn every_section_that_the_protocol_page_links_to_exists() {
     let text = read("docs/protocol.md");
-    let headings: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let heading = |line| str::strip_prefix(line, "## ").or_else(|| line.strip_prefix("### "));
+    let headings: Vec<_> = text.lines().filter_map(heading).collect();
     let anchors: Vec<_> = headings.iter().map(|heading| heading.to_lowercase().replace(' ', "-")).collect();
     for link in text.split("](#").skip(1).filter_map(|rest| rest.split(')').next()) {
         assert!(anchors.iter().any(|anchor| anchor == link), "#{link} leads nowhere");

@@ -16,7 +16,10 @@ use sdk_core::{
 };
 use server_reference::{
     snapshot::{Export, Exports},
-    storage::{Batch, Committed, Documents, Page, StorageError},
+    storage::{
+        Batch, Committed, Documents, Page, StorageError,
+        events::{LogError, Publications, Publish, Published},
+    },
     sync::exchange::{pull, push},
     tenant::TenantScope,
 };
@@ -82,6 +85,20 @@ impl Exports for Store {
     }
 }
 
+/// A log that takes nothing: nobody publishes here.
+struct NoTopics;
+
+impl Publications for NoTopics {
+    fn publish(
+        &self,
+        _: TenantScope,
+        _: Vec<Publish>,
+        _: Millis,
+    ) -> BoxFuture<'_, Result<Vec<Option<Published>>, LogError>> {
+        futures::future::ready(Err(StorageError::Unavailable("there are no topics".into()).into())).boxed()
+    }
+}
+
 /// Who sent a request: client, its life, the request's name there, and whether the answer gets lost.
 pub(crate) type Caller = (usize, u32, HttpId, bool);
 
@@ -117,7 +134,7 @@ impl Exchange {
         let task = Box::pin(async move {
             let reply = match body {
                 CallBody::Push(request) => {
-                    push(&store, &limits, scope, &encode(&request), now).await.map(Reply::Push)
+                    push(&store, &NoTopics, &limits, scope, &encode(&request), now).await.map(Reply::Push)
                 }
                 CallBody::Pull(request) => {
                     pull(&store, &limits, scope, &encode(&request), now).await.map(Reply::Pull)

@@ -250,8 +250,11 @@ impl World {
                     live.follows = Some((scope.tenant().clone(), collections));
                 }
             }
-            Effect::FollowTopic(..) | Effect::UnfollowTopic(_) | Effect::ReadTopic(..) => {
-                self.violate("nobody reads topics here", format!("{effect:?}"));
+            Effect::FollowTopic(..)
+            | Effect::UnfollowTopic(_)
+            | Effect::ReadTopic(..)
+            | Effect::Publish(..) => {
+                self.violate("nobody reads or writes topics here", format!("{effect:?}"));
             }
             Effect::Commit(batch) => self.enqueue(Asker::Session(id), batch),
             Effect::Read(scope, page) => self.ask_read(Question::Session(id, scope, page)),

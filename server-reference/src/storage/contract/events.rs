@@ -4,6 +4,7 @@
 mod access;
 mod forks;
 mod lifetimes;
+mod publications;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use sdk_core::clock::Millis;
 pub(crate) use access::*;
 pub(crate) use forks::*;
 pub(crate) use lifetimes::*;
+pub(crate) use publications::*;
 
 use crate::{
     fixtures::{START, scope},
@@ -48,6 +50,13 @@ macro_rules! events_contract {
             tenants_share_no_topic,
             topics_outside_the_claim_look_like_none,
             who_may_only_read_writes_nothing,
+            a_published_event_is_there_once_however_often_it_comes,
+            an_event_under_the_name_of_another_is_refused,
+            a_list_of_events_is_whole_or_not_there,
+            nothing_overtakes_a_refused_event_of_its_topic,
+            an_event_is_known_when_it_is_not_kept_any_more,
+            publishing_makes_a_topic_only_where_the_claim_and_the_cap_allow_it,
+            what_takes_no_more_events_answers_for_those_it_has,
             a_fork_shares_the_past_and_nothing_later,
             a_fork_reaches_no_topic_that_its_maker_cannot_read,
             positions_of_the_past_hold_in_a_fork_and_later_ones_do_not,

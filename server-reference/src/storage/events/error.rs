@@ -1,5 +1,7 @@
 //! Why an event log did not do what it was asked.
 
+use sdk_core::protocol::{ErrorCode, ProtocolError};
+
 use super::{
     MAX_FORK_DEPTH, MAX_TENANT_GROUPS, MAX_TENANT_SUBSCRIPTIONS, MAX_TOPIC_GROUPS, MAX_TOPIC_PRODUCERS,
     Position,
@@ -34,6 +36,9 @@ pub enum LogError {
         /// Its end.
         tail: Position,
     },
+    /// The topic has another event of that source and id.
+    #[error("the topic has another event of that source and id")]
+    EventIdReused,
     /// The writer's own sequence did not grow.
     #[error("the sequence is not greater than the last")]
     SequenceRegression,
@@ -105,6 +110,16 @@ pub enum LogError {
         /// Where reading can begin.
         earliest: Position,
     },
+}
+
+/// What a session is told of an error that is about none of its topics alone.
+impl From<LogError> for ProtocolError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Storage(error) => Self::from(&error),
+            other => Self::new(ErrorCode::Internal, other.to_string()),
+        }
+    }
 }
 
 impl From<rusqlite::Error> for LogError {

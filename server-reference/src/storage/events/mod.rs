@@ -7,6 +7,7 @@
 mod error;
 mod groups;
 mod letters;
+mod publications;
 mod subscriptions;
 mod topic;
 
@@ -26,6 +27,7 @@ pub use groups::{
 pub use letters::{
     Attempt, Change, DeadLetters, Fate, Letter, LetterId, MAX_GROUP_LETTERS, MAX_HISTORY, MAX_LETTERS, Which,
 };
+pub use publications::{CloudEvent, NAMES_KEPT, NoCloudEvent, Publications, Publish, Published};
 pub use subscriptions::{Kept, MAX_TENANT_SUBSCRIPTIONS, SubscriptionStore};
 pub use topic::{ContentType, Form, NotJson};
 
@@ -41,7 +43,7 @@ pub const MAX_FORK_DEPTH: usize = 16;
 pub const NEWS_BYTES: usize = 64 * 1024;
 
 /// The topics of every tenant.
-pub trait EventLog: Send + Sync + 'static {
+pub trait EventLog: Publications {
     /// Makes a topic, or finds that it is there as described; durable when it resolves.
     fn create(&self, scope: TenantScope, topic: TopicName, new: NewTopic, now: Millis)
     -> Answer<'_, Created>;

@@ -33,6 +33,11 @@ impl ContentType {
         Self("application/octet-stream".into())
     }
 
+    /// What a topic has in which each event is a JSON value.
+    pub fn json() -> Self {
+        Self("application/json".into())
+    }
+
     /// A content type, if it is one.
     pub fn new(text: &str) -> Option<Self> {
         let essence = text.split(';').next()?.trim();

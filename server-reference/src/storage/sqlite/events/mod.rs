@@ -9,6 +9,7 @@ mod create;
 mod group;
 mod groups;
 mod lineage;
+mod publish;
 mod read;
 mod row;
 mod schema;

@@ -6,7 +6,7 @@ use super::super::schema::{migrate, settle};
 use crate::storage::StorageError;
 
 /// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// `topics.name` is missing once a topic was removed and its events are yet to go. `first` and `tail` count events: the
 /// topic's own are those after `first` up to `tail`. A fork reads what comes before `fork_at` from its source.
@@ -169,13 +169,28 @@ const GROUPS: &str = "
     ) STRICT;
 ";
 
+/// From version 3, which had no events with a name. `name` stands for the source and the id of an event, `content` for
+/// all of it; `number` is its place in the topic.
+const NAMES: &str = "
+    CREATE TABLE names (
+        topic INTEGER NOT NULL,
+        name BLOB NOT NULL,
+        number INTEGER NOT NULL,
+        content BLOB NOT NULL,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (topic, name)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX names_by_number ON names (topic, number);
+";
+
 /// Makes a new connection ready to write.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), StorageError> {
     settle(connection)?;
     migrate(connection, VERSION, |version| match version {
-        0 => Some(format!("{TABLES}{SUBSCRIPTIONS}{GROUPS}")),
-        1 => Some(format!("{SUBSCRIPTIONS}{GROUPS}")),
-        2 => Some(GROUPS.into()),
+        0 => Some(format!("{TABLES}{SUBSCRIPTIONS}{GROUPS}{NAMES}")),
+        1 => Some(format!("{SUBSCRIPTIONS}{GROUPS}{NAMES}")),
+        2 => Some(format!("{GROUPS}{NAMES}")),
+        3 => Some(NAMES.into()),
         _ => None,
     })
 }

@@ -10,14 +10,14 @@ use super::{
     super::readers::{Readers, stopped},
     Caps, NewBits, SqliteEvents, append, create,
     group::Group,
-    read,
+    publish, read,
 };
 use crate::{
     storage::{
         StorageError,
         events::{
-            Answer, Append, Appended, Created, EventLog, LogError, NewTopic, News, Read, Slice, TopicName,
-            TopicState,
+            Answer, Append, Appended, Created, EventLog, LogError, NewTopic, News, Publications, Publish,
+            Published, Read, Slice, TopicName, TopicState,
         },
     },
     tenant::TenantScope,
@@ -94,6 +94,17 @@ impl EventStore {
         });
         self.jobs.send(job).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
+    }
+}
+
+impl Publications for EventStore {
+    fn publish(
+        &self,
+        scope: TenantScope,
+        batch: Vec<Publish>,
+        now: Millis,
+    ) -> Answer<'_, Vec<Option<Published>>> {
+        self.ask(move |group| publish::publish(group, &scope, &batch, now)).boxed()
     }
 }
 

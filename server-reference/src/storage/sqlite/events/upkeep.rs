@@ -68,7 +68,10 @@ fn purge(connection: &Connection, topic: &Topic) -> Result<bool, LogError> {
     let events = connection.execute(sql, (topic.event(0), topic.event(topic.tail), SLICE))?;
     let sql = "DELETE FROM producers WHERE topic = ?1 AND id IN (SELECT id FROM producers WHERE topic = ?1 LIMIT ?2)";
     let producers = connection.execute(sql, (topic.key, SLICE))?;
-    if events == SLICE || producers == SLICE {
+    let sql =
+        "DELETE FROM names WHERE topic = ?1 AND name IN (SELECT name FROM names WHERE topic = ?1 LIMIT ?2)";
+    let names = connection.execute(sql, (topic.key, SLICE))?;
+    if events == SLICE || producers == SLICE || names == SLICE {
         return Ok(true);
     }
     connection.execute("DELETE FROM topics WHERE key = ?1", [topic.key])?;
