@@ -19,6 +19,8 @@ use crate::{storage::Advance, tenant::TenantScope};
 
 /// Advances that wait for one follower.
 const QUEUE: usize = 32;
+/// Followers that are told at a time, before those have their turn who want to follow.
+const SLICE: usize = 64;
 
 /// What followers are told of.
 pub trait Told: Send + Sync + 'static {
@@ -44,6 +46,12 @@ impl Told for Advance {
     }
 }
 
+/// A way to tell one follower something without waking whoever holds its end.
+pub(crate) trait Shortcut<T>: Send + Sync {
+    /// Tells it, if that can be done at once and whole.
+    fn take(&self, news: &T) -> bool;
+}
+
 type Spot<T> = (Arc<str>, <T as Told>::Key);
 
 /// Who follows what. Holds nothing but its followers' queues.
@@ -60,6 +68,7 @@ impl<T: Told> Default for Hub<T> {
 
 struct Subscriber<T> {
     id: u64,
+    shortcut: Option<Box<dyn Shortcut<T>>>,
     queue: mpsc::Sender<Arc<T>>,
     missed: Arc<AtomicBool>,
 }
@@ -92,22 +101,39 @@ impl<T: Told> Hub<T> {
         let spots: Vec<Spot<T>> = keys.into_iter().map(|key| (scope.tenant().clone(), key)).collect();
         let mut all = self.spots();
         for spot in &spots {
-            let subscriber = Subscriber { id, queue: sender.clone(), missed: missed.clone() };
-            all.entry(spot.clone()).or_default().push(subscriber);
+            let subscriber = Subscriber { id, shortcut: None, queue: sender.clone(), missed: missed.clone() };
+            join(&mut all, spot, subscriber);
         }
         drop(all);
         Follower { hub: Arc::downgrade(self), id, spots, sender, queue, missed }
     }
 
-    /// Tells the followers. Never waits.
+    /// Tells the followers. Never waits for one of them.
     pub fn publish(&self, advance: &Arc<T>) {
         let spot = (advance.tenant().clone(), advance.key().clone());
-        for subscriber in self.spots().get(&spot).into_iter().flatten() {
+        let mut told = None;
+        while let Some(last) = self.publish_some(&spot, told, advance) {
+            told = Some(last);
+        }
+    }
+
+    /// Tells some of the followers, those behind the one that was told last, and returns the last of them if there are
+    /// more. In between, others come and go: who comes has followed before it reads, and needs no hint.
+    fn publish_some(&self, spot: &Spot<T>, told: Option<u64>, advance: &Arc<T>) -> Option<u64> {
+        let all = self.spots();
+        let subscribers = all.get(spot)?;
+        let begin = told.map_or(0, |last| subscribers.partition_point(|each| each.id <= last));
+        let end = subscribers.len().min(begin + SLICE);
+        for subscriber in &subscribers[begin..end] {
+            if subscriber.shortcut.as_ref().is_some_and(|shortcut| shortcut.take(advance)) {
+                continue;
+            }
             if subscriber.queue.try_send(advance.clone()).is_err() {
                 // The queue is full, so its owner has something to wake up for and then sees this.
                 subscriber.missed.store(true, Ordering::Release);
             }
         }
+        (end < subscribers.len()).then(|| subscribers[end - 1].id)
     }
 
     fn spots(&self) -> MutexGuard<'_, HashMap<Spot<T>, Vec<Subscriber<T>>>> {
@@ -117,12 +143,13 @@ impl<T: Told> Hub<T> {
 }
 
 impl<T: Told> Follower<T> {
-    /// Is told of another thing of a scope's tenant from now on.
-    pub fn add(&mut self, scope: &TenantScope, key: T::Key) {
+    /// Is told of another thing of a scope's tenant from now on, by the shortcut when that can be.
+    pub(crate) fn add(&mut self, scope: &TenantScope, key: T::Key, shortcut: Option<Box<dyn Shortcut<T>>>) {
         let Some(hub) = self.hub.upgrade() else { return };
         let spot = (scope.tenant().clone(), key);
-        let subscriber = Subscriber { id: self.id, queue: self.sender.clone(), missed: self.missed.clone() };
-        hub.spots().entry(spot.clone()).or_default().push(subscriber);
+        let (queue, missed) = (self.sender.clone(), self.missed.clone());
+        let subscriber = Subscriber { id: self.id, shortcut, queue, missed };
+        join(&mut hub.spots(), &spot, subscriber);
         self.spots.push(spot);
     }
 
@@ -142,7 +169,7 @@ impl<T: Told> Follower<T> {
 
     /// The next notice; waits for one. Cancel safe.
     pub async fn next(&mut self) -> Notice<T> {
-        if self.missed.swap(false, Ordering::Acquire) {
+        if self.missed.load(Ordering::Relaxed) && self.missed.swap(false, Ordering::Acquire) {
             // All of it is covered by what the follower reads now.
             while self.queue.try_recv().is_ok() {}
             return Notice::Lagged;
@@ -163,6 +190,13 @@ impl<T: Told> Drop for Follower<T> {
             leave(&mut all, spot, self.id);
         }
     }
+}
+
+/// Subscribers are in the order of their ids.
+fn join<T: Told>(all: &mut HashMap<Spot<T>, Vec<Subscriber<T>>>, spot: &Spot<T>, subscriber: Subscriber<T>) {
+    let subscribers = all.entry(spot.clone()).or_default();
+    let place = subscribers.partition_point(|each| each.id <= subscriber.id);
+    subscribers.insert(place, subscriber);
 }
 
 fn leave<T: Told>(all: &mut HashMap<Spot<T>, Vec<Subscriber<T>>>, spot: &Spot<T>, id: u64) {
@@ -221,11 +255,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_very_many_followers_each_is_told_once() {
+        let hub = Arc::new(Hub::default());
+        let mut followers: Vec<_> = (0..3 * SLICE + 1).map(|_| follow(&hub, "t")).collect();
+        // Who begins late to follow this is in between by its id.
+        let mut early = hub.follow(&scope("t"), Vec::new());
+        followers.extend((0..SLICE).map(|_| follow(&hub, "t")));
+        early.add(&scope("t"), CollectionName::new("cards").unwrap(), None);
+        followers.push(early);
+        hub.publish(&advance("t", 1));
+        for follower in &mut followers {
+            assert_eq!(follower.next().await, Notice::Advanced(advance("t", 1)));
+            assert!(follower.queue.try_recv().is_err());
+        }
+    }
+
+    #[tokio::test]
     async fn what_a_follower_follows_can_change() {
         let hub = Arc::new(Hub::default());
         let mut follower = hub.follow(&scope("t"), Vec::new());
         hub.publish(&advance("t", 1));
-        follower.add(&scope("t"), CollectionName::new("cards").unwrap());
+        follower.add(&scope("t"), CollectionName::new("cards").unwrap(), None);
         hub.publish(&advance("t", 2));
         assert_eq!(follower.next().await, Notice::Advanced(advance("t", 2)));
         follower.remove(&CollectionName::new("cards").unwrap());

@@ -12,6 +12,7 @@ pub mod access;
 pub mod auth;
 pub mod clock;
 pub mod config;
+mod courier;
 pub mod data;
 pub mod dev;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod fixtures;
 pub mod gateway;
 mod health;
 pub mod hub;
+mod line;
 pub mod origin;
 pub mod random;
 pub mod resolvers;

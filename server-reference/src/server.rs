@@ -12,12 +12,9 @@ use std::{
 use axum::{
     Router,
     http::{HeaderName, HeaderValue, Method, header},
-    serve::ListenerExt,
 };
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use socket2::SockRef;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{Semaphore, watch},
     time::sleep,
 };
@@ -29,15 +26,20 @@ use tower_http::{
 
 use crate::{
     config::{Identity, ServerConfig, StartError},
+    courier::Courier,
     data::DataFolder,
     dev, gateway, health,
     hub::Hub,
+    line::{Lines, Wire},
     random,
     service::{MAX_SESSIONS, Service, Stores},
     snapshot::{self, Snapshots, store::SnapshotStore},
-    storage::sqlite::{
-        SqliteStore,
-        events::{Caps, EventStore},
+    storage::{
+        StorageError,
+        sqlite::{
+            SqliteStore,
+            events::{Caps, EventStore},
+        },
     },
     streams::{
         self,
@@ -94,7 +96,8 @@ impl Server {
         let snapshots = SnapshotStore::open(&data.snapshots(), Box::new(random::name))?;
         let snapshots = Snapshots::new(store.clone(), snapshots);
         let news = Arc::new(Hub::default());
-        let told = news.clone();
+        let courier =
+            Courier::start(news.clone()).map_err(|error| StorageError::Unavailable(Box::new(error)))?;
         let moved = Arc::new(Moved::default());
         let noted = moved.clone();
         let events = Arc::new(EventStore::open(
@@ -103,7 +106,7 @@ impl Server {
             random::bits(),
             Box::new(move |news| {
                 noted.note(&news);
-                told.publish(&Arc::new(news));
+                courier.take(news);
             }),
         )?);
         let taken = |source| StartError::Listen { listen, source };
@@ -167,14 +170,9 @@ impl Server {
             write_deadline,
             _data,
         } = self;
-        // Frames are small and answer one another: waiting to fill a packet only delays them.
-        let listener = listener.tap_io(move |connection| {
-            if let Err(error) = connection.set_nodelay(true) {
-                tracing::debug!(%error, "no TCP_NODELAY");
-            }
-            drop_if_slow(connection, write_deadline);
-        });
-        let serving = axum::serve(listener, router).with_graceful_shutdown(stopped(stop.subscribe()));
+        let service = router.into_make_service_with_connect_info::<Wire>();
+        let lines = Lines::new(listener, write_deadline);
+        let serving = axum::serve(lines, service).with_graceful_shutdown(stopped(stop.subscribe()));
         let stopping = stop.subscribe();
         let sessions_ended = async {
             stopped(stopping).await;
@@ -200,19 +198,6 @@ impl Server {
         }
     }
 }
-
-/// Ends a connection whose peer does not take what it is sent within a time, whoever waits for it and whatever lies in
-/// its buffers.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn drop_if_slow(connection: &TcpStream, time: Duration) {
-    if let Err(error) = SockRef::from(connection).set_tcp_user_timeout(Some(time)) {
-        tracing::debug!(%error, "no TCP_USER_TIMEOUT");
-    }
-}
-
-/// Elsewhere it stays until its peer or the network ends it.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn drop_if_slow(_: &TcpStream, _: Duration) {}
 
 async fn stopped(mut stopping: watch::Receiver<bool>) {
     // An error means that the sender is gone, and with it the server.

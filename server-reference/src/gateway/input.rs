@@ -7,6 +7,7 @@ use sdk_core::{
     protocol::{Changes, CollectionName, ErrorCode},
 };
 
+use super::level::Level;
 use crate::{
     auth::AuthError,
     storage::{
@@ -69,12 +70,14 @@ pub enum Effect {
     Publish(TenantScope, Vec<Publish>, Millis),
     /// Read a page; one at a time.
     Read(TenantScope, Page),
-    /// Be told of a topic, too, from now on.
-    FollowTopic(TenantScope, TopicName),
+    /// Be told of a topic, too, from now on. Where one subscription stands in it may be moved on by others.
+    FollowTopic(TenantScope, TopicName, u64, Arc<Level>),
     /// Be told of it no more.
     UnfollowTopic(TopicName),
     /// Read events; one read at a time.
     ReadTopic(TenantScope, TopicName, Read),
+    /// A reader has all of a topic once what was sent before is out; then others may send it what comes next.
+    Level(Arc<Level>),
     /// Send a text frame.
     Send(Arc<str>),
     /// Close the connection, once what was sent before is out. The last effect of a session.

@@ -3,6 +3,7 @@
 mod follow;
 mod frame;
 mod input;
+mod level;
 pub(crate) mod publishing;
 pub mod session;
 pub(crate) mod socket;

@@ -26,7 +26,7 @@ use super::{
     follow::{Following, NextRead},
     frame,
     publishing::{Asked, ask},
-    topics::{Told, Topics},
+    topics::{Follow, Told, Topics},
     work::Work,
 };
 use crate::{
@@ -188,7 +188,7 @@ impl Session {
             ClientFrame::Subscribe(asked) => self.subscribe(asked),
             ClientFrame::Unsubscribe(Unsubscribe { sub }) => {
                 let unfollow = open.topics.unsubscribe(sub);
-                self.tell(Told { frames: Vec::new(), unfollow });
+                self.tell(Told { unfollow, ..Told::default() });
                 self.read_next_topic();
             }
         }
@@ -360,7 +360,9 @@ impl Session {
         let State::Open(open) = &mut self.state else { return };
         match open.topics.subscribe(asked) {
             // Before the first read, so that what is appended after it is not missed.
-            Ok(Some(topic)) => self.effects.push_back(Effect::FollowTopic(open.scope.clone(), topic)),
+            Ok(Some(Follow { topic, sub, level })) => {
+                self.effects.push_back(Effect::FollowTopic(open.scope.clone(), topic, sub, level));
+            }
             Ok(None) => {}
             Err(refused) => self.send(&refused),
         }
@@ -403,8 +405,9 @@ impl Session {
     }
 
     fn tell(&mut self, told: Told) {
-        told.frames.iter().for_each(|frame| self.send(frame));
+        self.effects.extend(told.frames.into_iter().map(Effect::Send));
         self.effects.extend(told.unfollow.map(Effect::UnfollowTopic));
+        self.effects.extend(told.level.map(Effect::Level));
     }
 
     fn shut_down(&mut self) {

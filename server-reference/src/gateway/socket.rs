@@ -1,15 +1,15 @@
 //! The WebSocket around a [`Session`]: it performs effects and brings back what came of them.
 //!
 //! Memory per connection is bounded by construction: a frame is taken from the socket only while the session wants one,
-//! a frame is sent before the next input is looked at, and the hub's queue is short. A peer that does not take what it
+//! a frame is in the buffer of bounded size before the next input is looked at, and the hub's queue is short. A peer that does not take what it
 //! is sent within the configured time is dropped.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use axum::{
     Router,
     extract::{
-        State,
+        ConnectInfo, Extension, State,
         ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
     },
     http::{HeaderMap, header},
@@ -18,20 +18,24 @@ use axum::{
 };
 use futures::{
     FutureExt, SinkExt, StreamExt,
-    future::{BoxFuture, ready},
+    future::{BoxFuture, pending, poll_fn, ready},
     stream::{FuturesUnordered, SplitSink, SplitStream},
 };
 use sdk_core::protocol::{ErrorCode, ProtocolError, SUBPROTOCOL};
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
-    time::{sleep, sleep_until, timeout},
+    sync::OwnedSemaphorePermit,
+    time::{Sleep, error::Elapsed, sleep, timeout},
 };
 use tungstenite::error::Error as SocketError;
 
-use super::session::{Closing, Effect, Input, Session};
+use super::{
+    level::{Level, Past},
+    session::{Closing, Effect, Input, Session},
+};
 use crate::{
     clock::Clock,
-    hub::{Follower, Notice},
+    hub::{Follower, Notice, Shortcut},
+    line::Wire,
     service::Service,
     storage::{Advance, events::News},
     sync::Problem,
@@ -53,6 +57,7 @@ pub(crate) fn routes() -> Router<Arc<Service>> {
 
 async fn upgrade(
     State(service): State<Arc<Service>>,
+    wire: Option<Extension<ConnectInfo<Wire>>>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Problem> {
@@ -72,6 +77,7 @@ async fn upgrade(
     let greeting = timeout(GREETING_QUEUE, service.greetings.clone().acquire_owned()).await;
     let greeting = greeting.map_err(|_| busy())?.map_err(|_| busy())?;
 
+    let wire = wire.map(|Extension(ConnectInfo(wire))| wire);
     let limits = service.limits;
     Ok(upgrade
         .read_buffer_size(READ_BUFFER)
@@ -82,46 +88,71 @@ async fn upgrade(
         .max_frame_size(limits.frame_bytes)
         .on_upgrade(move |socket| async move {
             let _session = session;
-            Connection::new(service, socket, greeting).run().await;
+            Connection::new(service, socket, greeting, wire).run().await;
         }))
 }
 
 struct Connection {
     service: Arc<Service>,
     sink: SplitSink<WebSocket, Message>,
-    stream: SplitStream<WebSocket>,
+    /// Resting here while no frame is wanted; otherwise one of the events is the next message.
+    stream: Option<SplitStream<WebSocket>>,
     session: Session,
     clock: Clock,
-    /// At most one commit, one batch of events, one read of documents and one of events, and one verification.
-    answers: FuturesUnordered<BoxFuture<'static, Input>>,
+    /// What is waited for and seldom comes: only what was woken of it is polled. At most one commit, one batch
+    /// of events, one read of documents and one of events, one verification, one message and the server's end.
+    events: FuturesUnordered<BoxFuture<'static, Event>>,
+    alarm: Pin<Box<Sleep>>,
     follower: Option<Follower<Advance>>,
     /// Of topics; none before the first is followed.
     reader: Option<Follower<News>>,
     greeting: Option<OwnedSemaphorePermit>,
-    stopping: watch::Receiver<bool>,
-    told_to_stop: bool,
+    /// Where others may write whole messages; none if the listener is somebody else's.
+    wire: Option<Wire>,
+    /// Readers to whom others may send when all that waits is out.
+    level: Vec<Arc<Level>>,
     /// The socket gave an error, and nothing more can be read from it.
     broken: bool,
+}
+
+/// Something that was waited for.
+enum Event {
+    Answer(Input),
+    Message(Option<Result<Message, axum::Error>>, SplitStream<WebSocket>),
 }
 
 /// The connection is gone.
 struct Gone;
 
 impl Connection {
-    fn new(service: Arc<Service>, socket: WebSocket, greeting: OwnedSemaphorePermit) -> Self {
+    fn new(
+        service: Arc<Service>,
+        socket: WebSocket,
+        greeting: OwnedSemaphorePermit,
+        wire: Option<Wire>,
+    ) -> Self {
         let (sink, stream) = socket.split();
         let clock = Clock::start();
+        let mut stopping = service.stopping.clone();
+        let stops = async move {
+            if stopping.wait_for(|stopping| *stopping).await.is_err() {
+                // Nobody is left who could stop the server.
+                pending::<()>().await;
+            }
+            Event::Answer(Input::Shutdown)
+        };
         Self {
             session: Session::new(service.limits, clock.now()),
             sink,
-            stream,
+            stream: Some(stream),
             clock,
-            answers: FuturesUnordered::new(),
+            events: FuturesUnordered::from_iter([stops.boxed()]),
+            alarm: Box::pin(sleep(Duration::ZERO)),
             follower: None,
             reader: None,
             greeting: Some(greeting),
-            stopping: service.stopping.clone(),
-            told_to_stop: false,
+            wire,
+            level: Vec::new(),
             broken: false,
             service,
         }
@@ -134,45 +165,63 @@ impl Connection {
         }
     }
 
+    /// The next input. Frames that are to be sent wait while there is one, so that those that come together share a
+    /// write; while the peer does not take what is sent, no input is taken either.
     async fn next_input(&mut self) -> Result<Input, Gone> {
+        if self.session.wants_frame()
+            && let Some(stream) = self.stream.take()
+        {
+            let message = stream.into_future().map(|(message, stream)| Event::Message(message, stream));
+            self.events.push(message.boxed());
+        }
         let deadline = self.session.poll_timeout().and_then(|at| self.clock.at(at));
-        let alarm = async {
-            match deadline {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
+        if let Some(at) = deadline.filter(|at| *at != self.alarm.deadline()) {
+            self.alarm.as_mut().reset(at);
+        }
+        loop {
+            let notice = async {
+                match &mut self.follower {
+                    Some(follower) => follower.next().await,
+                    None => pending().await,
+                }
+            };
+            let news = async {
+                match &mut self.reader {
+                    Some(reader) => reader.next().await,
+                    None => pending().await,
+                }
+            };
+            // Polled last, when nothing else is to be done. Completes if the peer has to be waited for, or is gone.
+            let flush = poll_fn(|context| match self.sink.poll_flush_unpin(context) {
+                Poll::Ready(Ok(())) => {
+                    self.level.drain(..).for_each(|level| level.open());
+                    Poll::Pending
+                }
+                Poll::Ready(Err(_)) => Poll::Ready(Err(Gone)),
+                Poll::Pending => Poll::Ready(Ok(())),
+            });
+            tokio::select! {
+                biased;
+                Some(event) = self.events.next() => match event {
+                    Event::Answer(input) => return Ok(input),
+                    Event::Message(message, stream) => {
+                        self.stream = Some(stream);
+                        self.broken = matches!(message, Some(Err(_)));
+                        return received(message).ok_or(Gone);
+                    }
+                },
+                () = self.alarm.as_mut(), if deadline.is_some() => return Ok(Input::Timeout),
+                notice = notice => return Ok(match notice {
+                    Notice::Advanced(advance) => Input::Advanced(advance),
+                    Notice::Lagged => Input::Lagged,
+                }),
+                notice = news => return Ok(match notice {
+                    Notice::Advanced(news) => Input::Moved(news),
+                    Notice::Lagged => Input::MissedNews,
+                }),
+                waits = flush => waits?,
             }
-        };
-        let notice = async {
-            match &mut self.follower {
-                Some(follower) => follower.next().await,
-                None => std::future::pending().await,
-            }
-        };
-        let news = async {
-            match &mut self.reader {
-                Some(reader) => reader.next().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            Some(input) = self.answers.next() => Ok(input),
-            message = self.stream.next(), if self.session.wants_frame() => {
-                self.broken = matches!(message, Some(Err(_)));
-                received(message).ok_or(Gone)
-            }
-            notice = notice => Ok(match notice {
-                Notice::Advanced(advance) => Input::Advanced(advance),
-                Notice::Lagged => Input::Lagged,
-            }),
-            notice = news => Ok(match notice {
-                Notice::Advanced(news) => Input::Moved(news),
-                Notice::Lagged => Input::MissedNews,
-            }),
-            () = alarm => Ok(Input::Timeout),
-            _ = self.stopping.wait_for(|stopping| *stopping), if !self.told_to_stop => {
-                self.told_to_stop = true;
-                Ok(Input::Shutdown)
-            }
+            taken(timeout(self.service.write_deadline, self.sink.flush()).await)?;
         }
     }
 
@@ -191,7 +240,7 @@ impl Connection {
                     tracing::info!(%error, "token refused");
                 }
                 let verified = verified.map(TenantScope::of);
-                self.answers.push(ready(Input::Verified(verified)).boxed());
+                self.answer(ready(Input::Verified(verified)));
             }
             Effect::Follow(scope, collections) => {
                 tracing::debug!(tenant = %scope.tenant(), subject = %scope.subject(), "session open");
@@ -200,21 +249,24 @@ impl Connection {
             }
             Effect::Commit(batch) => {
                 let documents = self.service.documents.clone();
-                self.answers.push(async move { Input::Committed(documents.commit(batch).await) }.boxed());
+                self.answer(async move { Input::Committed(documents.commit(batch).await) });
             }
             Effect::Publish(scope, batch, now) => {
                 let events = self.service.events.clone();
-                self.answers
-                    .push(async move { Input::Published(events.publish(scope, batch, now).await) }.boxed());
+                self.answer(async move { Input::Published(events.publish(scope, batch, now).await) });
             }
             Effect::Read(scope, page) => {
                 let documents = self.service.documents.clone();
-                self.answers.push(async move { Input::Read(documents.changes(scope, page).await) }.boxed());
+                self.answer(async move { Input::Read(documents.changes(scope, page).await) });
             }
-            Effect::FollowTopic(scope, topic) => match &mut self.reader {
-                Some(reader) => reader.add(&scope, topic),
-                None => self.reader = Some(self.service.news.follow(&scope, vec![topic])),
-            },
+            Effect::FollowTopic(scope, topic, sub, level) => {
+                let past = self.wire.clone().map(|wire| Past { wire, sub, level });
+                let shortcut = past.map(|past| Box::new(past) as Box<dyn Shortcut<News>>);
+                let news = &self.service.news;
+                let reader = self.reader.get_or_insert_with(|| news.follow(&scope, Vec::new()));
+                reader.add(&scope, topic, shortcut);
+            }
+            Effect::Level(level) => self.level.push(level),
             Effect::UnfollowTopic(topic) => {
                 if let Some(reader) = &mut self.reader {
                     reader.remove(&topic);
@@ -222,12 +274,14 @@ impl Connection {
             }
             Effect::ReadTopic(scope, topic, read) => {
                 let events = self.service.events.clone();
-                let answer = async move {
+                self.answer(async move {
                     Input::TopicRead(events.read(scope, topic, read, crate::clock::wall()).await)
-                };
-                self.answers.push(answer.boxed());
+                });
             }
-            Effect::Send(text) => return self.send(Message::Text((&*text).into())).await,
+            Effect::Send(text) => {
+                let message = Message::Text((&*text).into());
+                return taken(timeout(self.service.write_deadline, self.sink.feed(message)).await);
+            }
             Effect::Close(closing) => {
                 self.close(closing).await;
                 return Err(Gone);
@@ -236,15 +290,8 @@ impl Connection {
         Ok(())
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), Gone> {
-        match timeout(self.service.write_deadline, self.sink.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Gone),
-            Err(_) => {
-                tracing::info!("slow consumer dropped: a frame was not taken in time");
-                Err(Gone)
-            }
-        }
+    fn answer(&mut self, input: impl Future<Output = Input> + Send + 'static) {
+        self.events.push(input.map(Event::Answer).boxed());
     }
 
     async fn close(&mut self, closing: Closing) {
@@ -254,16 +301,41 @@ impl Connection {
             Closing::Refused(code) => (close_number(code), code.as_str()),
         };
         let frame = CloseFrame { code, reason: reason.into() };
-        if self.send(Message::Close(Some(frame))).await.is_err() {
+        let close = self.sink.send(Message::Close(Some(frame)));
+        if taken(timeout(self.service.write_deadline, close).await).is_err() {
             return;
         }
         // To close on a peer that is still sending would reset the connection and could destroy what it has not read.
         if self.broken {
             sleep(LINGER).await;
         } else {
-            let peer_closed = async { while let Some(Ok(_)) = self.stream.next().await {} };
             // Either way the connection ends here.
-            let _ = timeout(LINGER, peer_closed).await;
+            let _ = timeout(LINGER, self.peer_closed()).await;
+        }
+    }
+
+    async fn peer_closed(&mut self) {
+        while self.stream.is_none() {
+            match self.events.next().await {
+                Some(Event::Message(Some(Ok(_)), stream)) => self.stream = Some(stream),
+                Some(Event::Answer(_)) => {}
+                Some(Event::Message(..)) | None => return,
+            }
+        }
+        if let Some(stream) = &mut self.stream {
+            while let Some(Ok(_)) = stream.next().await {}
+        }
+    }
+}
+
+/// What became of a frame that was to be taken in time.
+fn taken(result: Result<Result<(), axum::Error>, Elapsed>) -> Result<(), Gone> {
+    match result {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(Gone),
+        Err(_) => {
+            tracing::info!("slow consumer dropped: a frame was not taken in time");
+            Err(Gone)
         }
     }
 }

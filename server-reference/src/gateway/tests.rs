@@ -134,10 +134,12 @@ impl Server {
                     Input::Published(block_on(self.events.publish(scope, batch, now)))
                 }
                 Effect::Read(scope, page) => Input::Read(self.documents.changes(&scope, &page)),
-                Effect::FollowTopic(_, topic) => {
+                Effect::FollowTopic(_, topic, ..) => {
                     peer.topics.push(topic);
                     continue;
                 }
+                // Here everything goes through the session.
+                Effect::Level(_) => continue,
                 Effect::UnfollowTopic(topic) => {
                     peer.topics.retain(|followed| *followed != topic);
                     continue;

@@ -3,12 +3,14 @@
 //! As with collections, at most one read is in flight, and a reader that was told `more` gets nothing until it asks: a
 //! slow reader is never sent more than that, and catches up from the log.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use sdk_core::protocol::{
     EndReason, Ended, Events, Json, MAX_TOPICS, ProtocolError, ServerFrame, Start, Subscribe, TopicPosition,
+    encode,
 };
 
+use super::level::{Level, Meets};
 use crate::{
     storage::events::{After, Events as Bodies, Form, Fresh, LogError, News, Read, Slice, TopicName},
     streams::{Code, refusal},
@@ -28,8 +30,8 @@ struct Subscription {
     topic: TopicName,
     /// After what the next read begins.
     after: After,
-    /// The end of the topic, if the reader has all up to it.
-    level: Option<TopicPosition>,
+    /// Where the reader stands if it has all of the topic; `after` is then of no account.
+    level: Arc<Level>,
     /// What the reader cannot be given: so many events, if it is known how many.
     lost: Option<Option<u64>>,
     wanted: Option<Wanted>,
@@ -60,14 +62,25 @@ struct Reading {
 /// What a session has to send, and to be told of no more.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    pub(super) frames: Vec<ServerFrame>,
+    /// The texts of frames.
+    pub(super) frames: Vec<Arc<str>>,
     pub(super) unfollow: Option<TopicName>,
+    /// The reader has all of the topic, once it has these frames.
+    pub(super) level: Option<Arc<Level>>,
+}
+
+/// A topic of which a session is to be told.
+#[derive(Debug)]
+pub(super) struct Follow {
+    pub(super) topic: TopicName,
+    pub(super) sub: u64,
+    pub(super) level: Arc<Level>,
 }
 
 impl Topics {
     /// A reader asks for a topic, or to go on elsewhere in it. What is wrong with that is told with the end of the
     /// subscription. Returns the topic if it is one to be told of from now on.
-    pub(super) fn subscribe(&mut self, asked: Subscribe) -> Result<Option<TopicName>, ServerFrame> {
+    pub(super) fn subscribe(&mut self, asked: Subscribe) -> Result<Option<Follow>, ServerFrame> {
         let Subscribe { sub, topic, start } = asked;
         let refuse = |code: &str, message: String| ended(sub, code, message);
         let topic = TopicName::new(&topic).map_err(|bad| refuse(Code::BadTopic.as_str(), bad.to_string()))?;
@@ -90,10 +103,12 @@ impl Topics {
             return Err(refuse("too_many", message));
         }
         let followed = self.follows(&topic);
+        let level = known.map(|known| known.level.clone()).unwrap_or_default();
+        level.set(None);
         let subscription = Subscription {
             topic: topic.clone(),
             after,
-            level: None,
+            level: level.clone(),
             lost: None,
             wanted: Some(Wanted::Answer),
             paused: false,
@@ -101,13 +116,16 @@ impl Topics {
         };
         self.subscriptions.insert(sub, subscription);
         self.interrupt(sub);
-        Ok((!followed).then_some(topic))
+        self.count_readers(&topic);
+        Ok((!followed).then_some(Follow { topic, sub, level }))
     }
 
     /// Ends a subscription. Returns the topic if nothing needs to be told of it any more.
     pub(super) fn unsubscribe(&mut self, sub: u64) -> Option<TopicName> {
-        let Subscription { topic, .. } = self.subscriptions.remove(&sub)?;
+        let Subscription { topic, level, .. } = self.subscriptions.remove(&sub)?;
+        level.set(None);
         self.interrupt(sub);
+        self.count_readers(&topic);
         (!self.follows(&topic)).then_some(topic)
     }
 
@@ -127,6 +145,9 @@ impl Topics {
         let wanted = subscription.wanted.take()?;
         self.reading = Some(Reading { sub, wanted, stale: false, behind: false });
         self.last = Some(sub);
+        if let Some(position) = subscription.level.take() {
+            subscription.after = After::Position(position);
+        }
         let read = Read { after: subscription.after, bytes, within_epoch: true };
         Some((subscription.topic.clone(), read))
     }
@@ -168,7 +189,7 @@ impl Topics {
             return Ok(self.end(sub, Some(EndReason { code, message })));
         }
         subscription.after = After::Position(slice.to);
-        subscription.level = slice.up_to_date.then_some(slice.to);
+        subscription.level.set(slice.up_to_date.then_some(slice.to));
         subscription.idles = slice.idle.is_some();
         let lost = subscription.lost.take();
         let tell = wanted == Wanted::Answer || !slice.events.is_empty() || lost.is_some();
@@ -176,17 +197,19 @@ impl Topics {
         if behind || (!tell && !slice.up_to_date) {
             subscription.wanted.get_or_insert(Wanted::News);
         }
-        let mut told = Told::default();
+        let level = slice.up_to_date.then(|| subscription.level.clone());
+        let mut told = Told { level, ..Told::default() };
         if tell {
             let Some(events) = values(&slice.events) else { return Ok(self.unreadable(sub)) };
             let (recovered, missed) = (lost.is_none(), lost.flatten());
             let (from, to, more) = (slice.from, slice.to, !slice.up_to_date);
-            told.frames.push(ServerFrame::Events(Events { sub, from, to, events, recovered, missed, more }));
+            told.frames.push(text(Events { sub, from, to, events, recovered, missed, more }));
         }
         if slice.closed {
             let end = self.end(sub, None);
             told.frames.extend(end.frames);
             told.unfollow = end.unfollow;
+            told.level = None;
         }
         Ok(told)
     }
@@ -207,17 +230,18 @@ impl Topics {
         if subscription.paused || subscription.wanted.is_some() {
             return None;
         }
-        let Some(fresh) = fresh.filter(|fresh| subscription.level == Some(fresh.from)) else {
+        let meets = fresh.map(|fresh| (fresh, subscription.level.meet(fresh)));
+        let Some((fresh, meets)) = meets.filter(|(_, meets)| *meets != Meets::Ahead) else {
             subscription.wanted = Some(Wanted::News);
             return None;
         };
-        subscription.after = After::Position(fresh.to);
-        subscription.level = Some(fresh.to);
-        let Some(events) = values(&fresh.events) else { return Some(self.unreadable(sub)) };
-        let (from, to) = (fresh.from, fresh.to);
-        let events = Events { sub, from, to, events, recovered: true, missed: None, more: false };
-        let mut told = if fresh.closed { self.end(sub, None) } else { Told::default() };
-        told.frames.insert(0, ServerFrame::Events(events));
+        let level = Some(subscription.level.clone());
+        if meets == Meets::Had {
+            return Some(Told { level, ..Told::default() });
+        }
+        let Some(frame) = events_frame(fresh, sub) else { return Some(self.unreadable(sub)) };
+        let mut told = if fresh.closed { self.end(sub, None) } else { Told { level, ..Told::default() } };
+        told.frames.insert(0, frame.into());
         Some(told)
     }
 
@@ -238,6 +262,12 @@ impl Topics {
         }
     }
 
+    fn count_readers(&self, topic: &TopicName) {
+        let readers = self.subscriptions.values().filter(|each| each.topic == *topic);
+        let crowded = readers.clone().count() > 1;
+        readers.for_each(|reader| reader.level.crowd(crowded));
+    }
+
     fn follows(&self, topic: &TopicName) -> bool {
         self.subscriptions.values().any(|each| each.topic == *topic)
     }
@@ -250,7 +280,11 @@ impl Topics {
 
     fn end(&mut self, sub: u64, reason: Option<EndReason>) -> Told {
         let unfollow = self.unsubscribe(sub);
-        Told { frames: vec![ServerFrame::Ended(Ended { sub, reason })], unfollow }
+        Told {
+            frames: vec![encode(&ServerFrame::Ended(Ended { sub, reason })).into()],
+            unfollow,
+            level: None,
+        }
     }
 
     fn unreadable(&mut self, sub: u64) -> Told {
@@ -273,6 +307,23 @@ impl Subscription {
 
 fn ended(sub: u64, code: &str, message: String) -> ServerFrame {
     ServerFrame::Ended(Ended { sub, reason: Some(EndReason { code: code.to_owned(), message }) })
+}
+
+/// How a frame of events begins; the number of the subscription comes next.
+const EVENTS_OF: &str = r#"{"events":{"sub":"#;
+
+/// The frame of what was appended, for a reader that goes on with it. None if an event is not what a frame can hold.
+pub(super) fn events_frame(fresh: &Fresh, sub: u64) -> Option<String> {
+    let behind_sub = fresh.shared(|fresh| {
+        let (from, to, events) = (fresh.from, fresh.to, values(&fresh.events)?);
+        let frame = text(Events { sub: 0, from, to, events, recovered: true, missed: None, more: false });
+        frame.strip_prefix(EVENTS_OF)?.strip_prefix('0').map(Into::into)
+    });
+    behind_sub.map(|behind_sub| format!("{EVENTS_OF}{sub}{behind_sub}"))
+}
+
+fn text(events: Events) -> Arc<str> {
+    encode(&ServerFrame::Events(events)).into()
 }
 
 /// The events as values; none if one is not what a frame can hold.

@@ -3,7 +3,7 @@
 use reqwest::Client;
 use sdk_core::protocol::{ClientFrame, Events, ServerFrame, Start, Subscribe, TopicPosition, Unsubscribe};
 
-use crate::support::{Running, Socket};
+use crate::support::{Running, Socket, push, set};
 
 const TOPIC: &str = "orders/eu";
 
@@ -91,5 +91,66 @@ async fn a_reader_that_stops_reading_catches_up_from_the_log_without_a_hole() {
                 subscribe(socket, after(to)).await;
             }
         }
+    }
+}
+
+/// Reads a subscription up to so many events, and answers for what it has of other frames.
+async fn read_all(socket: &mut Socket, sub: u64, count: usize) -> Vec<String> {
+    let (mut all, mut position) = (Vec::new(), None);
+    while all.len() < count {
+        let Events { from, to, events, recovered, more, .. } = match socket.next_answer().await {
+            Some(ServerFrame::Events(events)) if events.sub == sub => events,
+            Some(ServerFrame::Events(_) | ServerFrame::Outcomes(_) | ServerFrame::Changes(_)) => continue,
+            other => panic!("no events but {other:?}"),
+        };
+        assert!(
+            recovered && !more && position.is_none_or(|position| position == from),
+            "{position:?} {from}"
+        );
+        assert_eq!(to.offset, from.offset + events.len() as u64);
+        all.extend(events.iter().map(|event| event.as_str().to_owned()));
+        position = Some(to);
+    }
+    all
+}
+
+/// What is appended goes to most readers past their sessions, which at the same time send what is theirs to send.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_have_the_same_events_in_the_same_order_whatever_else_their_sessions_do() {
+    const READERS: u8 = 100;
+    const EVENTS: usize = 400;
+    let server = Running::start().await;
+    request(&server, Client::new().put(url(&server))).await;
+    let mut sockets = Vec::new();
+    for number in 1..=READERS {
+        let mut socket = server.session(number).await;
+        subscribe(&mut socket, Start::Latest {}).await;
+        events(&mut socket).await;
+        sockets.push(socket);
+    }
+    // A second reader of the topic in one of the sessions.
+    let second = Subscribe { sub: 2, topic: TOPIC.into(), start: Start::Latest {} };
+    sockets[0].send(&ClientFrame::Subscribe(second)).await;
+    events(&mut sockets[0]).await;
+
+    let reads = sockets.into_iter().enumerate().map(|(at, mut socket)| async move {
+        // Some edit documents meanwhile.
+        for seq in 1..=10 * u64::from(at % 4 == 1) {
+            socket.send(&push(vec![set(seq, &format!("doc-{at}"), "title", "1")])).await;
+        }
+        let sub = if at == 0 { 2 } else { 1 };
+        read_all(&mut socket, sub, EVENTS).await
+    });
+    let appends = futures::future::join_all((0..8).map(|writer| {
+        let server = &server;
+        async move {
+            for n in 0..EVENTS / 8 {
+                append(server, format!("[\"{writer}-{n}\"]")).await;
+            }
+        }
+    }));
+    let (all, _) = futures::future::join(futures::future::join_all(reads), appends).await;
+    for read in &all {
+        assert_eq!(*read, all[0]);
     }
 }

@@ -11,7 +11,7 @@ mod publications;
 mod subscriptions;
 mod topic;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -305,6 +305,19 @@ pub struct Fresh {
     pub events: Events,
     /// Whether it is the last.
     pub closed: bool,
+    shared: OnceLock<Option<Arc<str>>>,
+}
+
+impl Fresh {
+    /// What one commit appended.
+    pub fn new(from: Position, to: Position, events: Events, closed: bool) -> Self {
+        Self { from, to, events, closed, shared: OnceLock::new() }
+    }
+
+    /// What all readers are told in the same words; made for the first of them, if it can be.
+    pub fn shared(&self, make: impl FnOnce(&Self) -> Option<Arc<str>>) -> Option<&Arc<str>> {
+        self.shared.get_or_init(|| make(self)).as_ref()
+    }
 }
 
 impl Told for News {

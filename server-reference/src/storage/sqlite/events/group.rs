@@ -291,12 +291,8 @@ impl Held {
         let topic = &self.topic;
         let name = TopicName::new(topic.name.as_deref()?).ok()?;
         let (from, events) = self.news.take()?;
-        let fresh = |events| Fresh {
-            from: Position { epoch: topic.epoch, offset: from },
-            to: topic.tail(),
-            events,
-            closed: topic.closed,
-        };
+        let from = Position { epoch: topic.epoch, offset: from };
+        let fresh = |events| Fresh::new(from, topic.tail(), events, topic.closed);
         Some(News { tenant: topic.tenant.clone(), topic: name, events: events.map(fresh) })
     }
 }

@@ -1,0 +1,125 @@
+//! Tells the readers of topics what was appended, on a thread of its own: there may be very many of them, and the writer
+//! of the log does not wait for that.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use crate::{
+    hub::Hub,
+    storage::events::{News, TopicName},
+};
+
+/// News that wait with their events. Of what comes beyond that it is only told that a topic moved on.
+const QUEUE: usize = 1_024;
+
+/// Takes news to a hub, in their order.
+pub(crate) struct Courier {
+    bag: Arc<Bag>,
+}
+
+#[derive(Default)]
+struct Bag {
+    waiting: Mutex<Waiting>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    news: VecDeque<News>,
+    /// Topics of which there is more news than there was room for.
+    moved: HashSet<(Arc<str>, TopicName)>,
+    ended: bool,
+}
+
+impl Courier {
+    /// Starts the thread. It ends with this value, when all that waits is told.
+    ///
+    /// # Errors
+    /// The operating system has no thread to give.
+    pub(crate) fn start(hub: Arc<Hub<News>>) -> io::Result<Self> {
+        let bag = Arc::new(Bag::default());
+        let carried = bag.clone();
+        thread::Builder::new().name("events-courier".into()).spawn(move || {
+            while let Some(news) = carried.next() {
+                hub.publish(&Arc::new(news));
+            }
+        })?;
+        Ok(Self { bag })
+    }
+
+    /// Takes news along. Never waits.
+    pub(crate) fn take(&self, news: News) {
+        let mut waiting = self.bag.waiting();
+        if waiting.news.len() < QUEUE {
+            waiting.news.push_back(news);
+        } else {
+            waiting.moved.insert((news.tenant, news.topic));
+        }
+        drop(waiting);
+        self.bag.more.notify_one();
+    }
+}
+
+impl Drop for Courier {
+    fn drop(&mut self) {
+        self.bag.waiting().ended = true;
+        self.bag.more.notify_one();
+    }
+}
+
+impl Bag {
+    /// Waits for news; none when there will be no more.
+    fn next(&self) -> Option<News> {
+        let mut waiting = self.waiting();
+        loop {
+            if let Some(news) = waiting.news.pop_front() {
+                return Some(news);
+            }
+            let moved = waiting.moved.iter().next().cloned();
+            if let Some(spot) = moved.and_then(|spot| waiting.moved.take(&spot)) {
+                let (tenant, topic) = spot;
+                return Some(News { tenant, topic, events: None });
+            }
+            if waiting.ended {
+                return None;
+            }
+            waiting = self.more.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Each change is one call that leaves it whole.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn news(topic: &str) -> News {
+        News { tenant: "t".into(), topic: TopicName::new(topic).unwrap(), events: None }
+    }
+
+    #[test]
+    fn news_beyond_the_room_are_told_once_a_topic_and_after_the_others() {
+        let bag = Arc::new(Bag::default());
+        let courier = Courier { bag: bag.clone() };
+        for _ in 0..QUEUE {
+            courier.take(news("kept"));
+        }
+        for _ in 0..3 {
+            courier.take(news("over"));
+        }
+        drop(courier);
+        for _ in 0..QUEUE {
+            assert_eq!(bag.next(), Some(news("kept")));
+        }
+        assert_eq!(bag.next(), Some(news("over")));
+        assert_eq!(bag.next(), None);
+    }
+}
