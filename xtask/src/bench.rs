@@ -20,14 +20,18 @@ pub(crate) enum Bench {
     Append,
     /// Durable edits in Chromium, beside raw IndexedDB and other libraries.
     Enqueue,
+    /// One publisher and a thousand subscribers, beside Socket.IO and a bare loop.
+    Fanout,
     /// Drain after an offline time, cold start, initial sync and merge, beside other libraries and their servers.
     Reconcile,
 }
 
 /// Runs one measurement; it prints a table and, with `json`, a last line with the same figures.
 pub(crate) fn run(workspace: &Workspace, bench: Bench, json: bool) -> Result<()> {
-    if bench == Bench::Append {
-        return append(workspace, json);
+    match bench {
+        Bench::Append => return append(workspace, json),
+        Bench::Fanout => return fanout(workspace, json),
+        Bench::Enqueue | Bench::Reconcile => {}
     }
     let more = if bench == Bench::Reconcile { 2 } else { 0 };
     let mut steps = Steps::new(bundle::STEPS + 2 + more);
@@ -69,6 +73,23 @@ fn append(workspace: &Workspace, json: bool) -> Result<()> {
         .env("WEBWAKA_SERVER", workspace.target("release/webwaka-server"))
         .env("REDIS_SERVER", redis)
         .env("NATS_SERVER", nats);
+    if json { run.args(["--", "--json"]) } else { run }.done()
+}
+
+/// Messages to many subscribers, which are no browsers.
+fn fanout(workspace: &Workspace, json: bool) -> Result<()> {
+    let mut steps = Steps::new(3);
+    steps.next("install what it is compared with");
+    let dir = workspace.path("tests/bench");
+    setup::npm_packages(&dir)?;
+    steps.next("compile the server and the bare loop, optimised");
+    Run::cargo(["build", "--release", "--package", "server-reference", "--package", "bench-fanout"])
+        .dir(workspace.root())
+        .done()?;
+    steps.next("measure");
+    let run = Run::npm_script(&dir, "fanout")
+        .env("WEBWAKA_SERVER", workspace.target("release/webwaka-server"))
+        .env("FANOUT_LIMIT", workspace.target("release/bench-fanout"));
     if json { run.args(["--", "--json"]) } else { run }.done()
 }
 

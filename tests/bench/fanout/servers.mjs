@@ -1,0 +1,160 @@
+// The servers that are measured: how each is started, and how one subscribes and publishes in its protocol.
+import { execFileSync, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { open } from "./socket.mjs";
+
+const running = new Set();
+
+/** Whatever happens, nothing stays behind. */
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+
+export const SERVERS = [
+  {
+    key: "ours",
+    name: "webwaka-server, durable events",
+    command: (data) => [
+      process.env.WEBWAKA_SERVER,
+      ...["serve", "--dev", "--listen", "127.0.0.1:0", "--data", data],
+    ],
+    async prepare(port, data) {
+      const words = ["token", "--data", data, "--subject", "ada", "--tenant", "dev", "--ttl", "3600"];
+      const token = execFileSync(process.env.WEBWAKA_SERVER, words, { encoding: "utf8" }).trim();
+      const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+      const url = `http://127.0.0.1:${port}/v1/streams/bench`;
+      const made = await fetch(url, { method: "PUT", headers });
+      if (!made.ok) throw new Error(`the topic was not made: ${made.status} ${await made.text()}`);
+      return { token, headers, url };
+    },
+    subscribe({ port, token }, onText) {
+      const hello = { versions: [1], token, client: randomBytes(16).toString("hex"), resume: [] };
+      return greeted(
+        port,
+        { path: "/v1/realtime", protocol: "webwaka.realtime.v1" },
+        onText,
+        (text, send) => {
+          if (text.startsWith('{"ping"')) send('{"pong":{}}');
+          if (text.startsWith('{"welcome"'))
+            send('{"subscribe":{"sub":1,"topic":"bench","start":{"latest":{}}}}');
+          return text.startsWith('{"events"');
+        },
+        JSON.stringify({ hello }),
+      );
+    },
+    publisher: ({ url, headers }) => ({
+      async publish(events) {
+        const answer = await fetch(url, { method: "POST", headers, body: `[${events.join(",")}]` });
+        await answer.arrayBuffer();
+        if (!answer.ok) throw new Error(`publishing was answered ${answer.status}`);
+      },
+      end() {},
+    }),
+  },
+  {
+    key: "socketio",
+    name: "Socket.IO 4, events kept nowhere",
+    command: () => [process.execPath, fileURLToPath(new URL("socketio.mjs", import.meta.url))],
+    prepare: async () => ({}),
+    subscribe: ({ port }, onText) => socketio(port, onText, '42["join","bench"]', '42["joined"]'),
+    async publisher({ port }) {
+      const connection = await socketio(port, () => {}, undefined, "40{");
+      return {
+        publish: async (events) => events.forEach((event) => connection.send(`42["publish",${event}]`)),
+        end: connection.end,
+      };
+    },
+  },
+  {
+    key: "limit",
+    name: "a bare loop that writes as many bytes",
+    command: () => [process.env.FANOUT_LIMIT],
+    prepare: async () => ({}),
+    subscribe: ({ port }, onText) => open(port, { first: "s" }, onText),
+    async publisher({ port }) {
+      const { connect } = await import("node:net");
+      const socket = connect({ port, host: "127.0.0.1", noDelay: true });
+      await new Promise((resolve, reject) => socket.once("connect", resolve).once("error", reject));
+      socket.write("p");
+      const position = "0006502a1c8a4f07_0000000000000028";
+      const frame = (event) =>
+        `{"events":{"sub":1,"from":"${position}","to":"${position}","events":[${event}],"recovered":true,"more":false}}\n`;
+      return {
+        publish: async (events) => void socket.write(events.map(frame).join("")),
+        end: () => socket.destroy(),
+      };
+    },
+  },
+];
+
+/** Starts one with an empty folder. */
+export async function start(server) {
+  const data = mkdtempSync(join(tmpdir(), "bench-fanout-"));
+  const [program, ...options] = server.command(data);
+  const child = spawn(program, options, { stdio: ["ignore", "pipe", "pipe"] });
+  running.add(child);
+  const ended = new Promise((resolve) => child.once("exit", resolve)).then(() => running.delete(child));
+  let text = "";
+  const port = await new Promise((resolve, reject) => {
+    child.on("error", reject);
+    ended.then(() => reject(new Error(`${server.name} ended:\n${text}`)));
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (chunk) => {
+        text = (text + chunk).slice(-4_000);
+        const found = /listening on http:\/\/127\.0\.0\.1:(\d+)/.exec(text);
+        if (found) resolve(Number(found[1]));
+      });
+    }
+  });
+  const at = { port, ...(await server.prepare(port, data)) };
+  return {
+    subscribe: (onText) => server.subscribe(at, onText),
+    publisher: () => server.publisher(at),
+    cpu: () => cpuSeconds(child.pid),
+    async stop() {
+      child.kill("SIGKILL");
+      await ended;
+      rmSync(data, { recursive: true, force: true });
+    },
+  };
+}
+
+function socketio(port, onText, then, until) {
+  return greeted(port, { path: "/socket.io/?EIO=4&transport=websocket" }, onText, (text, send) => {
+    if (text === "2") send("3");
+    if (text.startsWith("0{")) send("40");
+    if (then && text.startsWith("40{")) send(then);
+    return text.startsWith(until);
+  });
+}
+
+/** Opens a WebSocket and resolves when `greet` has said that it is subscribed; what comes after that goes to `onText`. */
+async function greeted(port, how, onText, greet, first) {
+  let ready;
+  const readiness = new Promise((resolve) => (ready = resolve));
+  let connection;
+  const early = [];
+  const take = (text) => {
+    if (greet(text, connection.send)) {
+      if (!ready) return onText(text);
+      ready();
+      ready = undefined;
+    } else if (!ready) onText(text);
+  };
+  connection = await open(port, how, (text) => (connection ? take(text) : early.push(text)));
+  if (first) connection.send(first);
+  early.forEach(take);
+  await readiness;
+  return connection;
+}
+
+/** User and system time that a process has used, in seconds. */
+function cpuSeconds(pid) {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const ticks = 100;
+  return (Number(fields[11]) + Number(fields[12])) / ticks;
+}
