@@ -251,6 +251,7 @@ impl World {
                 }
             }
             Effect::FollowTopic(..)
+            | Effect::Level(_)
             | Effect::UnfollowTopic(_)
             | Effect::ReadTopic(..)
             | Effect::Publish(..) => {
