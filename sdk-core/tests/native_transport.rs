@@ -192,11 +192,13 @@ async fn a_post_carries_token_and_body_and_brings_status_and_delay() {
     let (told, when_told) = tokio::sync::oneshot::channel();
     let transport = serve(|mut stream| async move {
         told.send(read_request(&mut stream).await).unwrap();
-        let response = "HTTP/1.1 503 Busy\r\nretry-after: 7\r\ncontent-length: 4\r\n\r\nbusy";
+        let response = "HTTP/1.1 503 Busy\r\nretry-after: 7\r\nserver: x\r\ncontent-length: 4\r\n\r\nbusy";
         stream.write_all(response.as_bytes()).await.unwrap();
     });
     let reply = post(&transport.await).await;
-    assert_eq!(reply, Ok(HttpReply { status: 503, retry_after: Some(7), body: "busy".into() }));
+    let headers = vec![("retry-after", "7".to_owned())];
+    assert_eq!(reply, Ok(HttpReply { status: 503, headers, body: "busy".into() }));
+    assert_eq!(reply.unwrap().retry_after(), Some(7_000));
     let request = when_told.await.unwrap().to_lowercase();
     assert!(request.starts_with("post /v1/push http/1.1\r\n"), "{request}");
     for line in

@@ -115,3 +115,44 @@ test("a page hears each event once while the server is killed again and again", 
   });
   assert.deepEqual(await heard(tab), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
 });
+
+test("where no WebSocket gets through a page reads over HTTP, a login page moves nothing, and it climbs back", async (t) => {
+  const host = await server(t, { web: await fixtureSite(t) });
+  const line = await proxy(t, host.port);
+  const topic = await orders(host);
+  line.set("no websocket");
+  const options = { name: "ladder", mint: () => host.token("ada", 600) };
+  const tab = await fixtureTab(await (await browser(t)).tab(), line.url, options);
+  const link = async (state) => {
+    await until(`the link is ${state}`, () =>
+      tab.evaluate(() => client.status.link).then((is) => is === state),
+    );
+  };
+  let published = 0;
+  const comes = async (count) => {
+    const numbers = Array.from({ length: count }, (_, more) => published + more);
+    await topic.publish(...numbers);
+    published += count;
+    await until("they come", async () => (await heard(tab)).length >= published);
+  };
+  await tab.evaluate(() => fixture.read("orders/eu", { from: "earliest" }));
+  await comes(3);
+  await comes(2);
+  await link("degraded");
+  line.set("login page");
+  await topic.publish(5, 6);
+  published += 2;
+  await link("down");
+  line.set("no websocket");
+  await tab.evaluate(() => client.wake());
+  await comes(1);
+  await link("degraded");
+  line.set("open");
+  await tab.evaluate(() => client.wake());
+  await link("up");
+  await comes(2);
+  assert.deepEqual(
+    await heard(tab),
+    Array.from({ length: published }, (_, n) => n),
+  );
+});

@@ -4,9 +4,11 @@
 //! then HTTP may work in its place, and the WebSocket is tried again in the background.
 
 mod backoff;
+mod ladder;
 mod poll;
 mod socket;
 
 pub use backoff::Backoff;
+pub use ladder::{Ladder, Rung};
 pub use poll::Poll;
 pub use socket::{Phase, Silence, Socket};

@@ -1,59 +1,92 @@
 //! The HTTP twins of the session's frames.
 
-use super::{HttpGet, HttpReply, HttpRequest, Transport};
+use super::{HttpGet, HttpReply, HttpRequest, Transport, TransportError, topics};
 use crate::{
-    engine::{Call, CallBody, Fetch, HttpFailure, Reply},
+    engine::{Call, CallBody, Fetch, HttpFailure, HttpId, Input, Reply, TopicRead},
     protocol::{ErrorCode, ProtocolError, PullReply, PushReply, decode, encode},
     snapshot::Part,
     wire::record,
 };
 
-pub(super) async fn post(transport: &impl Transport, call: Call) -> Result<Reply, HttpFailure> {
-    let (path, body, is_push) = match &call.body {
-        CallBody::Push(request) => ("v1/push", encode(request), true),
-        CallBody::Pull(request) => ("v1/pull", encode(request), false),
+/// What the engine wants of HTTP.
+pub(super) enum Request {
+    Call(Call),
+    Part(Fetch),
+    Topic(TopicRead),
+}
+
+/// Sends a request; returns what the engine is to hear.
+pub(super) async fn exchange(transport: &impl Transport, id: HttpId, request: Request) -> Input {
+    let result = match &request {
+        Request::Call(call) => transport.post(post(call)).await,
+        Request::Part(fetch) => transport.get(part(fetch)).await,
+        Request::Topic(read) => transport.get(topics::get(read)).await,
     };
-    let request = HttpRequest { path, token: call.token, body };
-    let reply = transport.post(request).await.map_err(|_| HttpFailure::Unreachable)?;
-    if reply.status != 200 {
-        return Err(problem(&reply));
-    }
-    // Something between us and the server may answer 200 with a page of its own.
-    let foreign = |_| HttpFailure::Unreachable;
-    if is_push {
-        decode::<PushReply>(&reply.body).map(Reply::Push).map_err(foreign)
-    } else {
-        decode::<PullReply>(&reply.body).map(Reply::Pull).map_err(foreign)
+    heard(id, request, result)
+}
+
+fn heard(id: HttpId, request: Request, result: Result<HttpReply, TransportError>) -> Input {
+    let reply = result.map_err(|_| HttpFailure::Unreachable);
+    match request {
+        Request::Call(call) => Input::HttpDone(id, reply.and_then(|reply| replied(&call.body, &reply))),
+        Request::Part(_) => Input::Fetched(id, reply.and_then(whole)),
+        Request::Topic(read) => {
+            Input::TopicRead(id, reply.and_then(|reply| topics::answer(id.0, &read.start, &reply)))
+        }
     }
 }
 
-/// A part of a snapshot, as text.
-pub(super) async fn fetch(transport: &impl Transport, fetch: Fetch) -> Result<String, HttpFailure> {
+fn post(call: &Call) -> HttpRequest {
+    let (path, body) = match &call.body {
+        CallBody::Push(request) => ("v1/push", encode(request)),
+        CallBody::Pull(request) => ("v1/pull", encode(request)),
+    };
+    HttpRequest { path, token: call.token.clone(), body }
+}
+
+fn replied(body: &CallBody, reply: &HttpReply) -> Result<Reply, HttpFailure> {
+    if reply.status != 200 {
+        return Err(problem(reply));
+    }
+    // Something between us and the server may answer 200 with a page of its own.
+    let foreign = |_| HttpFailure::Unreachable;
+    match body {
+        CallBody::Push(_) => decode::<PushReply>(&reply.body).map(Reply::Push).map_err(foreign),
+        CallBody::Pull(_) => decode::<PullReply>(&reply.body).map(Reply::Pull).map_err(foreign),
+    }
+}
+
+/// A part of a snapshot.
+fn part(fetch: &Fetch) -> HttpGet {
     let collection = fetch.collection.as_str();
-    let (path, bypass) = match fetch.part {
+    let (path, bypass) = match &fetch.part {
         Part::Manifest(None) => (["v1/snapshots/", collection].concat(), true),
         Part::Manifest(Some(root)) => {
             (["v1/snapshots/", collection, "?root=", &root.to_string()].concat(), true)
         }
         Part::Chunk { hash, bypass, .. } => {
-            (["v1/snapshots/", collection, "/chunks/", &hash.to_string()].concat(), bypass)
+            (["v1/snapshots/", collection, "/chunks/", &hash.to_string()].concat(), *bypass)
         }
     };
-    let request = HttpGet { path, token: fetch.token, bypass };
-    let reply = transport.get(request).await.map_err(|_| HttpFailure::Unreachable)?;
+    HttpGet { path, token: fetch.token.clone(), bypass }
+}
+
+fn whole(reply: HttpReply) -> Result<String, HttpFailure> {
     if reply.status == 200 { Ok(reply.body) } else { Err(problem(&reply)) }
 }
 
+pub(super) struct Problem {
+    pub(super) code: String,
+    pub(super) detail: String,
+}
+
+record!(Problem { code: "code"; detail: "detail" or String::new(); });
+
 /// A problem document (RFC 9457) of ours, or somebody else's answer.
-fn problem(reply: &HttpReply) -> HttpFailure {
-    struct Problem {
-        code: ErrorCode,
-        detail: String,
-    }
-    record!(Problem { code: "code"; detail: "detail" or String::new(); });
+pub(super) fn problem(reply: &HttpReply) -> HttpFailure {
     match decode::<Problem>(&reply.body) {
         Ok(Problem { code, detail }) => {
-            let retry_after = reply.retry_after.map(|seconds| seconds.saturating_mul(1_000));
+            let (code, retry_after) = (ErrorCode::of(&code), reply.retry_after());
             HttpFailure::Refused(ProtocolError { code, message: detail, retry_after })
         }
         Err(_) => HttpFailure::Unreachable,

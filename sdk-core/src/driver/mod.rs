@@ -7,27 +7,31 @@ mod memory;
 mod parts;
 mod rules;
 mod store;
+mod topics;
 mod transport;
 
 pub use memory::MemoryStore;
 pub use parts::{EventSink, Parts, Platform};
 pub use rules::{Migration, Rules};
 pub use store::Store;
-pub use transport::{HttpGet, HttpReply, HttpRequest, Link, Runtime, TokenSource, Transport, TransportError};
+pub use transport::{
+    HEADERS, HttpGet, HttpReply, HttpRequest, Link, Runtime, TokenSource, Transport, TransportError,
+};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
     clock::Millis,
     engine::{
-        Amendment, Config, Conflicted, Effect, Engine, Event, Input, LinkId, Outdated, QueryId, Rejected,
-        Status, Subscription, Ticket, Unsettled, View,
+        Amendment, Config, Conflicted, Effect, Engine, Event, HttpId, Input, LinkId, Outdated, QueryId,
+        Rejected, Status, Subscription, Ticket, Unsettled, View,
         storage::{Query, StoreError},
     },
     protocol::{ClientId, DocKey, Intent, Seq, TopicPosition, decode_server_frame, encode},
     sorted::SortedSet,
     stream::Shown,
 };
+use http::Request;
 
 /// `Send` where there are threads; nothing in the browser, whose objects stay on theirs.
 #[cfg(not(target_arch = "wasm32"))]
@@ -273,10 +277,7 @@ impl<P: Platform> Driver<P> {
                     link.close();
                 }
             }
-            Effect::Http(id, call) => runtime.spawn(async move {
-                let result = http::post(&driver.0.parts.transport, call).await;
-                driver.dispatch(Input::HttpDone(id, result));
-            }),
+            Effect::Http(id, call) => self.ask(id, Request::Call(call)),
             // From a task of its own, like all that calls the application.
             Effect::Resolve(seq, id, conflict) => runtime.spawn(async move {
                 let Parts { rules, runtime, .. } = &driver.0.parts;
@@ -284,12 +285,19 @@ impl<P: Platform> Driver<P> {
                 driver.dispatch(Input::Resolved { seq, id, resolution, took });
             }),
             Effect::Migrate(outdated) => runtime.spawn(async move { driver.migrate(outdated) }),
-            Effect::Fetch(id, fetch) => runtime.spawn(async move {
-                let result = http::fetch(&driver.0.parts.transport, fetch).await;
-                driver.dispatch(Input::Fetched(id, result));
-            }),
+            Effect::Fetch(id, fetch) => self.ask(id, Request::Part(fetch)),
+            Effect::ReadTopic(id, read) => self.ask(id, Request::Topic(read)),
             Effect::Emit(event) => self.announce(core, event),
         }
+    }
+
+    /// Sends an HTTP request.
+    fn ask(&self, id: HttpId, request: Request) {
+        let driver = self.clone();
+        self.0.parts.runtime.spawn(async move {
+            let heard = http::exchange(&driver.0.parts.transport, id, request).await;
+            driver.dispatch(heard);
+        });
     }
 
     fn migrate(&self, outdated: Vec<Outdated>) {

@@ -80,10 +80,35 @@ impl std::fmt::Debug for HttpGet {
 pub struct HttpReply {
     /// The HTTP status.
     pub status: u16,
-    /// Seconds of a `Retry-After` header.
-    pub retry_after: Option<u64>,
+    /// Those of the [`HEADERS`] that it has.
+    pub headers: Vec<(&'static str, String)>,
     /// The body as text. Beyond the transport's limit it is cut off, and then counts as an answer that did not come.
     pub body: String,
+}
+
+/// The headers of an answer that are passed on, in lower case.
+pub const HEADERS: [&str; 7] = [
+    "content-type",
+    "retry-after",
+    "stream-start-offset",
+    "stream-next-offset",
+    "stream-earliest-offset",
+    "stream-up-to-date",
+    "stream-closed",
+];
+
+impl HttpReply {
+    /// One of the [`HEADERS`], as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| *known == name).map(|(_, text)| text.as_str())
+    }
+
+    /// The milliseconds of a `Retry-After` header. Its other form, a date, is of no use to a machine whose clock may be
+    /// wrong.
+    pub fn retry_after(&self) -> Option<u64> {
+        let seconds: u64 = self.header("retry-after")?.trim().parse().ok()?;
+        Some(seconds.saturating_mul(1_000))
+    }
 }
 
 /// The network did not carry it; whether the other side saw it is unknown.

@@ -1,7 +1,7 @@
 //! What goes into the engine and what comes out of it.
 
 use super::{
-    Event, Fetch, Migrated, Outdated, Subscription,
+    Event, Fetch, Migrated, Outdated, Subscription, TopicRead, TopicReply,
     storage::{Batch, Query, Rows, Scan, StoreError},
 };
 use crate::{
@@ -118,6 +118,8 @@ pub enum Input {
     Migrated(Vec<Migrated>),
     /// A part of a snapshot came as text, or did not come.
     Fetched(HttpId, Result<String, HttpFailure>),
+    /// The answer to [`Effect::ReadTopic`].
+    TopicRead(HttpId, Result<TopicReply, HttpFailure>),
     /// Something hints that the network may be back, or the page was woken.
     Wake,
     /// The time of `poll_timeout` has come.
@@ -161,6 +163,8 @@ pub enum Effect {
     Migrate(Vec<Outdated>),
     /// Get a part of a snapshot by HTTP; answer with `Fetched`.
     Fetch(HttpId, Fetch),
+    /// Read events of a topic by HTTP; answer with `TopicRead`.
+    ReadTopic(HttpId, TopicRead),
     /// Tell the application.
     Emit(Event),
 }

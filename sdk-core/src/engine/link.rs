@@ -173,14 +173,18 @@ impl Engine {
         self.poll.stop();
         self.request = None;
         self.outbox.requeue();
+        self.topics.link_changed();
         self.replica.fall_behind();
     }
 
     fn lose_link(&mut self, now: Millis, least: u64) {
+        // A try that failed says nothing about what is read over HTTP meanwhile.
+        if self.socket.is_live() {
+            self.topics.link_changed();
+        }
         self.socket.lost(now, least, &mut self.random);
         self.outbox.requeue();
         self.replica.link_changed();
-        self.topics.link_changed();
         self.replica.fall_behind();
         self.forget_fence();
     }

@@ -21,6 +21,7 @@ mod fence;
 mod fetch;
 mod identity;
 mod input;
+mod ladder;
 mod link;
 mod meta;
 mod migrate;
@@ -48,6 +49,7 @@ pub use input::{
     Amendment, BatchId, Call, CallBody, Effect, HttpFailure, HttpId, Input, LinkId, Now, QueryId, ReadId,
     Reply, ResolveId, Ticket, TokenError,
 };
+pub use ladder::{TopicRead, TopicReply};
 pub(crate) use migrate::failed as migration_failed;
 pub use migrate::{Migrated, Outdated};
 pub use status::{Rejected, Status, Unsettled};
@@ -219,6 +221,7 @@ impl Engine {
             Input::Resolved { seq, id, resolution, took } => self.resolved(seq, id, resolution, took),
             Input::Migrated(answers) => self.migrated(answers),
             Input::Fetched(id, result) => self.fetched(at, id, result),
+            Input::TopicRead(id, result) => self.topic_read(at, id, result),
             Input::Wake => self.wake(at),
             Input::Timeout => {}
         }
@@ -234,9 +237,9 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Millis> {
         let stores = [self.saving.timeout(), self.replica.timeout()];
         let network = if self.may_connect() {
-            [self.link_timeout(), self.fallback_timeout(), self.fetches_timeout()]
+            [self.link_timeout(), self.fallback_timeout(), self.fetches_timeout(), self.ladder_timeout()]
         } else {
-            [None; 3]
+            [None; 4]
         };
         stores.into_iter().chain(network).flatten().min()
     }
@@ -258,6 +261,7 @@ impl Engine {
             self.advance_link(now);
             self.advance_fallback(now);
             self.advance_fetches(now);
+            self.advance_ladder(now);
         }
         for id in self.views.take_dirty() {
             self.emit(Event::ViewChanged(id));

@@ -1,7 +1,8 @@
 //! The topics that the application reads.
 
-use super::{Effect, Engine, Event, QueryId};
+use super::{Effect, Engine, Event, QueryId, ladder::OverHttp};
 use crate::{
+    connection::Ladder,
     protocol::{EndReason, Ended, Events, MAX_TOPICS, Start, TopicName, TopicPosition},
     sorted::SortedMap,
     stream::{Reader, Shown},
@@ -45,18 +46,30 @@ record!(Bookmark {
 /// The readers of a client.
 #[derive(Debug, Default)]
 pub(super) struct Topics {
-    readers: SortedMap<QueryId, (Reader, Option<String>)>,
+    pub(super) readers: SortedMap<QueryId, Open>,
+    pub(super) ladder: Ladder,
+}
+
+/// A reader that the application has open.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) reader: Reader,
+    durable: Option<String>,
+    pub(super) http: OverHttp,
 }
 
 impl Topics {
     /// Readers that wait for an answer.
     pub(super) fn asking(&self) -> usize {
-        self.readers.values().filter(|(reader, _)| reader.is_asking()).count()
+        self.readers.values().filter(|open| open.reader.is_asking()).count()
     }
 
     /// What was asked for on the former link is not answered any more.
     pub(super) fn link_changed(&mut self) {
-        self.readers.values_mut().for_each(|(reader, _)| reader.link_changed());
+        for open in self.readers.values_mut() {
+            open.reader.link_changed();
+            open.http.forget();
+        }
     }
 }
 
@@ -83,18 +96,18 @@ impl Engine {
             reader.end(Some(EndReason { code: "too_many".into(), message }));
             self.emit(Event::ViewChanged(id));
         }
-        self.topics.readers.insert(id, (reader, durable));
+        self.topics.readers.insert(id, Open { reader, durable, http: OverHttp::default() });
     }
 
     /// What a reader shows now; none if it is not open.
     pub fn topic(&mut self, id: QueryId) -> Option<Shown> {
-        self.topics.readers.get_mut(&id).map(|(reader, _)| reader.show())
+        self.topics.readers.get_mut(&id).map(|open| open.reader.show())
     }
 
     /// The application has taken events up to a position. For a reader that lasts that is stored by the next commit of
     /// the outbox: after a crash an event may come again, and none is passed over.
     pub(super) fn topic_taken(&mut self, id: QueryId, position: TopicPosition) {
-        let Some((reader, durable)) = self.topics.readers.get_mut(&id) else { return };
+        let Some(Open { reader, durable, .. }) = self.topics.readers.get_mut(&id) else { return };
         let (look, topic) = (reader.taken(position), reader.topic().clone());
         if let Some(name) = durable {
             let mark = Bookmark { name: name.clone(), topic, at: position };
@@ -106,8 +119,9 @@ impl Engine {
     }
 
     pub(super) fn close_topic(&mut self, id: QueryId) {
-        if let Some((mut reader, _)) = self.topics.readers.remove(&id)
-            && let Some(frame) = reader.close()
+        if let Some(mut open) = self.topics.readers.remove(&id)
+            && let Some(frame) = open.reader.close()
+            && self.socket.is_live()
         {
             self.effects.push_back(Effect::Send(self.link, frame));
         }
@@ -123,8 +137,9 @@ impl Engine {
 
     /// What comes for a subscription that is over is left aside.
     fn with_reader(&mut self, sub: u64, take: impl FnOnce(&mut Reader) -> bool) {
-        let reads = |(_, (reader, _)): &(&QueryId, &mut (Reader, _))| reader.sub() == Some(sub);
-        let found = self.topics.readers.iter_mut().find(reads).map(|(id, (reader, _))| (*id, take(reader)));
+        let reads = |(_, open): &(&QueryId, &mut Open)| open.reader.sub() == Some(sub);
+        let found = self.topics.readers.iter_mut().find(reads);
+        let found = found.map(|(id, open)| (*id, take(&mut open.reader)));
         if let Some((id, true)) = found {
             self.emit(Event::ViewChanged(id));
         }
@@ -138,8 +153,8 @@ impl Engine {
             *counter
         };
         let before = effects.len();
-        for (reader, _) in topics.readers.values_mut() {
-            while let Some(frame) = reader.next_frame(&mut name) {
+        for open in topics.readers.values_mut() {
+            while let Some(frame) = open.reader.next_frame(&mut name) {
                 effects.push_back(Effect::Send(*link, frame));
             }
         }

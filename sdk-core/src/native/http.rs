@@ -4,12 +4,12 @@ use std::{error::Error, time::Duration};
 
 use reqwest::{
     Client, RequestBuilder, Response, Url,
-    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+    header::{CACHE_CONTROL, CONTENT_TYPE},
     redirect,
 };
 
 use super::{InvalidServer, MAX_MESSAGE};
-use crate::driver::{HttpReply, TransportError};
+use crate::driver::{HEADERS, HttpReply, TransportError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the first byte sent to the last byte received.
@@ -59,11 +59,11 @@ impl Http {
 async fn send(request: RequestBuilder) -> Result<HttpReply, TransportError> {
     let failed = |error: reqwest::Error| TransportError(chain(&error));
     let response = request.send().await.map_err(failed)?;
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let header = |name| Some((name, response.headers().get(name)?.to_str().ok()?.to_owned()));
+    let headers = HEADERS.into_iter().filter_map(header).collect();
     Ok(HttpReply {
         status: response.status().as_u16(),
-        // The other form, a date, is of no use to a machine whose clock may be wrong.
-        retry_after: retry_after.and_then(|seconds| seconds.trim().parse().ok()),
+        headers,
         body: read_body(response).await.map_err(failed)?,
     })
 }

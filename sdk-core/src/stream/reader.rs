@@ -112,9 +112,28 @@ impl Reader {
             _ => return None,
         };
         self.phase = Phase::Asked(sub);
-        let start = self.received.map_or_else(|| self.start.clone(), Start::from);
+        let start = self.place();
         let topic = self.topic.as_str().to_owned();
         Some(ClientFrame::Subscribe(Subscribe { sub, topic, start }))
+    }
+
+    /// Where to go on, for a request of its own instead of a frame; `sub` is its number. None if there is no room.
+    pub fn ask(&mut self, sub: u64) -> Option<Start> {
+        if !self.would_ask() {
+            return None;
+        }
+        self.phase = Phase::Asked(sub);
+        Some(self.place())
+    }
+
+    /// Whether it would ask for more, and does not already.
+    pub fn would_ask(&self) -> bool {
+        self.over.is_none() && !self.is_asking() && self.has_room()
+    }
+
+    /// Whether it knows where it stands, and of nothing that comes after.
+    pub fn is_level(&self) -> bool {
+        self.received.is_some() && !matches!(self.phase, Phase::Rest(_))
     }
 
     /// The frame that ends it.
@@ -209,6 +228,11 @@ impl Reader {
     /// Whether there is something that the application was not shown, and it has nothing else to do.
     fn has_news(&self) -> bool {
         self.shown == 0 && (!self.waiting.is_empty() || self.over.is_some())
+    }
+
+    /// Where its next question begins.
+    fn place(&self) -> Start {
+        self.received.map_or_else(|| self.start.clone(), Start::from)
     }
 
     fn is_full(&self) -> bool {

@@ -1,7 +1,7 @@
 //! One HTTP request by `fetch`.
 
 use js_sys::{Object, Promise, Reflect, Uint8Array};
-use sdk_core::driver::{HttpGet, HttpReply, HttpRequest, TransportError};
+use sdk_core::driver::{HEADERS, HttpGet, HttpReply, HttpRequest, TransportError};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, ReadableStream, ReadableStreamDefaultReader, Response};
@@ -51,10 +51,11 @@ async fn exchange(
     let options = options(method, token, headers, body, cache)?;
     let response = JsFuture::from(fetch(&url.concat(), &options)?).await?;
     let response: Response = response.unchecked_into();
-    let retry_after = response.headers().get("retry-after")?;
+    let told = response.headers();
+    let header = |name| Some((name, told.get(name).ok()??));
     Ok(HttpReply {
         status: response.status(),
-        retry_after: retry_after.and_then(|seconds| seconds.parse().ok()),
+        headers: HEADERS.into_iter().filter_map(header).collect(),
         body: match response.body() {
             Some(body) => read(&body).await?,
             None => String::new(),

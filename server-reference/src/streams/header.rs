@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderName, HeaderValue};
 
+pub(super) const START_OFFSET: HeaderName = HeaderName::from_static("stream-start-offset");
 pub(super) const NEXT_OFFSET: HeaderName = HeaderName::from_static("stream-next-offset");
 pub(super) const EARLIEST_OFFSET: HeaderName = HeaderName::from_static("stream-earliest-offset");
 pub(super) const UP_TO_DATE: HeaderName = HeaderName::from_static("stream-up-to-date");
@@ -42,7 +43,8 @@ pub(crate) const SENT: [HeaderName; 12] = [
 ];
 
 /// What a page of another origin may see.
-pub(crate) const TOLD: [HeaderName; 15] = [
+pub(crate) const TOLD: [HeaderName; 16] = [
+    START_OFFSET,
     NEXT_OFFSET,
     EARLIEST_OFFSET,
     UP_TO_DATE,

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::problem::Refusal;
+use super::{problem::Refusal, request::Query};
 use crate::{
     clock::wall,
     hub::{Follower, Notice},
@@ -35,14 +35,17 @@ pub(super) struct Tail {
     topic: TopicName,
     follower: Follower<News>,
     after: After,
+    /// Whether what is read at once is of one epoch.
+    within_epoch: bool,
     /// The slice before, which tells what does not change of the topic.
     last: Option<Slice>,
 }
 
 impl Tail {
-    pub(super) fn new(service: Arc<Service>, scope: TenantScope, topic: TopicName, after: After) -> Self {
+    pub(super) fn new(service: Arc<Service>, scope: TenantScope, topic: TopicName, query: &Query) -> Self {
         let follower = service.news.follow(&scope, vec![topic.clone()]);
-        Self { service, scope, topic, follower, after, last: None }
+        let after = query.after.unwrap_or(After::Start);
+        Self { service, scope, topic, follower, after, within_epoch: query.within_epoch, last: None }
     }
 
     pub(super) fn service(&self) -> &Arc<Service> {
@@ -55,7 +58,7 @@ impl Tail {
 
     /// Reads on, without waiting. Counts as use of the topic.
     pub(super) async fn read(&mut self) -> Result<Slice, LogError> {
-        let read = Read { after: self.after, bytes: PAGE, within_epoch: false };
+        let read = Read { after: self.after, bytes: PAGE, within_epoch: self.within_epoch };
         let slice = self.service.events.read(self.scope.clone(), self.topic.clone(), read, wall()).await?;
         Ok(self.took(slice))
     }

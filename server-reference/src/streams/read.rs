@@ -70,20 +70,20 @@ pub(super) async fn read(
     match query.live {
         None => {
             let _permit = admit(&service)?;
-            let read = Read { after, bytes: service.streams.read_bytes, within_epoch: false };
+            let read = Read { after, bytes: service.streams.read_bytes, within_epoch: query.within_epoch };
             let slice = service.events.read(scope, topic, read, wall()).await?;
             Ok(caught_up(slice, after, &headers))
         }
         Some(Live::LongPoll) => {
             let permit = live::admit(&service)?;
-            let mut tail = Tail::new(service, scope, topic, after);
+            let mut tail = Tail::new(service, scope, topic, &query);
             let slice = tail.poll().await?;
             drop(permit);
             Ok(polled(slice, query.cursor, wall()))
         }
         Some(Live::Sse) => {
             let permit = live::admit(&service)?;
-            let mut tail = Tail::new(service, scope, topic, after);
+            let mut tail = Tail::new(service, scope, topic, &query);
             // What is wrong with the request is told with a status.
             let first = tail.read().await?;
             Ok(sse::response(tail, first, query.cursor, permit))
@@ -100,12 +100,13 @@ fn caught_up(slice: Slice, after: After, asked: &HeaderMap) -> Response {
         _ if slice.up_to_date => CHECKED,
         _ => SETTLED,
     };
+    let ends = Ends::of(&slice);
     let mut response = if known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         body(slice.content_type.form(), slice.events).into_response()
     };
-    told(&mut response, slice.content_type.as_str(), &Ends::of(slice.to, slice.up_to_date, slice.closed));
+    told(&mut response, slice.content_type.as_str(), &ends);
     if !matches!(after, After::Now | After::Time(_)) {
         put(&mut response, http::ETAG, tag);
     }
@@ -116,7 +117,7 @@ fn caught_up(slice: Slice, after: After, asked: &HeaderMap) -> Response {
 
 /// The answer to a read that waited.
 fn polled(slice: Slice, cursor: Option<u64>, now: Millis) -> Response {
-    let ends = Ends::of(slice.to, slice.up_to_date, slice.closed);
+    let ends = Ends::of(&slice);
     let mut response = if slice.events.is_empty() {
         StatusCode::NO_CONTENT.into_response()
     } else {
@@ -128,21 +129,28 @@ fn polled(slice: Slice, cursor: Option<u64>, now: Millis) -> Response {
     response
 }
 
-/// Where an answer ends.
+/// Where an answer begins and ends.
 struct Ends {
+    from: String,
     to: String,
     up_to_date: bool,
     closed: bool,
 }
 
 impl Ends {
-    fn of(to: impl ToString, up_to_date: bool, closed: bool) -> Self {
-        Self { to: to.to_string(), up_to_date, closed }
+    fn of(slice: &Slice) -> Self {
+        Self {
+            from: slice.from.to_string(),
+            to: slice.to.to_string(),
+            up_to_date: slice.up_to_date,
+            closed: slice.closed,
+        }
     }
 }
 
 fn told(response: &mut Response, content_type: &str, ends: &Ends) {
     put(response, http::CONTENT_TYPE, content_type);
+    put(response, header::START_OFFSET, &ends.from);
     put(response, header::NEXT_OFFSET, &ends.to);
     if ends.up_to_date {
         response.headers_mut().insert(header::UP_TO_DATE, header::TRUE);

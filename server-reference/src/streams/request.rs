@@ -155,6 +155,7 @@ pub(super) struct Query {
     pub(super) after: Option<After>,
     pub(super) live: Option<Live>,
     pub(super) cursor: Option<u64>,
+    pub(super) within_epoch: bool,
 }
 
 /// How to be told of what is yet to come.
@@ -187,6 +188,7 @@ impl Query {
                 ("live", "long-poll") => read.live = Some(Live::LongPoll),
                 ("live", "sse") => read.live = Some(Live::Sse),
                 ("live", _) => return Err(Refusal::new(Code::BadHeader, "live is long-poll or sse")),
+                ("within", "epoch") => read.within_epoch = true,
                 ("cursor", text) => read.cursor = text.parse().ok(),
                 _ => {}
             }

@@ -10,7 +10,8 @@ import { undo } from "./cleanup.mjs";
  * - `blackhole`: connections stay, and new ones are taken, but not a byte passes;
  * - `deaf`: what the client says passes, and not a byte of what the server says;
  * - `page only`: what is under `/v1/` and `/dev/` is cut, the page itself is served;
- * - `no websocket`: requests to upgrade are answered with 403, plain HTTP passes.
+ * - `no websocket`: requests to upgrade are answered with 403, plain HTTP passes;
+ * - `login page`: whatever is asked, the answer is 200 with a page on which to log in.
  */
 export async function proxy(t, target) {
   let state = "open";
@@ -42,6 +43,12 @@ export async function proxy(t, target) {
       client.end("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
       return;
     }
+    if (state === "login page") {
+      const page = "<!doctype html><title>Welcome</title><form>Room number: <input></form>";
+      const head = `HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: ${page.length}\r\n`;
+      client.end(`${head}connection: close\r\n\r\n${page}`);
+      return;
+    }
     if (state === "page only" && /^[A-Z]+ \/(v1|dev)\//.test(head)) {
       client.resetAndDestroy();
       return;
@@ -68,7 +75,7 @@ export async function proxy(t, target) {
     set(next) {
       const before = state;
       state = next;
-      if (next === "refused") cut();
+      if (next === "refused" || next === "login page") cut();
       // What was held back is lost, as on a real network: the connections cannot go on.
       if (/blackhole|deaf/.test(before) && next !== before) cut();
       if (next === "page only" || next === "no websocket") cut(({ upgraded }) => upgraded);

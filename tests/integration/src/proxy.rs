@@ -1,11 +1,12 @@
 //! The network between client and server, which has weather.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
     net::{TcpListener, TcpStream},
     sync::watch,
+    time::timeout,
 };
 
 /// What the network does.
@@ -17,9 +18,18 @@ pub enum Weather {
     WebSocketsRefused,
     /// A request to open a WebSocket is swallowed; plain HTTP gets through.
     WebSocketsSwallowed,
+    /// A captive portal: whatever is asked, the answer is 200 with a page on which to log in.
+    LoginPage,
+    /// A proxy that passes an answer on once it has all of it, so that no WebSocket opens and nothing streams.
+    Buffered,
+    /// No WebSocket opens, and what the server does not answer soon is cut.
+    Impatient,
     /// Connections are cut, and new ones too.
     Cut,
 }
+
+/// Milliseconds that [`Weather::Impatient`] waits for an answer.
+const IMPATIENCE: u64 = 300;
 
 #[derive(Debug, Clone, Copy)]
 struct State {
@@ -90,7 +100,14 @@ async fn carry(mut client: TcpStream, port: u16, born: State, states: watch::Rec
     let opens_websocket = String::from_utf8_lossy(head).to_ascii_lowercase().contains("upgrade: websocket");
     match born.weather {
         Weather::Cut => return,
-        Weather::WebSocketsRefused if opens_websocket => {
+        Weather::LoginPage => {
+            let page = "<!doctype html><title>Welcome</title><form>Room number: <input></form>";
+            let length = page.len();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {length}\r\n");
+            let _ = client.write_all(format!("{head}connection: close\r\n\r\n{page}").as_bytes()).await;
+            return;
+        }
+        Weather::WebSocketsRefused | Weather::Impatient if opens_websocket => {
             let refusal = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
             // Whether it hears of it or not, it is refused.
             let _ = client.write_all(refusal).await;
@@ -100,6 +117,10 @@ async fn carry(mut client: TcpStream, port: u16, born: State, states: watch::Rec
         _ => {}
     }
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+    if matches!(born.weather, Weather::Buffered | Weather::Impatient) {
+        exchange(client, server, head, born.weather).await;
+        return;
+    }
     if server.write_all(head).await.is_err() {
         return;
     }
@@ -108,6 +129,23 @@ async fn carry(mut client: TcpStream, port: u16, born: State, states: watch::Rec
     tokio::select! {
         () = pump(from_client, to_server, born, states.clone()) => {}
         () = pump(from_server, to_client, born, states) => {}
+    }
+}
+
+/// One request without a body, whose answer is passed on whole; for the impatient, if it is there soon.
+async fn exchange(mut client: TcpStream, mut server: TcpStream, head: &[u8], weather: Weather) {
+    let head = String::from_utf8_lossy(head).replacen("\r\n", "\r\nconnection: close\r\n", 1);
+    let mut answer = Vec::new();
+    let asked = async {
+        server.write_all(head.as_bytes()).await?;
+        server.read_to_end(&mut answer).await
+    };
+    let answered = match weather {
+        Weather::Impatient => timeout(Duration::from_millis(IMPATIENCE), asked).await.is_ok(),
+        _ => asked.await.is_ok(),
+    };
+    if answered {
+        let _ = client.write_all(&answer).await;
     }
 }
 

@@ -41,6 +41,36 @@ impl Topic {
         assert_eq!(answer.status(), StatusCode::CREATED);
     }
 
+    /// Makes it so that it keeps no more than its newest events.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub async fn make_keeping(&self, events: u64) {
+        let request = self.request(Method::PUT, "").header("stream-retention", format!("events={events}"));
+        let answer = request.send().await.expect("the server answers");
+        assert_eq!(answer.status(), StatusCode::CREATED);
+    }
+
+    /// Makes it begin with all there is in another one.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub async fn make_fork(&self, of: &str) {
+        let from = format!("/v1/streams/{of}");
+        let answer = self.request(Method::PUT, "").header("stream-forked-from", from).send().await;
+        assert_eq!(answer.expect("the server answers").status(), StatusCode::CREATED);
+    }
+
+    /// Says that nothing will come any more.
+    ///
+    /// # Panics
+    /// If the server does not take it.
+    pub async fn end(&self) {
+        let request = self.request(Method::POST, "").header("stream-closed", "true");
+        let answer = request.send().await.expect("the server answers");
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+
     /// Publishes one batch of a producer. False if no answer came.
     ///
     /// # Panics

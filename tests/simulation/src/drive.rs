@@ -103,6 +103,7 @@ impl World {
             Effect::Resolve(seq, id, conflict) => self.ask(index, seq, id, &conflict),
             // The workload names no version that is older than its client's.
             Effect::Migrate(outdated) => self.violate("nothing is outdated", format!("{outdated:?}")),
+            Effect::ReadTopic(_, read) => self.violate("no topic is read", format!("{read:?}")),
             Effect::Fetch(id, fetch) => self.fetch(index, id, fetch),
             Effect::Emit(event) => self.hear(index, event),
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    connection::Rung,
     protocol::{EndReason, Ended, Events, LogEpoch, MAX_TOPICS, Start, Subscribe, TopicName, TopicPosition},
     stream::Item,
 };
@@ -138,4 +139,126 @@ fn a_client_reads_so_many_topics_and_no_more() {
         bench.input(Input::Subscribe(QueryId(id), orders(Start::Latest {}, None)));
     }
     assert_eq!(bench.events().last(), Some(&Event::QueryRefused(QueryId(MAX_TOPICS as u64))));
+}
+
+impl Bench {
+    /// The WebSocket is refused, and plain HTTP gets through.
+    fn degraded(&mut self) {
+        self.input(Input::Wake);
+        self.input(Input::Token(Ok("token".into())));
+        let link = self.link();
+        self.input(Input::LinkDown(link));
+        self.pulled();
+        assert_eq!(self.engine.status().link, crate::routing::LinkState::Degraded);
+    }
+
+    /// Plain HTTP still gets through.
+    fn pulled(&mut self) {
+        let pull = |effect: &Effect| if let Effect::Http(id, _) = effect { Some(*id) } else { None };
+        for id in self.take(pull) {
+            let reply = crate::protocol::PullReply { welcome: welcome("ada"), changes: vec![] };
+            self.input(Input::HttpDone(id, Ok(Reply::Pull(reply))));
+        }
+    }
+
+    fn reads(&mut self) -> Vec<(HttpId, Start, Rung)> {
+        self.take(|effect| match effect {
+            Effect::ReadTopic(id, read) => Some((*id, read.start.clone(), read.rung)),
+            _ => None,
+        })
+    }
+
+    fn answers(&mut self, id: HttpId, from: u64, count: u64) {
+        let events = (from..from + count).map(|n| Json::parse(n.to_string()).unwrap()).collect();
+        let (from, to) = (place(from), place(from + count));
+        let events = Events { sub: id.0, from, to, events, recovered: true, missed: None, more: false };
+        self.input(Input::TopicRead(id, Ok(TopicReply { events: Some(events), ended: None })));
+    }
+}
+
+#[test]
+fn where_no_websocket_gets_through_a_topic_is_read_over_http_and_the_websocket_takes_over_again() {
+    let mut bench = Bench::fresh();
+    bench.degraded();
+    bench.input(Input::Subscribe(QueryId(1), orders(Start::Latest {}, None)));
+    let [(id, Start::Latest {}, Rung::Get)] = bench.reads()[..] else { panic!("it finds out where it is") };
+    bench.answers(id, 4, 0);
+    let [(id, start, Rung::LongPoll)] = &bench.reads()[..] else { panic!("it waits for more") };
+    assert_eq!(start.position(), Some(place(4)));
+    bench.answers(*id, 4, 2);
+    assert_eq!(bench.looks(1), [place(5), place(6)]);
+    let [(late, start, Rung::LongPoll)] = &bench.reads()[..] else { panic!("it waits again") };
+    assert_eq!(start.position(), Some(place(6)));
+
+    bench.later(2_000);
+    bench.connect();
+    let [(_, start)] = &bench.subscribed()[..] else { panic!("it asks over the WebSocket") };
+    assert_eq!(start.position(), Some(place(6)));
+    bench.answers(*late, 6, 3);
+    bench.input(Input::Taken(QueryId(1), place(6)));
+    assert!(bench.engine.topic(QueryId(1)).unwrap().items.is_empty(), "what comes late counts for nothing");
+}
+
+#[test]
+fn what_waits_in_vain_is_followed_by_questions_that_are_answered_at_once() {
+    let mut bench = Bench::fresh();
+    bench.degraded();
+    bench.input(Input::Subscribe(QueryId(1), orders(Start::Earliest {}, None)));
+    let [(id, ..)] = bench.reads()[..] else { panic!("it asks") };
+    bench.answers(id, 0, 1);
+    let [(id, _, Rung::LongPoll)] = bench.reads()[..] else { panic!("it waits") };
+    bench.input(Input::TopicRead(id, Err(HttpFailure::Unreachable)));
+    for n in 1..4 {
+        bench.later(3_000);
+        bench.pulled();
+        let [(id, start, Rung::Get)] = &bench.reads()[..] else { panic!("it asks again") };
+        assert_eq!(start.position(), Some(place(n)));
+        bench.answers(*id, n, 1);
+    }
+    bench.later(61_000);
+    bench.pulled();
+    let [(_, _, Rung::LongPoll)] = bench.reads()[..] else { panic!("it tries to wait again") };
+}
+
+#[test]
+fn however_many_topics_are_read_over_http_some_connections_are_left_for_the_rest() {
+    let mut bench = Bench::fresh();
+    bench.degraded();
+    for id in 1..=10 {
+        bench.input(Input::Subscribe(QueryId(id), orders(Start::Earliest {}, None)));
+    }
+    let (mut open, mut asked) = (vec![], 0);
+    for _ in 0..80 {
+        open.extend(bench.reads());
+        assert!(open.len() <= 3, "{open:?}");
+        if let Some(at) = open.iter().position(|(_, _, rung)| *rung == Rung::Get) {
+            asked += 1;
+            let (id, ..) = open.remove(at);
+            bench.answers(id, 0, 0);
+        } else {
+            bench.later(3_000);
+            bench.pulled();
+        }
+    }
+    assert_eq!(open.iter().filter(|(_, _, rung)| *rung == Rung::LongPoll).count(), 2);
+    assert!(asked > 30, "the others are asked about in turn: {asked}");
+}
+
+#[test]
+fn a_topic_is_not_read_while_nothing_works_and_a_full_reader_asks_for_no_more() {
+    let mut bench = Bench::fresh();
+    bench.input(Input::Subscribe(QueryId(1), orders(Start::Earliest {}, None)));
+    bench.input(Input::Wake);
+    assert!(bench.reads().is_empty());
+    bench.degraded();
+    let [(id, ..)] = bench.reads()[..] else { panic!("it asks") };
+    bench.answers(id, 0, 2_000);
+    assert!(bench.reads().is_empty());
+    bench.looks(1);
+    for _ in 0..8 {
+        let position = bench.engine.topic(QueryId(1)).unwrap().position.unwrap();
+        bench.input(Input::Taken(QueryId(1), position));
+    }
+    let [(_, start, _)] = &bench.reads()[..] else { panic!("it goes on") };
+    assert_eq!(start.position(), Some(place(2_000)));
 }
