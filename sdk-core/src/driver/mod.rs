@@ -23,8 +23,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::{
     clock::Millis,
     engine::{
-        Amendment, Config, Conflicted, Effect, Engine, Event, HttpId, Input, LinkId, Outdated, QueryId,
-        Rejected, Status, Subscription, Ticket, Unsettled, View,
+        Amendment, Config, Conflicted, Effect, Engine, Event, Input, LinkId, Outdated, QueryId, Rejected,
+        Status, Subscription, Ticket, Unsettled, View,
         storage::{Query, StoreError},
     },
     protocol::{ClientId, DocKey, Intent, Seq, TopicPosition, decode_server_frame, encode},
@@ -244,28 +244,7 @@ impl<P: Platform> Driver<P> {
     }
 
     fn perform(&self, core: &mut Core<P>, effect: Effect) {
-        let driver = self.clone();
-        let runtime = &self.0.parts.runtime;
         match effect {
-            Effect::Commit(id, batch) => runtime.spawn(async move {
-                driver.dispatch(match driver.0.parts.store.apply(batch).await {
-                    Ok(()) => Input::Committed(id),
-                    Err(error) => Input::StoreFailed(id, error),
-                });
-            }),
-            Effect::Read(id, query, scan) => runtime.spawn(async move {
-                let result = driver.0.parts.store.read(query, scan).await;
-                driver.dispatch(Input::Loaded(id, result));
-            }),
-            Effect::FetchToken => runtime.spawn(async move {
-                let result = driver.0.parts.tokens.token().await;
-                driver.dispatch(Input::Token(result));
-            }),
-            Effect::Connect(id) => {
-                core.wanted = Some(id);
-                core.link = None;
-                runtime.spawn(async move { driver.run_link(id).await });
-            }
             Effect::Send(id, frame) => {
                 if let Some((_, link)) = core.link.as_ref().filter(|(current, _)| *current == id) {
                     link.send(encode(&frame));
@@ -277,27 +256,44 @@ impl<P: Platform> Driver<P> {
                     link.close();
                 }
             }
-            Effect::Http(id, call) => self.ask(id, Request::Call(call)),
-            // From a task of its own, like all that calls the application.
-            Effect::Resolve(seq, id, conflict) => runtime.spawn(async move {
-                let Parts { rules, runtime, .. } = &driver.0.parts;
-                let (resolution, took) = rules::resolve(&**rules, runtime, &conflict);
-                driver.dispatch(Input::Resolved { seq, id, resolution, took });
-            }),
-            Effect::Migrate(outdated) => runtime.spawn(async move { driver.migrate(outdated) }),
-            Effect::Fetch(id, fetch) => self.ask(id, Request::Part(fetch)),
-            Effect::ReadTopic(id, read) => self.ask(id, Request::Topic(read)),
             Effect::Emit(event) => self.announce(core, event),
+            effect => {
+                if let Effect::Connect(id) = effect {
+                    core.wanted = Some(id);
+                    core.link = None;
+                }
+                let driver = self.clone();
+                // One type of task for all of them, since each costs a page some hundred bytes.
+                self.0.parts.runtime.spawn(async move { driver.work(effect).await });
+            }
         }
     }
 
-    /// Sends an HTTP request.
-    fn ask(&self, id: HttpId, request: Request) {
-        let driver = self.clone();
-        self.0.parts.runtime.spawn(async move {
-            let heard = http::exchange(&driver.0.parts.transport, id, request).await;
-            driver.dispatch(heard);
-        });
+    /// Does what takes a while, and what calls the application; returns when that is over.
+    async fn work(&self, effect: Effect) {
+        let Parts { store, transport, rules, runtime, tokens, .. } = &self.0.parts;
+        let heard = match effect {
+            Effect::Commit(id, batch) => match store.apply(batch).await {
+                Ok(()) => Input::Committed(id),
+                Err(error) => Input::StoreFailed(id, error),
+            },
+            Effect::Read(id, query, scan) => Input::Loaded(id, store.read(query, scan).await),
+            Effect::FetchToken => Input::Token(tokens.token().await),
+            Effect::Connect(id) => {
+                self.run_link(id).await;
+                Input::LinkDown(id)
+            }
+            Effect::Resolve(seq, id, conflict) => {
+                let (resolution, took) = rules::resolve(&**rules, runtime, &conflict);
+                Input::Resolved { seq, id, resolution, took }
+            }
+            Effect::Migrate(outdated) => Input::Migrated(rules::migrate(&**rules, outdated)),
+            Effect::Http(id, call) => http::exchange(transport, id, Request::Call(call)).await,
+            Effect::Fetch(id, fetch) => http::exchange(transport, id, Request::Part(fetch)).await,
+            Effect::ReadTopic(id, read) => http::exchange(transport, id, Request::Topic(read)).await,
+            Effect::Send(..) | Effect::Disconnect(_) | Effect::Emit(_) => return,
+        };
+        self.dispatch(heard);
     }
 
     fn migrate(&self, outdated: Vec<Outdated>) {
@@ -324,7 +320,6 @@ impl<P: Platform> Driver<P> {
                 }
             }
         }
-        self.dispatch(Input::LinkDown(id));
     }
 
     /// Events leave from a task of their own: whoever hears them may call back.
