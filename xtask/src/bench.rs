@@ -1,5 +1,7 @@
 //! `cargo xtask bench <name>`: measurements against what people would use instead.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use wasm_bindgen_cli_support::Bindgen;
@@ -24,77 +26,65 @@ pub(crate) enum Bench {
     Fanout,
     /// Drain after an offline time, cold start, initial sync and merge, beside other libraries and their servers.
     Reconcile,
+    /// A page that is current again after it missed a thousand events, beside Socket.IO and Durable Streams.
+    Resume,
 }
 
 /// Runs one measurement; it prints a table and, with `json`, a last line with the same figures.
 pub(crate) fn run(workspace: &Workspace, bench: Bench, json: bool) -> Result<()> {
-    match bench {
-        Bench::Append => return append(workspace, json),
-        Bench::Fanout => return fanout(workspace, json),
-        Bench::Enqueue | Bench::Reconcile => {}
+    let mut steps = Steps::new(match bench {
+        Bench::Append | Bench::Fanout => 3,
+        Bench::Enqueue => bundle::STEPS + 2,
+        Bench::Resume => bundle::STEPS + 3,
+        Bench::Reconcile => bundle::STEPS + 4,
+    });
+    let in_browser = matches!(bench, Bench::Enqueue | Bench::Reconcile | Bench::Resume);
+    if in_browser {
+        bundle::build(workspace, &mut steps)?;
     }
-    let more = if bench == Bench::Reconcile { 2 } else { 0 };
-    let mut steps = Steps::new(bundle::STEPS + 2 + more);
-    bundle::build(workspace, &mut steps)?;
     steps.next("install what it is compared with");
     let dir = workspace.path("tests/bench");
     setup::npm_packages(&dir)?;
-    let chromium = programs::chromium()?;
-    let run = if bench == Bench::Reconcile {
-        steps.next("compile the server and the native merge, optimised");
-        Run::cargo(["build", "--release", "--package", "server-reference", "--package", "bench-merge"])
-            .dir(workspace.root())
-            .done()?;
-        steps.next("compile the merge for the browser");
-        let module = merge_module(workspace)?;
-        Run::npm_script(&dir, "reconcile")
-            .env("WEBWAKA_SERVER", workspace.target("release/webwaka-server"))
-            .env("MERGE_NATIVE", workspace.target("release/bench-merge"))
-            .env("MERGE_MODULE", module)
-    } else {
-        Run::npm_script(&dir, "enqueue")
+    let script = |name| Run::npm_script(&dir, name);
+    let run = match bench {
+        Bench::Append => {
+            let (redis, nats) = (programs::redis()?, programs::nats(&workspace.target("nats"))?);
+            let server = server(workspace, &mut steps, &[])?;
+            script("append").env("WEBWAKA_SERVER", server).env("REDIS_SERVER", redis).env("NATS_SERVER", nats)
+        }
+        Bench::Enqueue => script("enqueue"),
+        Bench::Fanout => {
+            let server = server(workspace, &mut steps, &["bench-fanout"])?;
+            let limit = workspace.target("release/bench-fanout");
+            script("fanout").env("WEBWAKA_SERVER", server).env("FANOUT_LIMIT", limit)
+        }
+        Bench::Reconcile => {
+            let server = server(workspace, &mut steps, &["bench-merge"])?;
+            steps.next("compile the merge for the browser");
+            script("reconcile")
+                .env("WEBWAKA_SERVER", server)
+                .env("MERGE_NATIVE", workspace.target("release/bench-merge"))
+                .env("MERGE_MODULE", merge_module(workspace)?)
+        }
+        Bench::Resume => script("resume").env("WEBWAKA_SERVER", server(workspace, &mut steps, &[])?),
     };
+    let run = if in_browser { run.env("CHROMIUM", programs::chromium()?) } else { run };
     steps.next("measure");
-    let run = run.env("CHROMIUM", chromium);
     if json { run.args(["--", "--json"]) } else { run }.done()
 }
 
-/// Appends, for which no browser is needed.
-fn append(workspace: &Workspace, json: bool) -> Result<()> {
-    let mut steps = Steps::new(3);
-    steps.next("install what it is compared with");
-    let dir = workspace.path("tests/bench");
-    setup::npm_packages(&dir)?;
-    let (redis, nats) = (programs::redis()?, programs::nats(&workspace.target("nats"))?);
+/// The server, and other packages that go with it, optimised. Returns where the server is.
+fn server(workspace: &Workspace, steps: &mut Steps, others: &[&str]) -> Result<PathBuf> {
     steps.next("compile the server, optimised");
-    Run::cargo(["build", "--release", "--package", "server-reference"]).dir(workspace.root()).done()?;
-    steps.next("measure");
-    let run = Run::npm_script(&dir, "append")
-        .env("WEBWAKA_SERVER", workspace.target("release/webwaka-server"))
-        .env("REDIS_SERVER", redis)
-        .env("NATS_SERVER", nats);
-    if json { run.args(["--", "--json"]) } else { run }.done()
-}
-
-/// Messages to many subscribers, which are no browsers.
-fn fanout(workspace: &Workspace, json: bool) -> Result<()> {
-    let mut steps = Steps::new(3);
-    steps.next("install what it is compared with");
-    let dir = workspace.path("tests/bench");
-    setup::npm_packages(&dir)?;
-    steps.next("compile the server and the bare loop, optimised");
-    Run::cargo(["build", "--release", "--package", "server-reference", "--package", "bench-fanout"])
+    let packages = others.iter().flat_map(|other| ["--package", other]);
+    Run::cargo(["build", "--release", "--package", "server-reference"].into_iter().chain(packages))
         .dir(workspace.root())
         .done()?;
-    steps.next("measure");
-    let run = Run::npm_script(&dir, "fanout")
-        .env("WEBWAKA_SERVER", workspace.target("release/webwaka-server"))
-        .env("FANOUT_LIMIT", workspace.target("release/bench-fanout"));
-    if json { run.args(["--", "--json"]) } else { run }.done()
+    Ok(workspace.target("release/webwaka-server"))
 }
 
 /// The merge as a module, compiled as the browser core is. Returns its folder.
-fn merge_module(workspace: &Workspace) -> Result<std::path::PathBuf> {
+fn merge_module(workspace: &Workspace) -> Result<PathBuf> {
     let profile = bundle::PROFILE;
     Run::cargo(["build", "--package", "bench-merge", "--lib", "--target", WASM, "--profile", profile])
         .dir(workspace.root())

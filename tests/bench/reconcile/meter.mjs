@@ -3,9 +3,13 @@ import { connect, createServer } from "node:net";
 /** A TCP proxy on loopback that counts the bytes passing through it, both ways. */
 export async function meter(target) {
   let bytes = 0;
+  let whole = true;
+  let accepted = () => {};
   const { port } = new URL(target);
   const open = new Set();
   const listener = createServer((near) => {
+    if (!whole) return void near.on("error", () => {}).destroy();
+    accepted();
     const far = connect(Number(port), "127.0.0.1");
     for (const [from, to] of [
       [near, far],
@@ -24,6 +28,19 @@ export async function meter(target) {
   return {
     url: `http://127.0.0.1:${listener.address().port}`,
     bytes: () => bytes,
+    /** Ends every connection, and lets no other through. */
+    cut() {
+      whole = false;
+      open.forEach((socket) => socket.destroy());
+    },
+    /** Lets connections through again and counts anew; resolves with the Unix milliseconds of the first. */
+    mend() {
+      bytes = 0;
+      whole = true;
+      return new Promise((resolve) => {
+        accepted = () => resolve(performance.timeOrigin + performance.now());
+      });
+    },
     close() {
       open.forEach((socket) => socket.destroy());
       listener.close();

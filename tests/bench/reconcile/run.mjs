@@ -27,7 +27,11 @@ process.on("exit", () => rmSync(folder, { recursive: true, force: true, maxRetri
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
 
 const pages = Object.values(PARTS).flatMap(({ CONTENDERS }) => CONTENDERS.flatMap(({ page }) => page ?? []));
-const site = await serve(new Set(pages), process.env.MERGE_MODULE);
+const site = await serve({
+  folder: new URL(".", import.meta.url),
+  contenders: new Set(pages),
+  modules: process.env.MERGE_MODULE,
+});
 try {
   const results = {};
   for (const key of named.length > 0 ? named : Object.keys(PARTS)) {

@@ -4,7 +4,6 @@ import { createServer } from "node:http";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const here = fileURLToPath(new URL(".", import.meta.url));
 const TYPES = { html: "text/html", js: "text/javascript", wasm: "application/wasm" };
 
 /**
@@ -21,16 +20,21 @@ const START = `
     }));
   }`;
 
-/** Pages on loopback, one for each contender with nothing but its own code, which it has as `contender`. */
-export async function serve(contenders, modules) {
+/**
+ * Pages on loopback, one for each contender in a folder with nothing but its own code, which it has as `contender`. The modules of
+ * the merge are in another folder, where they are needed.
+ */
+export async function serve({ folder, contenders, modules }) {
   const files = new Map([
     ["engine.wasm", await readFile(fileURLToPath(import.meta.resolve("@webwaka/realtime/engine.wasm")))],
   ]);
-  for (const name of ["merge.js", "merge_bg.wasm"]) files.set(name, await readFile(join(modules, name)));
+  if (modules) {
+    for (const name of ["merge.js", "merge_bg.wasm"]) files.set(name, await readFile(join(modules, name)));
+  }
   for (const contender of contenders) {
     const script = `import * as contender from "./contenders/${contender}.mjs"; ${START}`;
     const { outputFiles } = await build({
-      stdin: { contents: script, resolveDir: here },
+      stdin: { contents: script, resolveDir: fileURLToPath(folder) },
       bundle: true,
       write: false,
       minify: true,

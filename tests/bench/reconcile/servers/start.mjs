@@ -45,6 +45,9 @@ const SERVERS = {
       for (const part of chunks(rows, 5_000)) await post(`${url}/push`, { rows: part });
     },
   },
+  /** These two have events and no documents. */
+  socketio: { command: () => [process.execPath, script("../../resume/servers/socketio.mjs")] },
+  durable: { command: (data) => [process.execPath, script("../../append/durable.mjs"), data] },
   couch: {
     command: (data) => [process.execPath, script("couch.mjs"), data],
     async seed({ url }, count) {
