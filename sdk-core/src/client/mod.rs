@@ -3,6 +3,7 @@
 mod collection;
 mod error;
 mod operation;
+mod publish;
 mod router;
 mod topic;
 mod watch;
@@ -10,6 +11,7 @@ mod watch;
 pub use collection::{Collection, Document};
 pub use error::{Closed, EncodeError, SubmitError};
 pub use operation::Operation;
+pub use publish::{CloudEvent, Publishing};
 pub use router::Router;
 pub use topic::{Delivery, Topic, TopicError, TopicEvent, TopicEvents};
 pub use watch::Watch;
@@ -107,7 +109,8 @@ impl<P: Platform> Client<P> {
         Ok(self.driver.status())
     }
 
-    /// The operations that the server will never apply and nobody has discarded, oldest first.
+    /// The edits that the server will never apply and nobody has discarded, oldest first. Events are among the
+    /// [unpublished](Self::unpublished).
     pub fn rejected(&self) -> Vec<Rejected> {
         self.driver.rejected()
     }
@@ -123,7 +126,8 @@ impl<P: Platform> Client<P> {
         self.amend(seq, Amendment::Edit(self.schema, intents)).await
     }
 
-    /// Tries a dead letter again: a new operation that does the same, at the end of its lane. Otherwise as
+    /// Tries a dead letter again: an edit as a new operation that does the same, at the end of its lane; an event as it was,
+    /// in its place. Otherwise as
     /// [`edit`](Self::edit). What it depends on and is a dead letter itself, it does not wait for any more.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Reading topics.
+//! Topics, and reading them.
 
 use std::{
     collections::VecDeque,
@@ -20,8 +20,8 @@ use crate::{
 
 /// A topic: events of which each has its position, and which stay when they were read.
 pub struct Topic<P: Platform> {
-    client: Client<P>,
-    name: TopicName,
+    pub(super) client: Client<P>,
+    pub(super) name: TopicName,
 }
 
 /// What a reader of a topic is given.

@@ -24,10 +24,10 @@ use crate::{
     clock::Millis,
     engine::{
         Amendment, Config, Conflicted, Effect, Engine, Event, Input, LinkId, Outdated, QueryId, Rejected,
-        Status, Subscription, Ticket, Unsettled, View,
+        Status, Subscription, Ticket, Unpublished, Unsettled, View,
         storage::{Query, StoreError},
     },
-    protocol::{ClientId, DocKey, Intent, Seq, TopicPosition, decode_server_frame, encode},
+    protocol::{ClientId, DocKey, Intent, Json, Seq, TopicName, TopicPosition, decode_server_frame, encode},
     sorted::SortedSet,
     stream::Shown,
 };
@@ -127,6 +127,19 @@ impl<P: Platform> Driver<P> {
         self.dispatch(Input::Submit { ticket, doc, schema, intents, after });
     }
 
+    /// Publishes an event, to be sent once those it comes `after` have succeeded; answered like an edit. With a key it
+    /// takes the place of an earlier event for the topic with that key which was not sent.
+    pub fn publish(
+        &self,
+        ticket: Ticket,
+        topic: TopicName,
+        event: Json,
+        coalesce: Option<String>,
+        after: Vec<Seq>,
+    ) {
+        self.dispatch(Input::Publish { ticket, topic, event, coalesce, after });
+    }
+
     /// Changes, retries or withdraws an operation; answered like a submission.
     pub fn amend(&self, ticket: Ticket, seq: Seq, amendment: Amendment) {
         self.dispatch(Input::Amend(ticket, seq, amendment));
@@ -177,7 +190,7 @@ impl<P: Platform> Driver<P> {
         status
     }
 
-    /// The operations that the server will never apply and nobody has discarded.
+    /// The edits that the server will never apply and nobody has discarded.
     pub fn rejected(&self) -> Vec<Rejected> {
         self.core().engine.rejected()
     }
@@ -187,9 +200,14 @@ impl<P: Platform> Driver<P> {
         self.core().engine.conflicts()
     }
 
-    /// The operations that are stored and not settled.
+    /// The edits that are stored and not settled.
     pub fn unsettled(&self) -> Vec<Unsettled> {
         self.core().engine.unsettled()
+    }
+
+    /// The events that are stored and not settled, or were rejected and not discarded.
+    pub fn unpublished(&self) -> Vec<Unpublished> {
+        self.core().engine.unpublished()
     }
 
     /// Drops a rejected operation for good.

@@ -1,8 +1,11 @@
 //! What the application wants of operations that it has submitted: to change, to try again, to withdraw.
 
-use super::{Amendment, Engine, Refusal, Ticket, submit::saw_first};
+use super::{
+    Amendment, Engine, Refusal, Ticket,
+    submit::{Wanted, saw_first},
+};
 use crate::{
-    outbox::State,
+    outbox::{State, Work},
     protocol::{Base, Intent, Operation, ResolvedBy, Seq},
 };
 
@@ -14,12 +17,7 @@ impl Engine {
     /// what is left of it if that fails.
     pub(super) fn amend(&mut self, ticket: Ticket, seq: Seq, amendment: Amendment) {
         if !self.outbox.is_changing(seq) {
-            let kept = match (&amendment, self.outbox.get(seq)) {
-                (Amendment::Edit(schema, intents), Some(entry)) if self.adoption.is_orphan(ticket) => {
-                    Some((entry.operation.doc.clone(), *schema, intents.clone()))
-                }
-                _ => None,
-            };
+            let kept = self.adoption.is_orphan(ticket).then(|| self.amended(seq, &amendment)).flatten();
             let result = self.amend_now(seq, amendment);
             self.answer_or_bury(ticket, kept, result);
         } else if self.postponed.len() < MAX_POSTPONED {
@@ -36,33 +34,59 @@ impl Engine {
         }
     }
 
+    /// What an operation would do after a change of that.
+    fn amended(&self, seq: Seq, amendment: &Amendment) -> Option<Wanted> {
+        match (amendment, &self.outbox.get(seq)?.work) {
+            (Amendment::Edit(schema, intents), Work::Edit(operation)) => {
+                Some(Wanted::Edit(operation.doc.clone(), *schema, intents.clone()))
+            }
+            (Amendment::Republish(event), Work::Event(old, key)) => {
+                Some(Wanted::Event(old.topic.clone(), event.clone(), key.clone()))
+            }
+            _ => None,
+        }
+    }
+
     fn amend_now(&mut self, seq: Seq, amendment: Amendment) -> Result<Seq, Refusal> {
         let entry = self.outbox.get(seq).ok_or(Refusal::TooLate)?;
-        let (is_dead, operation) = (matches!(entry.state, State::Rejected(_)), entry.operation.clone());
+        let (is_dead, work) = (matches!(entry.state, State::Rejected(_)), entry.work.clone());
         let may_change = is_dead || entry.is_unsent();
-        self.views.touch(&operation.doc);
-        match amendment {
-            Amendment::Resolve(resolution) => self.resolve(seq, &resolution, ResolvedBy::Person),
+        let doc = entry.edit().map(|operation| operation.doc.clone());
+        doc.iter().for_each(|doc| self.views.touch(doc));
+        match (amendment, work) {
+            (Amendment::Resolve(resolution), _) => self.resolve(seq, &resolution, ResolvedBy::Person),
             _ if !may_change => Err(Refusal::TooLate),
-            Amendment::Edit(schema, intents) if is_dead => self.revive(operation, schema, intents),
-            Amendment::Edit(schema, intents) => {
+            (Amendment::Retry, _) if !is_dead => Err(Refusal::NotRejected),
+            (Amendment::Edit(schema, intents), Work::Edit(dead)) if is_dead => {
+                self.revive(dead, schema, intents)
+            }
+            (Amendment::Edit(schema, intents), Work::Edit(operation)) => {
                 let Operation { seq, doc, base: Base { was: seen, .. }, .. } = operation;
                 let (mut operation, _) = self.compose(seq, doc, schema, intents)?;
                 saw_first(&mut operation.base.was, seen);
                 let bytes = self.check(&operation)?;
-                self.outbox.replace(operation, bytes).map_err(|full| self.full(full))?;
+                self.outbox.replace(operation.into(), bytes).map_err(|full| self.full(full))?;
                 Ok(seq)
             }
-            Amendment::Retry if is_dead => {
+            (Amendment::Retry, Work::Edit(dead)) => {
                 // One of an earlier schema is migrated like any other once it lives.
-                let (schema, intents) = (operation.schema, operation.intents.clone());
-                self.revive(operation, schema, intents)
+                let (schema, intents) = (dead.schema, dead.intents.clone());
+                self.revive(dead, schema, intents)
             }
-            Amendment::Retry => Err(Refusal::NotRejected),
-            Amendment::Abort => {
-                self.outbox.withdraw(seq, self.server_now());
-                self.aborted.insert(seq, operation.doc);
+            // No judgement binds the number of an event, so that it can keep its place before those that wait behind it.
+            (amended @ (Amendment::Republish(_) | Amendment::Retry), Work::Event(old, key)) => {
+                let event = if let Amendment::Republish(event) = &amended { event } else { &old.event };
+                let (publication, bytes) = self.compose_event(seq, old.topic, event)?;
+                self.outbox.replace(Work::Event(publication, key), bytes).map_err(|full| self.full(full))?;
                 Ok(seq)
+            }
+            (Amendment::Abort, _) => {
+                self.outbox.withdraw(seq, self.server_now());
+                self.aborted.insert(seq, doc);
+                Ok(seq)
+            }
+            (Amendment::Edit(..), Work::Event(..)) | (Amendment::Republish(_), Work::Edit(_)) => {
+                Err(Refusal::Invalid("an edit stays an edit, and an event an event".into()))
             }
         }
     }

@@ -112,7 +112,7 @@ impl Engine {
             }
             for (seq, doc) in self.outbox.take_back() {
                 self.aborted.remove(&seq);
-                self.views.touch(&doc);
+                doc.iter().for_each(|doc| self.views.touch(doc));
             }
             for ticket in
                 std::mem::take(&mut self.saving.tickets).into_iter().flat_map(|(_, tickets)| tickets)

@@ -84,7 +84,7 @@ impl Inbox {
 
     /// A document has changed.
     pub(super) fn touch(&mut self, outbox: &Outbox, key: &DocKey) {
-        self.dirty |= outbox.conflicted().any(|entry| entry.operation.doc == *key);
+        self.dirty |= outbox.conflicted().filter_map(Entry::edit).any(|operation| operation.doc == *key);
     }
 
     /// The conflicts have changed.
@@ -108,7 +108,7 @@ impl Engine {
             let State::Conflicted(clashing) = &entry.state else { return None };
             let Conflict { doc, fields, base, mine, theirs, author } =
                 self.dispute(entry, clashing)?.conflict;
-            let (seq, mine_at, problem) = (entry.seq(), entry.operation.at.wall, clashing.problem.clone());
+            let (seq, mine_at, problem) = (entry.seq(), entry.edit()?.at.wall, clashing.problem.clone());
             Some(Conflicted { seq, doc, fields, base, mine, theirs, mine_at, by: author, problem })
         };
         self.outbox.conflicted().filter_map(shown).collect()
@@ -140,21 +140,21 @@ impl Engine {
     /// Whether the document contains the operation: a copy of it that was late on the way collided with nothing any
     /// more. It gets that judgement when it is sent again.
     fn was_applied(&self, seq: Seq) -> bool {
-        let document = self.outbox.get(seq).and_then(|entry| self.views.document(&entry.operation.doc));
+        let document = self.outbox.edit(seq).and_then(|operation| self.views.document(&operation.doc));
         let dot = self.ids.meta.actor.map(|actor| Dot { actor, seq });
         document.zip(dot).is_some_and(|(document, dot)| document.clock.covers(dot))
     }
 
     /// Whether the other version of a document in conflict is known, be it that there is none.
     fn is_at_hand(&self, seq: Seq) -> bool {
-        let Some(doc) = self.outbox.get(seq).map(|entry| entry.operation.doc.clone()) else { return false };
+        let Some(doc) = self.outbox.edit(seq).map(|operation| operation.doc.clone()) else { return false };
         let (current, query) = (self.views.is_current(&doc), Query::One(doc));
         let known = self.inbox.known.get(&seq);
         current || known.is_some_and(|known| *known == self.replica.scan(&query).generation)
     }
 
     fn look_up(&mut self, seq: Seq) {
-        let Some(doc) = self.outbox.get(seq).map(|entry| entry.operation.doc.clone()) else { return };
+        let Some(doc) = self.outbox.edit(seq).map(|operation| operation.doc.clone()) else { return };
         let reading = self.inbox.reads.values().any(|(of, ..)| *of == seq);
         if !reading && !self.replica.is_flipping(&doc.collection) {
             let (read, query) = (ReadId(self.next_id()), Query::One(doc));
@@ -167,7 +167,7 @@ impl Engine {
     fn ask(&mut self, seq: Seq) {
         let Some(entry) = self.outbox.get(seq) else { return };
         let State::Conflicted(clashing) = &entry.state else { return };
-        let collection = self.replica.collections.get(&entry.operation.doc.collection);
+        let collection = entry.edit().and_then(|edit| self.replica.collections.get(&edit.doc.collection));
         let by_function = collection.is_some_and(|collection| collection.strategy == Strategy::Merge);
         // What is decided is stored by itself: not beside a form that is not durable, and not upon one that passes.
         let in_between = self.outbox.is_outdated(seq) || self.outbox.is_changing(seq);
@@ -200,9 +200,8 @@ impl Engine {
             return;
         }
         self.inbox.asked.remove(&seq);
-        let Some(entry) = self.outbox.get(seq) else { return };
+        let Some(doc) = self.outbox.edit(seq).map(|operation| operation.doc.clone()) else { return };
         if took > SLOW {
-            let doc = entry.operation.doc.clone();
             self.emit(Event::SlowResolver(doc, took));
         }
         match resolution {
@@ -232,11 +231,12 @@ impl Engine {
         let Dispute { conflict, document, seen } =
             self.dispute(entry, clashing).ok_or(Refusal::UnknownCollection)?;
         let seen = seen.ok_or(Refusal::NotReady)?;
-        let operation = resolution.settle(by, &conflict, &entry.operation, &document, seen);
+        let edit = entry.edit().ok_or(Refusal::NotConflicted)?;
+        let operation = resolution.settle(by, &conflict, edit, &document, seen);
         let mut operation = operation.ok_or_else(|| Refusal::Invalid("nothing was decided".into()))?;
         let bytes = self.check_decided(&mut operation)?;
         self.views.touch(&operation.doc);
-        self.outbox.replace(operation, bytes).map_err(|full| self.full(full))?;
+        self.outbox.replace(operation.into(), bytes).map_err(|full| self.full(full))?;
         self.inbox.changed();
         Ok(seq)
     }
@@ -267,7 +267,7 @@ impl Engine {
 
     /// The conflict as it is now: others may have written since.
     fn dispute(&self, entry: &Entry, clashing: &Clashing) -> Option<Dispute> {
-        let operation = &entry.operation;
+        let operation = entry.edit()?;
         let collection = self.replica.collections.get(&operation.doc.collection)?;
         let document = self.views.document(&operation.doc).cloned().unwrap_or_default();
         let by = Dot { actor: self.ids.meta.actor.unwrap_or(super::view::UNMET), seq: entry.seq() };

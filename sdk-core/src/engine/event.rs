@@ -14,8 +14,8 @@ pub enum Event {
     Submitted(Ticket, Seq),
     /// What was asked for was refused; nothing of it was kept, and all else is as it was.
     Refused(Ticket, Refusal),
-    /// An operation is settled.
-    Settled(Seq, DocKey, Outcome),
+    /// An operation is settled; with the document that it edits, if it is no event.
+    Settled(Seq, Option<DocKey>, Outcome),
     /// A live query shows something else than before, or a reader of a topic has more.
     ViewChanged(QueryId),
     /// The status is not what it was.

@@ -3,7 +3,7 @@
 use super::{Call, CallBody, Effect, Engine, HttpFailure, HttpId, Now, Reply, fence::Fence};
 use crate::{
     clock::Millis,
-    outbox::State,
+    outbox::{Batch, State},
     protocol::{PullRequest, PushRequest, Resume, Retry},
 };
 
@@ -47,13 +47,13 @@ impl Engine {
     }
 
     fn push_request(&mut self) -> PushRequest {
-        let operations = self.take_batch();
+        let Batch { operations, publications } = self.take_batch();
         self.forget_fence();
         let written = |resume: &Resume| {
             operations.iter().any(|operation| operation.doc.collection == resume.collection)
         };
         let collections = self.replica.resume().into_iter().filter(written).collect();
-        PushRequest { client: self.client(), collections, operations, publications: Vec::new() }
+        PushRequest { client: self.client(), collections, operations, publications }
     }
 
     fn pull_request(&mut self) -> PullRequest {

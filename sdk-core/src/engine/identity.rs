@@ -1,7 +1,10 @@
 //! Another id for a client whose own was used by a copy of it.
 
 use super::{Engine, fence::Fence};
-use crate::{clock::Millis, outbox::Entry, protocol::Operation};
+use crate::{
+    clock::Millis,
+    outbox::{Batch, Entry},
+};
 
 impl Engine {
     /// Whether anything may be sent: not while the id that it would go out under is not durable, and
@@ -12,10 +15,10 @@ impl Engine {
 
     /// The next operations to send. What was made under a former id names it: a copy of this client may hold the same
     /// operation, and have taken yet another id, and the server has to see that it is one and the same.
-    pub(super) fn take_batch(&mut self) -> Vec<Operation> {
-        let mut operations = self.outbox.take_batch(&self.limits, self.batch, self.ids.meta.actor);
-        operations.iter_mut().for_each(|operation| operation.maker = self.ids.maker(operation.seq));
-        operations
+    pub(super) fn take_batch(&mut self) -> Batch {
+        let mut batch = self.outbox.take_batch(&self.limits, self.batch, self.ids.meta.actor);
+        batch.operations.iter_mut().for_each(|operation| operation.maker = self.ids.maker(operation.seq));
+        batch
     }
 
     /// Takes another id once the server has judged all that it may know under this one.

@@ -7,8 +7,8 @@ use super::{
 use crate::{
     clock::Millis,
     protocol::{
-        ClientFrame, DocKey, Intent, ProtocolError, PullReply, PullRequest, PushReply, PushRequest, Seq,
-        ServerFrame, TopicPosition,
+        ClientFrame, DocKey, Intent, Json, ProtocolError, PullReply, PullRequest, PushReply, PushRequest,
+        Seq, ServerFrame, TopicName, TopicPosition,
     },
     reconcile::{Conflict, Resolution},
     wire::transparent,
@@ -66,6 +66,19 @@ pub enum Input {
         intents: Vec<Intent>,
         /// Own operations that have to succeed before it is sent; at most
         /// [`MAX_PARENTS`](crate::outbox::MAX_PARENTS).
+        after: Vec<Seq>,
+    },
+    /// The application publishes an event; answered like an edit.
+    Publish {
+        /// How the answer will name it.
+        ticket: Ticket,
+        /// Where it goes.
+        topic: TopicName,
+        /// A CloudEvent; what is missing of version, id, source and time is added.
+        event: Json,
+        /// With a key it takes the place of an earlier event for the topic with the same key that was not sent.
+        coalesce: Option<String>,
+        /// Own operations that have to succeed before it is sent, as with an edit.
         after: Vec<Seq>,
     },
     /// The application changes its mind about an operation; answered like a submission.
@@ -132,7 +145,9 @@ pub enum Amendment {
     /// It shall do this instead, written for this version of the application's schema. A dead letter becomes a new
     /// operation.
     Edit(u32, Vec<Intent>),
-    /// A dead letter shall be tried again, as a new operation.
+    /// It shall publish this event instead. A dead letter becomes an operation again, in its place.
+    Republish(Json),
+    /// A dead letter shall be tried again: an edit as a new operation, an event as it was and in its place.
     Retry,
     /// Its conflict shall end so.
     Resolve(Resolution),

@@ -4,10 +4,10 @@ use super::{Effect, Engine, LinkId, Now, fence::Fence};
 use crate::{
     clock::Millis,
     connection::Phase,
-    outbox::{Entry, State},
+    outbox::{Batch, Entry, State, Work},
     protocol::{
-        ClientFrame, ErrorCode, Hello, Judgement, Outcome, Outcomes, ProtocolError, Push, Rejection, Retry,
-        Seq, ServerFrame, VERSIONS, Welcome,
+        ClientFrame, ErrorCode, Hello, Judgement, Outcome, Outcomes, ProtocolError, Publish, Push, Rejection,
+        Retry, Seq, ServerFrame, VERSIONS, Welcome,
     },
     routing::{Class, Route, route},
 };
@@ -234,12 +234,19 @@ impl Engine {
             if searching || self.fence != Fence::Ours {
                 break;
             }
-            let operations = self.take_batch();
-            if operations.is_empty() {
+            let batch = self.take_batch();
+            if batch.is_empty() {
                 break;
             }
             self.socket.asked(now);
-            self.effects.push_back(Effect::Send(self.link, ClientFrame::Push(Push { operations })));
+            let Batch { operations, publications } = batch;
+            if !operations.is_empty() {
+                self.effects.push_back(Effect::Send(self.link, ClientFrame::Push(Push { operations })));
+            }
+            if !publications.is_empty() {
+                let frame = ClientFrame::Publish(Publish { publications });
+                self.effects.push_back(Effect::Send(self.link, frame));
+            }
         }
         if let Some(resume) = self.replica.take_pull() {
             self.socket.asked(now);
@@ -250,12 +257,17 @@ impl Engine {
     /// What the server would refuse for its size is not sent; it may be from before the limit was known.
     pub(super) fn reject_oversize(&mut self) {
         let limit = self.limits.operation_bytes;
-        // Its text is longer than its payload; most need not be written out to see that they fit.
-        let payload = |entry: &Entry| if entry.bytes > limit { entry.operation.payload().len() } else { 0 };
-        while let Some(entry) = self.outbox.oldest_queued().filter(|entry| payload(entry) > limit) {
-            let (seq, bytes) = (entry.seq(), payload(entry));
-            let message = format!("operation has {bytes} bytes; {limit} are allowed");
-            self.reject(seq, ErrorCode::FrameTooLarge, &message);
+        // Its text is longer than what counts; most need not be written out to see that they fit.
+        let size = |entry: &Entry| match &entry.work {
+            _ if entry.bytes <= limit => 0,
+            Work::Edit(operation) => operation.payload().len(),
+            Work::Event(publication, _) => publication.event.as_str().len(),
+        };
+        while let Some(entry) = self.outbox.oldest_queued().filter(|entry| size(entry) > limit) {
+            let (seq, bytes) = (entry.seq(), size(entry));
+            let code =
+                if entry.event().is_some() { ErrorCode::EventTooLarge } else { ErrorCode::FrameTooLarge };
+            self.reject(seq, code, &format!("it has {bytes} bytes; {limit} are allowed"));
         }
     }
 

@@ -4,6 +4,8 @@
 //! old one's place before it is sent; until then the old one stands in storage, and a restart asks again. An earlier
 //! life, or a page with an earlier version of the application, may have sent it in its old form: the server knows an
 //! operation by its `seq`, its document and when it was made, and gives the new form the judgement of the old one.
+//!
+//! Events are left as they are: an event says what was so when it was published, and its readers meet older ones anyway.
 
 use super::{Effect, Engine};
 use crate::{
@@ -50,10 +52,10 @@ impl Engine {
             return Vec::new();
         }
         let outdated = |entry: &Entry| {
-            let Operation { seq, doc, at, schema, intents, .. } = entry.operation.clone();
-            Outdated { seq, at, doc, schema, intents }
+            let Operation { seq, doc, at, schema, intents, .. } = entry.edit()?.clone();
+            Some(Outdated { seq, at, doc, schema, intents })
         };
-        let outdated: Vec<Outdated> = self.outbox.outdated().map(outdated).collect();
+        let outdated: Vec<Outdated> = self.outbox.outdated().filter_map(outdated).collect();
         self.migrating = !outdated.is_empty();
         outdated
     }
@@ -69,8 +71,8 @@ impl Engine {
     pub(super) fn migrated(&mut self, answers: Vec<Migrated>) {
         self.migrating = false;
         for Migrated { seq, at, intents } in answers {
-            let asked = |entry: &&Entry| entry.seq() == seq && entry.operation.at == at;
-            let Some(old) = self.outbox.outdated().find(asked).map(|entry| entry.operation.clone()) else {
+            let asked = |operation: &&Operation| operation.seq == seq && operation.at == at;
+            let Some(old) = self.outbox.outdated().filter_map(Entry::edit).find(asked).cloned() else {
                 continue;
             };
             self.views.touch(&old.doc);

@@ -52,7 +52,7 @@ pub use input::{
 pub use ladder::{TopicRead, TopicReply};
 pub(crate) use migrate::failed as migration_failed;
 pub use migrate::{Migrated, Outdated};
-pub use status::{Rejected, Status, Unsettled};
+pub use status::{Rejected, Status, Unpublished, Unsettled};
 pub use topics::{MAX_DURABLE, Subscription};
 pub use view::{MAX_QUERIES, View, ViewDocument};
 
@@ -70,6 +70,7 @@ use fence::Fence;
 use meta::Identifiers;
 use replica::Replica;
 use storage::Stored;
+use submit::Wanted;
 use token::Token;
 use view::Views;
 
@@ -97,7 +98,7 @@ pub struct Engine {
     /// Changes that wait for the commit under way.
     postponed: Vec<(Ticket, Seq, Amendment)>,
     /// Operations withdrawn by a change that is being saved.
-    aborted: SortedMap<Seq, DocKey>,
+    aborted: SortedMap<Seq, Option<DocKey>>,
     inbox: Inbox,
     /// The application is being asked about operations of an earlier schema.
     migrating: bool,
@@ -142,7 +143,7 @@ impl Engine {
         let careful = careful.map(|(name, _)| name.clone()).collect();
         let outbox = Outbox::restore(records, config.outbox, config.schema, careful);
         let damaged = foreign + outbox.unreadable();
-        let newest = outbox.entries().map(|entry| entry.operation.at).max().unwrap_or_default();
+        let newest = outbox.entries().filter_map(|entry| Some(entry.edit()?.at)).max().unwrap_or_default();
         let mut random = fastrand::Rng::with_seed(seed);
         let mut engine = Self {
             clock: HybridClock::resume(newest.max(ids.newest()), random.u32(..CLOCK_STEPS)),
@@ -194,9 +195,10 @@ impl Engine {
         self.compare_clocks(now);
         match input {
             Input::Submit { ticket, doc, schema, intents, after } => {
-                let kept = self.adoption.is_orphan(ticket).then(|| (doc.clone(), schema, intents.clone()));
-                let result = self.queue(doc, schema, intents, after);
-                self.answer_or_bury(ticket, kept, result);
+                self.submit(ticket, Wanted::Edit(doc, schema, intents), after);
+            }
+            Input::Publish { ticket, topic, event, coalesce, after } => {
+                self.submit(ticket, Wanted::Event(topic, event, coalesce), after);
             }
             Input::Amend(ticket, seq, amendment) => self.amend(ticket, seq, amendment),
             Input::Adopt(ticket, key, orphan) => self.adoption.expect(ticket, key, orphan),

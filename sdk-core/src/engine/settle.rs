@@ -25,12 +25,13 @@ impl Engine {
         let (seq, at) = (judgement.seq, self.server_now());
         let epoch = judgement.position.as_ref().map(|position| position.epoch.clone());
         let Some(dead) = self.outbox.judge(judgement, self.ids.meta.actor, at) else { return };
-        let Some(doc) = self.outbox.get(seq).map(|entry| entry.operation.doc.clone()) else { return };
-        if let Some(epoch) = epoch {
-            self.replica.hear_of(&doc.collection, &epoch);
+        if let Some(doc) = self.outbox.edit(seq).map(|operation| operation.doc.clone()) {
+            if let Some(epoch) = epoch {
+                self.replica.hear_of(&doc.collection, &epoch);
+            }
+            self.views.touch(&doc);
+            self.inbox.touch(&self.outbox, &doc);
         }
-        self.views.touch(&doc);
-        self.inbox.touch(&self.outbox, &doc);
         self.tell_ends(dead);
     }
 
@@ -38,14 +39,14 @@ impl Engine {
     pub(super) fn tell_ends(&mut self, seqs: Vec<Seq>) {
         for seq in seqs {
             let end = match self.outbox.get(seq) {
-                Some(Entry { state: State::Rejected(dead), operation, .. }) => {
-                    Some((operation.doc.clone(), dead.reason.clone()))
+                Some(entry @ Entry { state: State::Rejected(dead), .. }) => {
+                    Some((entry.edit().map(|operation| operation.doc.clone()), dead.reason.clone()))
                 }
                 Some(_) => None,
                 None => self.aborted.remove(&seq).map(|doc| (doc, aborted())),
             };
             if let Some((doc, reason)) = end {
-                self.views.touch(&doc);
+                doc.iter().for_each(|doc| self.views.touch(doc));
                 self.emit(Event::Settled(seq, doc, Outcome::Rejected(reason)));
             }
         }
@@ -60,8 +61,9 @@ impl Engine {
         }
         for seq in done {
             let Some(entry) = self.drop_settled(seq) else { continue };
+            let doc = entry.edit().map(|operation| operation.doc.clone());
             if let State::Judged { outcome, .. } = entry.state {
-                self.emit(Event::Settled(seq, entry.operation.doc, outcome));
+                self.emit(Event::Settled(seq, doc, outcome));
             }
         }
     }
@@ -71,8 +73,8 @@ impl Engine {
         let waiting = self.outbox.judged().next().is_some();
         match self.overdue_at() {
             Some(at) if waiting && at <= now => {
-                let names: Vec<_> =
-                    self.outbox.judged().map(|entry| entry.operation.doc.collection.clone()).collect();
+                let edits = self.outbox.judged().filter_map(Entry::edit);
+                let names: Vec<_> = edits.map(|operation| operation.doc.collection.clone()).collect();
                 names.iter().for_each(|name| self.replica.want(name));
                 self.waiting_since = Some(now);
             }
@@ -89,11 +91,11 @@ impl Engine {
 
     fn is_contained(&self, entry: &Entry) -> bool {
         let State::Judged { position, .. } = &entry.state else { return false };
-        let Some(collection) = self.replica.collections.get(&entry.operation.doc.collection) else {
-            return true;
-        };
+        // An event is in its topic when it is judged, and nothing here shows it.
+        let Some(doc) = entry.edit().map(|operation| &operation.doc) else { return true };
+        let Some(collection) = self.replica.collections.get(&doc.collection) else { return true };
         // What is stored is not in view before it has been read.
-        if collection.partial || self.views.is_reading(&entry.operation.doc) {
+        if collection.partial || self.views.is_reading(doc) {
             return false;
         }
         match (position, &collection.applied) {
@@ -106,7 +108,9 @@ impl Engine {
     /// These positions mean nothing any more; whatever is fetched next contains the effects.
     pub(super) fn forget_positions(&mut self, void: impl Fn(&CollectionName, &StreamPosition) -> bool) {
         let is_void = |entry: &&Entry| match &entry.state {
-            State::Judged { position: Some(position), .. } => void(&entry.operation.doc.collection, position),
+            State::Judged { position: Some(position), .. } => {
+                entry.edit().is_some_and(|operation| void(&operation.doc.collection, position))
+            }
             _ => false,
         };
         let seqs: Vec<Seq> = self.outbox.judged().filter(is_void).map(Entry::seq).collect();
@@ -121,7 +125,7 @@ impl Engine {
         let elsewhere = |entry: &&Entry| {
             let judged =
                 matches!(&entry.state, State::Judged { position: Some(at), .. } if at.epoch != now.epoch);
-            judged && entry.operation.doc.collection == *name
+            judged && entry.edit().is_some_and(|operation| operation.doc.collection == *name)
         };
         let seqs: Vec<Seq> = self.outbox.judged().filter(elsewhere).map(Entry::seq).collect();
         for seq in seqs {
@@ -132,10 +136,11 @@ impl Engine {
 
     pub(super) fn drop_settled(&mut self, seq: Seq) -> Option<Entry> {
         let entry = self.outbox.remove(seq, self.ids.meta.actor)?;
-        let doc = &entry.operation.doc;
-        self.views.touch(doc);
-        if !self.outbox.has_lane(doc) {
-            self.views.release(doc);
+        if let Some(doc) = entry.edit().map(|operation| &operation.doc) {
+            self.views.touch(doc);
+            if !self.outbox.has_lane(doc) {
+                self.views.release(doc);
+            }
         }
         Some(entry)
     }

@@ -3,8 +3,8 @@
 use super::{Engine, Syncing};
 use crate::{
     clock::Millis,
-    outbox::State,
-    protocol::{DocKey, Intent, ProtocolError, Rejection, Seq},
+    outbox::{Entry, State},
+    protocol::{DocKey, Intent, Json, Operation, ProtocolError, Publication, Rejection, Seq, TopicName},
     routing::LinkState,
     wire::record,
 };
@@ -40,7 +40,7 @@ pub struct Status {
     pub problem: Option<ProtocolError>,
 }
 
-/// A dead letter: an operation that will not be applied as it is.
+/// A dead letter: an edit that will not be applied as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "typescript", derive(tsify::Tsify), serde(rename_all = "camelCase"))]
 pub struct Rejected {
@@ -76,6 +76,29 @@ pub struct Unsettled {
     pub intents: Vec<Intent>,
 }
 
+/// An event that is not in its topic yet, or will not be as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "typescript", derive(tsify::Tsify), serde(rename_all = "camelCase"))]
+pub struct Unpublished {
+    /// The operation.
+    #[cfg_attr(feature = "typescript", tsify(type = "number"))]
+    pub seq: Seq,
+    /// Where it goes.
+    #[cfg_attr(feature = "typescript", tsify(type = "string"))]
+    pub topic: TopicName,
+    /// The event.
+    #[cfg_attr(feature = "typescript", tsify(type = "Record<string, unknown>"))]
+    pub event: Json,
+    /// Why it was refused; none while it waits. Behind one that was refused nothing of its topic is sent.
+    #[cfg_attr(feature = "typescript", tsify(type = "{ code: string; message: string }", optional))]
+    pub reason: Option<Rejection>,
+    /// Since when that is so; Unix time in milliseconds.
+    #[cfg_attr(feature = "typescript", tsify(type = "number", optional))]
+    pub at: Option<Millis>,
+    /// How often it is known to have been sent.
+    pub attempts: u32,
+}
+
 impl Engine {
     /// How the client is doing now.
     pub fn status(&self) -> Status {
@@ -93,36 +116,48 @@ impl Engine {
         }
     }
 
-    /// The operations that were rejected and not yet discarded, oldest first.
+    /// The edits that were rejected and not yet discarded, oldest first.
     pub fn rejected(&self) -> Vec<Rejected> {
-        let rejected = |entry: &crate::outbox::Entry| match &entry.state {
-            State::Rejected(dead) => Some(Rejected {
+        let rejected = |entry: &Entry| {
+            let (operation, State::Rejected(dead)) = (entry.edit()?, &entry.state) else { return None };
+            Some(Rejected {
                 seq: entry.seq(),
-                doc: entry.operation.doc.clone(),
-                intents: entry.operation.intents.clone(),
-                schema: entry.operation.schema,
+                doc: operation.doc.clone(),
+                intents: operation.intents.clone(),
+                schema: operation.schema,
                 reason: dead.reason.clone(),
                 at: dead.at,
                 attempts: entry.attempts,
-            }),
-            _ => None,
+            })
         };
         self.outbox.entries().filter_map(rejected).collect()
     }
 
-    /// The operations that are stored and not settled, oldest first.
+    /// The edits that are stored and not settled, oldest first.
     pub fn unsettled(&self) -> Vec<Unsettled> {
-        let unsettled = |entry: &crate::outbox::Entry| match &entry.state {
-            // One that is changed is stored as it was.
-            State::Saving if self.outbox.is_unsaved(entry.seq()) => None,
-            State::Rejected(_) => None,
-            _ => Some(Unsettled {
-                seq: entry.seq(),
-                doc: entry.operation.doc.clone(),
-                intents: entry.operation.intents.clone(),
-            }),
+        let unsettled = |entry: &Entry| {
+            let Operation { seq, doc, intents, .. } = entry.edit()?.clone();
+            (entry.is_visible() && self.is_stored(entry)).then_some(Unsettled { seq, doc, intents })
         };
         self.outbox.entries().filter_map(unsettled).collect()
+    }
+
+    /// The events that are stored and not settled, or were rejected and not yet discarded, oldest first.
+    pub fn unpublished(&self) -> Vec<Unpublished> {
+        let unpublished = |entry: &Entry| {
+            let Publication { seq, topic, event } = entry.event().filter(|_| self.is_stored(entry))?.clone();
+            let (reason, at) = match &entry.state {
+                State::Rejected(dead) => (Some(dead.reason.clone()), Some(dead.at)),
+                _ => (None, None),
+            };
+            Some(Unpublished { seq, topic, event, reason, at, attempts: entry.attempts })
+        };
+        self.outbox.entries().filter_map(unpublished).collect()
+    }
+
+    /// Whether the store has an operation, be it as it was before a change.
+    fn is_stored(&self, entry: &Entry) -> bool {
+        !(entry.state == State::Saving && self.outbox.is_unsaved(entry.seq()))
     }
 
     pub(super) fn link_state(&self) -> LinkState {
@@ -160,6 +195,15 @@ record!(out Rejected {
     doc: "doc";
     intents: "intents";
     schema: "schema";
+    reason: "reason";
+    at: "at";
+    attempts: "attempts";
+});
+
+record!(out Unpublished {
+    seq: "seq";
+    topic: "topic";
+    event: "event";
     reason: "reason";
     at: "at";
     attempts: "attempts";

@@ -6,13 +6,25 @@ use super::{
 };
 use crate::{
     clock::Millis,
-    outbox::{Dead, Full, MAX_PARENTS, State, fold},
-    protocol::{Base, DocKey, ErrorCode, FieldName, Fields, Intent, Operation, Rejection, Seq, encode},
+    outbox::{Dead, Full, MAX_PARENTS, State, Work, fold},
+    protocol::{
+        Base, DocKey, ErrorCode, FieldName, Fields, Intent, Json, Operation, Publication, Rejection, Seq,
+        TopicName, complete_event, encode,
+    },
     reconcile,
 };
 
 /// What the decision of a conflict adds to an operation at least, which must leave room for it.
 const DECISION_BYTES: usize = 64;
+
+/// What the application wants done.
+#[derive(Debug, Clone)]
+pub(super) enum Wanted {
+    /// An edit of a document, written for a version of the application's schema.
+    Edit(DocKey, u32, Vec<Intent>),
+    /// An event for a topic, with the key under which a later one takes its place.
+    Event(TopicName, Json, Option<String>),
+}
 
 impl Engine {
     /// Answers now with a refusal, or with the place of an operation once that is durable as it stands.
@@ -24,24 +36,40 @@ impl Engine {
         }
     }
 
-    pub(super) fn queue(
-        &mut self,
-        doc: DocKey,
-        schema: u32,
-        intents: Vec<Intent>,
-        after: Vec<Seq>,
-    ) -> Result<Seq, Refusal> {
+    pub(super) fn submit(&mut self, ticket: Ticket, wanted: Wanted, after: Vec<Seq>) {
+        let kept = self.adoption.is_orphan(ticket).then(|| wanted.clone());
+        let result = self.queue(wanted, after);
+        self.answer_or_bury(ticket, kept, result);
+    }
+
+    fn queue(&mut self, wanted: Wanted, after: Vec<Seq>) -> Result<Seq, Refusal> {
         self.check_parents(&after)?;
-        let (operation, bytes) = self.compose(self.ids.upcoming(), doc, schema, intents)?;
-        self.views.touch(&operation.doc);
-        if after.is_empty()
-            && let Some(seq) = self.coalesce(&operation)
-        {
-            return Ok(seq);
-        }
-        let operation = Operation { seq: self.ids.next_seq(), ..operation };
-        let seq = operation.seq;
-        self.outbox.add(operation, bytes, after).map_err(|full| self.full(full))?;
+        let upcoming = self.ids.upcoming();
+        let (work, bytes) = match wanted {
+            Wanted::Edit(doc, schema, intents) => {
+                let (operation, bytes) = self.compose(upcoming, doc, schema, intents)?;
+                self.views.touch(&operation.doc);
+                if after.is_empty()
+                    && let Some(seq) = self.coalesce(&operation)
+                {
+                    return Ok(seq);
+                }
+                (Work::Edit(operation), bytes)
+            }
+            Wanted::Event(topic, event, key) => {
+                let same = key.as_ref().filter(|_| after.is_empty());
+                let same = same.and_then(|key| self.outbox.replaceable(&topic, key));
+                let (publication, bytes) = self.compose_event(same.unwrap_or(upcoming), topic, &event)?;
+                let work = Work::Event(publication, key);
+                if let Some(seq) = same {
+                    self.outbox.replace(work, bytes).map_err(|full| self.full(full))?;
+                    return Ok(seq);
+                }
+                (work, bytes)
+            }
+        };
+        let seq = self.ids.next_seq();
+        self.outbox.add(work, bytes, after).map_err(|full| self.full(full))?;
         Ok(seq)
     }
 
@@ -49,23 +77,57 @@ impl Engine {
     pub(super) fn answer_or_bury(
         &mut self,
         ticket: Ticket,
-        kept: Option<(DocKey, u32, Vec<Intent>)>,
+        kept: Option<Wanted>,
         mut result: Result<Seq, Refusal>,
     ) {
-        if let (Err(refusal), Some((doc, schema, intents))) = (&result, kept)
+        if let (Err(refusal), Some(wanted)) = (&result, kept)
             && !refusal.is_retryable()
         {
             let message = refusal.to_string();
             let now = self.server_now();
-            let (seq, at) = (self.ids.next_seq(), self.clock.tick(now));
-            let base = Base::default();
-            let operation = Operation { seq, maker: None, doc, at, schema, intents, base, resolves: None };
-            let bytes = encode(&operation).len();
+            let seq = self.ids.next_seq();
+            let (work, bytes) = match wanted {
+                Wanted::Edit(doc, schema, intents) => {
+                    let (at, base) = (self.clock.tick(now), Base::default());
+                    let operation =
+                        Operation { seq, maker: None, doc, at, schema, intents, base, resolves: None };
+                    let bytes = encode(&operation).len();
+                    (Work::Edit(operation), bytes)
+                }
+                Wanted::Event(topic, event, key) => {
+                    let publication = Publication { seq, topic, event };
+                    let bytes = encode(&publication).len();
+                    (Work::Event(publication, key), bytes)
+                }
+            };
             let why = Dead { reason: Rejection { code: ErrorCode::InvalidOperation, message }, at: now };
-            result =
-                self.outbox.add_dead(operation, bytes, why).map(|()| seq).map_err(|full| self.full(full));
+            result = self.outbox.add_dead(work, bytes, why).map(|()| seq).map_err(|full| self.full(full));
         }
         self.answer_when_durable(ticket, result);
+    }
+
+    /// An event as it goes out, with its size. The id that it gets, if it has none, is as random as the first one that a
+    /// client draws, so that no other client gets the same.
+    pub(super) fn compose_event(
+        &mut self,
+        seq: Seq,
+        topic: TopicName,
+        described: &Json,
+    ) -> Result<(Publication, usize), Refusal> {
+        let mut bytes = [0; 16];
+        bytes.iter_mut().for_each(|byte| *byte = self.random.u8(..));
+        let id = self.config.fresh_client.mixed_with(bytes).to_string();
+        let source = format!("urn:webwaka:client:{}", self.client());
+        let event = complete_event(described, &id, &source, self.server_now());
+        let event = event.map_err(|bad| Refusal::Invalid(bad.to_string()))?;
+        let publication = Publication { seq, topic, event };
+        let limit = self.config.operation_bytes.min(self.limits.operation_bytes);
+        let bytes = publication.event.as_str().len();
+        if bytes > limit {
+            return Err(Refusal::TooLarge { bytes, limit });
+        }
+        let bytes = encode(&publication).len();
+        Ok((publication, bytes))
     }
 
     /// An operation as the application wants it, upon what it sees now, with its size.
@@ -109,7 +171,7 @@ impl Engine {
     /// Folds an edit into the one before it, if both are of one state and nobody has seen that one. Whatever stands
     /// in the way leaves two operations, which is never wrong.
     fn coalesce(&mut self, edit: &Operation) -> Option<Seq> {
-        let newest = &self.outbox.foldable(&edit.doc).filter(|_| self.config.coalesce)?.operation;
+        let newest = self.outbox.foldable(&edit.doc).filter(|_| self.config.coalesce)?.edit()?;
         let epoch = |operation: &Operation| operation.base.seen.as_ref().map(|seen| seen.epoch.clone());
         // While a document has operations its changes are at hand, so that a clock that stayed tells that none came.
         let same_base = newest.base.clock == edit.base.clock && epoch(newest) == epoch(edit);
@@ -121,7 +183,7 @@ impl Engine {
         operation.base.was = edit.base.was.clone();
         saw_first(&mut operation.base.was, newest.base.was.clone());
         let (seq, bytes) = (operation.seq, self.check(&operation).ok()?);
-        self.outbox.replace(operation, bytes).ok()?;
+        self.outbox.replace(operation.into(), bytes).ok()?;
         Some(seq)
     }
 

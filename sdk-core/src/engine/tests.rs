@@ -9,7 +9,8 @@ use crate::{
     protocol::{
         ActorId, Changed, Changes, ClientFrame, CollectionName, DocKey, Document, DocumentId, Epoch,
         ErrorCode, FieldName, GoAway, Identity, Intent, Json, Judgement, Offset, Operation, Outcome,
-        Outcomes, Register, Rejection, ServerFrame, Stamp, Strategy, StreamPosition, Welcome, encode,
+        Outcomes, Publication, Register, Rejection, ServerFrame, Stamp, Strategy, StreamPosition, Welcome,
+        encode,
     },
 };
 
@@ -27,6 +28,7 @@ mod lost;
 mod migrate;
 mod order;
 mod partial;
+mod publish;
 mod sleep;
 mod topics;
 
@@ -147,6 +149,14 @@ impl Bench {
         pushes.flatten().collect()
     }
 
+    fn published(&mut self) -> Vec<Publication> {
+        let frames = self.frames().into_iter().filter_map(|frame| match frame {
+            ClientFrame::Publish(frame) => Some(frame.publications),
+            _ => None,
+        });
+        frames.flatten().collect()
+    }
+
     fn events(&mut self) -> Vec<Event> {
         self.take(|effect| if let Effect::Emit(event) = effect { Some(event.clone()) } else { None })
     }
@@ -240,7 +250,7 @@ fn an_accepted_operation_leaves_only_after_the_replica_holds_it() {
     bench.receive(link, changes(None, 5, "a"));
     let removed = bench.commit();
     assert_eq!(removed[0].remove, [1]);
-    assert!(bench.events().contains(&Event::Settled(Seq(1), key("a"), Outcome::Accepted {})));
+    assert!(bench.events().contains(&Event::Settled(Seq(1), Some(key("a")), Outcome::Accepted {})));
     assert_eq!(bench.engine.status().pending, 0);
 }
 

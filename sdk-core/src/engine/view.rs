@@ -328,7 +328,7 @@ impl Engine {
         let mut document = authoritative.cloned().unwrap_or_default();
         let (mut pending, mut conflicted) = (false, false);
         for entry in self.outbox.lane(key).filter(|entry| entry.is_visible()) {
-            let mut operation = Cow::Borrowed(&entry.operation);
+            let Some(mut operation) = entry.edit().map(Cow::Borrowed) else { continue };
             if authoritative.is_none() && operation.base.was.is_some() {
                 // What was left as it was is no edit, but there is nothing here that shows it.
                 operation.to_mut().base.was = None;

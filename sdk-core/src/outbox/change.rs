@@ -1,9 +1,9 @@
 //! What the application adds, changes and withdraws. Each change is made at once and shows at once, and is taken
 //! back if it cannot be saved: what was durable before is then as it was.
 
-use super::{Dead, Entry, Full, Outbox, Records, State};
+use super::{Dead, Entry, Full, Outbox, Records, State, Work};
 use crate::clock::Millis;
-use crate::protocol::{DocKey, Operation, Seq};
+use crate::protocol::{DocKey, Operation, Seq, TopicName};
 use crate::sorted::SortedMap;
 
 /// What a change replaced: an operation and its record; nothing if the operation is new.
@@ -14,14 +14,14 @@ impl Outbox {
     ///
     /// # Errors
     /// [`Full`]
-    pub fn add(&mut self, operation: Operation, bytes: usize, after: Vec<Seq>) -> Result<(), Full> {
+    pub fn add(&mut self, work: Work, bytes: usize, after: Vec<Seq>) -> Result<(), Full> {
         if self.entries.len() >= self.limits.operations || self.bytes + bytes > self.limits.bytes {
             return Err(Full);
         }
-        let seq = operation.seq;
+        let seq = work.seq();
         self.packs.add(seq);
         self.changes.get_or_insert_with(seq, || None);
-        self.insert(Entry::new(operation, bytes, after));
+        self.insert(Entry::new(work, bytes, after));
         Ok(())
     }
 
@@ -29,9 +29,9 @@ impl Outbox {
     ///
     /// # Errors
     /// [`Full`]
-    pub fn add_dead(&mut self, operation: Operation, bytes: usize, why: Dead) -> Result<(), Full> {
-        let seq = operation.seq;
-        self.add(operation, bytes, Vec::new())?;
+    pub fn add_dead(&mut self, work: Work, bytes: usize, why: Dead) -> Result<(), Full> {
+        let seq = work.seq();
+        self.add(work, bytes, Vec::new())?;
         self.set_state(seq, State::Rejected(why));
         Ok(())
     }
@@ -40,14 +40,14 @@ impl Outbox {
     ///
     /// # Errors
     /// [`Full`]: the other one is too long; nothing was changed.
-    pub fn replace(&mut self, operation: Operation, bytes: usize) -> Result<(), Full> {
-        let seq = operation.seq;
+    pub fn replace(&mut self, work: Work, bytes: usize) -> Result<(), Full> {
+        let seq = work.seq();
         let Some(old) = self.entries.get(&seq) else { return Ok(()) };
         if (self.bytes - old.bytes) + bytes > self.limits.bytes {
             return Err(Full);
         }
         let mut new = old.clone();
-        (new.operation, new.bytes) = (operation, bytes);
+        (new.work, new.bytes) = (work, bytes);
         self.remember(seq);
         self.packs.rewrite(seq);
         self.drop_entry(seq);
@@ -63,7 +63,7 @@ impl Outbox {
     pub fn migrate(&mut self, operation: Operation, bytes: usize) -> Result<(), Full> {
         let seq = operation.seq;
         let before = self.entries.get(&seq).map(|entry| entry.state.clone());
-        self.replace(operation, bytes)?;
+        self.replace(operation.into(), bytes)?;
         if let Some(conflict @ State::Conflicted(_)) = before {
             self.set_state(seq, conflict);
         }
@@ -107,17 +107,29 @@ impl Outbox {
         self.drop_entry(dead);
         self.packs.add(seq);
         self.changes.get_or_insert_with(seq, || None);
-        self.insert(Entry::new(operation, bytes, after));
+        self.insert(Entry::new(operation.into(), bytes, after));
         Ok(())
     }
 
     /// The newest operation of a lane, if another edit may be folded into it: it was never sent, is not being saved
     /// at this moment, waits for nothing, and nothing waits for it.
     pub fn foldable(&self, doc: &DocKey) -> Option<&Entry> {
-        let newest = self.lane(doc).rfind(|entry| entry.is_visible())?;
-        let seq = newest.seq();
-        let apart = newest.after.is_empty() && !self.children.contains_key(&seq);
-        (newest.is_unsent() && apart && !self.flushing.contains_key(&seq)).then_some(newest)
+        self.lane(doc).rfind(|entry| entry.is_visible()).filter(|newest| self.is_apart(newest))
+    }
+
+    /// The event for a topic that one of the same key may take the place of; under the same conditions, wherever it stands
+    /// in its lane.
+    pub fn replaceable(&self, topic: &TopicName, key: &str) -> Option<Seq> {
+        let waiting = self.queued.iter().chain(self.changes.keys()).filter_map(|seq| self.entries.get(seq));
+        let same = |entry: &&Entry| matches!(&entry.work, Work::Event(event, Some(of)) if event.topic == *topic && of == key);
+        waiting.filter(same).filter(|entry| self.is_apart(entry)).map(Entry::seq).max()
+    }
+
+    /// Whether an operation was never sent, is not being saved at this moment, waits for nothing, and nothing for it.
+    fn is_apart(&self, entry: &Entry) -> bool {
+        let seq = entry.seq();
+        let apart = entry.after.is_empty() && !self.children.contains_key(&seq);
+        entry.is_unsent() && apart && !self.flushing.contains_key(&seq)
     }
 
     /// Whether an operation is new and its first commit not yet durable.
@@ -162,14 +174,15 @@ impl Outbox {
         saved
     }
 
-    /// The flushed records were not written. Returns the operations whose change was taken back, with their
-    /// documents: new ones are gone and will never be sent, others are as they were. Removals are flushed again.
-    pub fn take_back(&mut self) -> Vec<(Seq, DocKey)> {
+    /// The flushed records were not written. Returns the operations whose change was taken back, with the documents
+    /// that they edit: new ones are gone and will never be sent, others are as they were. Removals are flushed again.
+    pub fn take_back(&mut self) -> Vec<(Seq, Option<DocKey>)> {
         self.packs.take_back();
         let mut undone = Vec::new();
         for (seq, before) in std::mem::take(&mut self.flushing) {
-            let now = self.drop_entry(seq).map(|entry| entry.operation.doc);
-            let doc = before.as_ref().map(|(entry, _)| entry.operation.doc.clone()).or(now);
+            let doc = |entry: &Entry| entry.edit().map(|operation| operation.doc.clone());
+            let now = self.drop_entry(seq).as_ref().and_then(doc);
+            let doc = before.as_ref().map_or(now, |(entry, _)| doc(entry));
             if let Some((mut entry, record)) = before {
                 if let Some(at) = self.dead_parent(&entry) {
                     entry.state = State::Rejected(Dead::of_dependency(at));
@@ -181,7 +194,7 @@ impl Outbox {
                 }
                 self.insert(entry);
             }
-            undone.extend(doc.map(|doc| (seq, doc)));
+            undone.push((seq, doc));
         }
         undone
     }

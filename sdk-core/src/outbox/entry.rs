@@ -1,14 +1,16 @@
 //! One pending operation.
 
 use crate::clock::Millis;
-use crate::protocol::{Collision, Operation, Outcome, Rejection, Seq, StreamPosition};
+use crate::protocol::{
+    Collision, DocKey, Operation, Outcome, Publication, Rejection, Seq, StreamPosition, TopicName,
+};
 use crate::wire::record;
 
 /// An operation with what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The operation.
-    pub operation: Operation,
+    /// What is to be done.
+    pub work: Work,
     /// Bytes of its JSON text.
     pub bytes: usize,
     /// How far it has come.
@@ -27,9 +29,9 @@ pub struct Entry {
 
 impl Entry {
     /// An operation that is to be saved.
-    pub(super) fn new(operation: Operation, bytes: usize, after: Vec<Seq>) -> Self {
+    pub(super) fn new(work: Work, bytes: usize, after: Vec<Seq>) -> Self {
         Self {
-            operation,
+            work,
             bytes,
             state: State::Saving,
             after,
@@ -42,7 +44,31 @@ impl Entry {
 
     /// Its place.
     pub fn seq(&self) -> Seq {
-        self.operation.seq
+        self.work.seq()
+    }
+
+    /// The edit that it is; none if it is an event.
+    pub fn edit(&self) -> Option<&Operation> {
+        match &self.work {
+            Work::Edit(operation) => Some(operation),
+            Work::Event(..) => None,
+        }
+    }
+
+    /// The event that it is; none if it is an edit.
+    pub fn event(&self) -> Option<&Publication> {
+        match &self.work {
+            Work::Edit(_) => None,
+            Work::Event(publication, _) => Some(publication),
+        }
+    }
+
+    /// What it keeps its order in.
+    pub(super) fn lane(&self) -> Lane<'_> {
+        match &self.work {
+            Work::Edit(operation) => Lane::Document(&operation.doc),
+            Work::Event(publication, _) => Lane::Topic(&publication.topic),
+        }
     }
 
     /// Whether the optimistic view shows it.
@@ -54,6 +80,41 @@ impl Entry {
     pub fn is_unsent(&self) -> bool {
         self.attempts == 0 && !self.restored && matches!(self.state, State::Saving | State::Queued)
     }
+}
+
+/// What an operation does: an edit of a document goes to the documents, an event to the event log. All else of the
+/// outbox makes no difference between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Edits a document.
+    Edit(Operation),
+    /// Publishes an event. With a key, a later one of the same key takes its place in the topic while it was not sent.
+    Event(Publication, Option<String>),
+}
+
+impl Work {
+    /// Its place.
+    pub fn seq(&self) -> Seq {
+        match self {
+            Self::Edit(operation) => operation.seq,
+            Self::Event(publication, _) => publication.seq,
+        }
+    }
+}
+
+impl From<Operation> for Work {
+    fn from(operation: Operation) -> Self {
+        Self::Edit(operation)
+    }
+}
+
+/// What operations keep their order in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lane<'a> {
+    /// The edits of a document.
+    Document(&'a DocKey),
+    /// The events for a topic.
+    Topic(&'a TopicName),
 }
 
 /// Whose an operation's id is.

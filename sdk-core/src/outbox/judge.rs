@@ -1,9 +1,9 @@
 //! What becomes of operations: judgements of the server, and failures that follow from others.
 
-use super::{Claim, Clashing, Dead, Outbox, State};
+use super::{Claim, Clashing, Dead, Entry, Outbox, State, Work};
 use crate::{
     clock::{Dot, Millis},
-    protocol::{ActorId, ErrorCode, Judgement, Outcome, Rejection, Seq, StreamPosition},
+    protocol::{ActorId, ErrorCode, Judgement, Operation, Outcome, Rejection, Seq, StreamPosition},
     sorted::SortedSet,
 };
 
@@ -34,7 +34,10 @@ impl Outbox {
                 self.set_state(seq, State::Queued);
                 Some(Vec::new())
             }
-            Outcome::Rejected(reason) => Some(self.reject(seq, Dead { reason, at }, actor)),
+            Outcome::Rejected(reason) => {
+                self.hold_behind(seq);
+                Some(self.reject(seq, Dead { reason, at }, actor))
+            }
             // It only waits behind another one that conflicts.
             Outcome::Conflicted(collision) if collision.fields.is_empty() && self.is_behind_conflict(seq) => {
                 self.set_state(seq, State::Queued);
@@ -55,7 +58,7 @@ impl Outbox {
     /// Makes dead letters of an operation that may have been sent and of those that wait for it; returns them all.
     pub fn reject(&mut self, seq: Seq, why: Dead, actor: Option<ActorId>) -> Vec<Seq> {
         // What its maker had seen, the maker of the next had seen as well.
-        let clock = self.entries.get(&seq).map(|entry| &entry.operation.base.clock);
+        let clock = self.edit(seq).map(|operation| &operation.base.clock);
         let earlier = clock.and_then(|clock| clock.dots().find(|dot| Some(dot.actor) == actor));
         self.pass_on(seq, earlier);
         self.fail(seq, why)
@@ -81,8 +84,20 @@ impl Outbox {
     }
 
     fn is_behind_conflict(&self, seq: Seq) -> bool {
-        let doc = self.entries.get(&seq).map(|entry| &entry.operation.doc);
-        self.conflicted().any(|other| other.seq() < seq && Some(&other.operation.doc) == doc)
+        let lane = self.entries.get(&seq).map(Entry::lane);
+        self.conflicted().any(|other| other.seq() < seq && Some(other.lane()) == lane)
+    }
+
+    /// What was sent behind an event that was refused has no judgement, and is queued again.
+    fn hold_behind(&mut self, seq: Seq) {
+        let Some(topic) = self.entries.get(&seq).and_then(Entry::event).map(|event| &event.topic) else {
+            return;
+        };
+        let of_topic = |later: &&Seq| {
+            **later > seq && self.entries[*later].event().is_some_and(|event| event.topic == *topic)
+        };
+        let behind: Vec<Seq> = self.published.iter().filter(of_topic).copied().collect();
+        behind.into_iter().for_each(|later| self.set_state(later, State::Queued));
     }
 
     /// Whether the client needs another id, and nothing is left that the server may know under this one: what may have
@@ -148,14 +163,14 @@ impl Outbox {
 
     /// Whoever made the next operation of a lane had seen this one. The others hear of it when they are sent.
     pub(super) fn pass_on(&mut self, seq: Seq, dot: Option<Dot>) {
-        let Some((dot, lane)) = dot.zip(self.entries.get(&seq).map(|entry| &entry.operation.doc)) else {
-            return;
+        let later = |operation: &Operation| {
+            let mut later = self.lane(&operation.doc).filter(|entry| entry.seq() > seq && entry.is_visible());
+            later.next().map(Entry::seq)
         };
-        let next =
-            self.lane(lane).find(|entry| entry.seq() > seq && entry.is_visible()).map(super::Entry::seq);
-        if let Some(entry) = next.and_then(|next| self.entries.get_mut(&next)) {
+        let Some((dot, next)) = dot.zip(self.edit(seq).and_then(later)) else { return };
+        if let Some(Work::Edit(operation)) = self.entries.get_mut(&next).map(|entry| &mut entry.work) {
             // A full clock loses nothing: the server knows the order of a lane by itself.
-            let _ = entry.operation.base.clock.record(dot);
+            let _ = operation.base.clock.record(dot);
         }
     }
 }

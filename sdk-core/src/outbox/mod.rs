@@ -2,7 +2,9 @@
 //!
 //! An operation is *saving* until its record is durable, then *queued*, *in flight*, and *judged*. A judged one
 //! stays, and stays visible, until the replica holds its effect; a rejected one stays as a *dead letter* until the
-//! application has acted on it. All operations of a document form a lane and go out in order.
+//! application has acted on it. All edits of a document form a lane and go out in order, and so do all events for a
+//! topic. A rejected edit leaves its lane to go on; behind a rejected event nothing goes out before the application has
+//! acted on it.
 //!
 //! The outbox does no I/O. What has changed is collected by [`Outbox::flush`] into records, written in one commit,
 //! and then either confirmed or taken back.
@@ -16,12 +18,13 @@ mod send;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{Clashing, Dead, Entry, State};
+pub use entry::{Clashing, Dead, Entry, State, Work};
 pub use fold::fold;
 pub use pack::Records;
+pub use send::Batch;
 
 use crate::clock::Dot;
-use crate::protocol::{ActorId, CollectionName, DocKey, Seq};
+use crate::protocol::{ActorId, CollectionName, DocKey, Operation, Seq};
 use crate::sorted::{SortedMap, SortedSet};
 use change::Before;
 use entry::Claim;
@@ -76,6 +79,10 @@ pub struct Outbox {
     queued: SortedSet<Seq>,
     /// Operations of an earlier schema, but for dead letters.
     outdated: SortedSet<Seq>,
+    /// Events that are in flight.
+    published: SortedSet<Seq>,
+    /// Events among the dead letters.
+    halting: SortedSet<Seq>,
     /// Operations whose id another copy of this client has used.
     taken: SortedSet<Seq>,
 }
@@ -130,14 +137,19 @@ impl Outbox {
         if matches!(self.entries.get(&seq)?.state, State::Judged { .. }) {
             self.pass_on(seq, actor.map(|actor| Dot { actor, seq }));
         }
-        let lane = &self.entries.get(&seq)?.operation.doc;
-        let next = self.lane(lane).map(Entry::seq).find(|next| *next > seq);
+        let doc = self.entries.get(&seq)?.edit().map(|operation| &operation.doc);
+        let next = doc.and_then(|doc| self.lane(doc).map(Entry::seq).find(|next| *next > seq));
         if let Some(next) = next {
             // What the next one knows of this one is stored with it, now that nothing else tells.
             self.packs.rewrite(next);
         }
         self.packs.remove(seq);
         self.drop_entry(seq)
+    }
+
+    /// One edit.
+    pub fn edit(&self, seq: Seq) -> Option<&Operation> {
+        self.entries.get(&seq)?.edit()
     }
 
     /// The operations of a document, oldest first.
@@ -193,12 +205,15 @@ impl Outbox {
     fn insert(&mut self, entry: Entry) {
         let seq = entry.seq();
         self.bytes += entry.bytes;
-        self.lanes.get_or_insert_with(entry.operation.doc.clone(), Default::default).insert(seq);
+        if let Some(operation) = entry.edit() {
+            self.lanes.get_or_insert_with(operation.doc.clone(), Default::default).insert(seq);
+        }
         for parent in &entry.after {
             self.children.get_or_insert_with(*parent, Default::default).insert(seq);
         }
-        self.count(seq, &entry.state, true);
-        if entry.is_visible() && entry.operation.schema < self.schema {
+        self.count(seq, &entry.state, entry.event().is_some(), true);
+        let old = |operation: &Operation| operation.schema < self.schema;
+        if entry.is_visible() && entry.edit().is_some_and(old) {
             self.outdated.insert(seq);
         }
         self.entries.insert(seq, entry);
@@ -209,8 +224,10 @@ impl Outbox {
         self.bytes -= entry.bytes;
         self.taken.remove(&seq);
         self.outdated.remove(&seq);
-        self.count(seq, &entry.state, false);
-        leave(&mut self.lanes, &entry.operation.doc, seq);
+        self.count(seq, &entry.state, entry.event().is_some(), false);
+        if let Some(operation) = entry.edit() {
+            leave(&mut self.lanes, &operation.doc, seq);
+        }
         for parent in &entry.after {
             leave(&mut self.children, parent, seq);
         }
@@ -220,25 +237,31 @@ impl Outbox {
     fn set_state(&mut self, seq: Seq, state: State) {
         let Some(entry) = self.entries.get_mut(&seq) else { return };
         let before = std::mem::replace(&mut entry.state, state.clone());
+        let event = entry.event().is_some();
         if matches!(state, State::Rejected(_)) {
             self.outdated.remove(&seq);
         }
-        self.count(seq, &before, false);
-        self.count(seq, &state, true);
+        self.count(seq, &before, event, false);
+        self.count(seq, &state, event, true);
     }
 
     /// Keeps the indexes by state.
-    fn count(&mut self, seq: Seq, state: &State, present: bool) {
+    fn count(&mut self, seq: Seq, state: &State, event: bool, present: bool) {
         let index = match state {
             State::Saving => return,
             State::Queued => &mut self.queued,
             State::Judged { .. } => &mut self.judged,
             State::Conflicted(_) => &mut self.conflicted,
             State::InFlight | State::Rejected(_) => {
-                let number =
-                    if matches!(state, State::InFlight) { &mut self.in_flight } else { &mut self.rejected };
+                let (number, events) = match state {
+                    State::InFlight => (&mut self.in_flight, &mut self.published),
+                    _ => (&mut self.rejected, &mut self.halting),
+                };
                 *number = if present { *number + 1 } else { *number - 1 };
-                return;
+                if !event {
+                    return;
+                }
+                events
             }
         };
         if present {

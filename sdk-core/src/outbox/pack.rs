@@ -3,10 +3,10 @@
 //! A record's key is the smallest `Seq` it was made with. When some of its operations go, the record is written
 //! again with the rest; when all are gone, it is removed.
 
-use super::entry::{Claim, Clashing, Dead, Entry, State};
-use crate::protocol::{Operation, Seq};
+use super::entry::{Clashing, Dead, Entry, State, Work};
+use crate::protocol::{Operation, Publication, Seq};
 use crate::sorted::{SortedMap, SortedSet};
-use crate::wire::{Bad, decode, encode, record};
+use crate::wire::{Bad, Reader, decode, encode, record};
 
 /// Operations in one record.
 const PACK_OPERATIONS: usize = 64;
@@ -27,8 +27,11 @@ struct Record {
     operations: Vec<Packed>,
 }
 
+/// Either an edit or an event.
 struct Packed {
-    op: Operation,
+    op: Option<Operation>,
+    event: Option<Publication>,
+    coalesce: Option<String>,
     after: Vec<Seq>,
     attempts: u32,
     rejected: Option<Dead>,
@@ -41,6 +44,8 @@ record!(Record {
 
 record!(Packed {
     op: "op";
+    event: "event";
+    coalesce: "coalesce";
     after: "after", or_empty;
     attempts: "attempts" or 0;
     rejected: "rejected";
@@ -71,25 +76,7 @@ impl Packs {
     /// rewrites or removes it.
     pub(super) fn restore(&mut self, key: u64, text: &str) -> Result<Vec<Entry>, Bad> {
         let record: Record = decode(text)?;
-        let entry = |Packed { op, after, attempts, rejected, conflict }: Packed| {
-            let state = match (rejected, conflict) {
-                (Some(dead), _) => State::Rejected(dead),
-                (None, Some(clashing)) => State::Conflicted(clashing),
-                (None, None) => State::Queued,
-            };
-            let bytes = encode(&op).len();
-            Entry {
-                operation: op,
-                bytes,
-                state,
-                after,
-                attempts,
-                rounds: 0,
-                identity: Claim::Ours,
-                restored: true,
-            }
-        };
-        let entries: Vec<Entry> = record.operations.into_iter().map(entry).collect();
+        let entries: Vec<Entry> = record.operations.into_iter().map(entry).collect::<Result<_, _>>()?;
         for entry in &entries {
             self.home.insert(entry.seq(), key);
             self.members.get_or_insert_with(key, Default::default).insert(entry.seq());
@@ -192,6 +179,28 @@ impl Packs {
     }
 }
 
+/// An operation as it was stored.
+fn entry(packed: Packed) -> Result<Entry, Bad> {
+    let Packed { op, event, coalesce, after, attempts, rejected, conflict } = packed;
+    let (work, bytes) = match (op, event) {
+        (Some(op), None) => {
+            let bytes = encode(&op).len();
+            (Work::Edit(op), bytes)
+        }
+        (None, Some(event)) => {
+            let bytes = encode(&event).len();
+            (Work::Event(event, coalesce), bytes)
+        }
+        _ => return Err(Reader::new("").bad("neither an edit nor an event")),
+    };
+    let state = match (rejected, conflict) {
+        (Some(dead), _) => State::Rejected(dead),
+        (None, Some(clashing)) => State::Conflicted(clashing),
+        (None, None) => State::Queued,
+    };
+    Ok(Entry { state, attempts, restored: true, ..Entry::new(work, bytes, after) })
+}
+
 fn text(members: &SortedSet<Seq>, entries: &SortedMap<Seq, Entry>) -> String {
     let packed = |entry: &Entry| {
         let (rejected, conflict) = match &entry.state {
@@ -199,8 +208,12 @@ fn text(members: &SortedSet<Seq>, entries: &SortedMap<Seq, Entry>) -> String {
             State::Conflicted(clashing) => (None, Some(clashing.clone())),
             _ => (None, None),
         };
-        let Entry { operation, after, attempts, .. } = entry;
-        Packed { op: operation.clone(), after: after.clone(), attempts: *attempts, rejected, conflict }
+        let (op, event, coalesce) = match entry.work.clone() {
+            Work::Edit(operation) => (Some(operation), None, None),
+            Work::Event(event, coalesce) => (None, Some(event), coalesce),
+        };
+        let (after, attempts) = (entry.after.clone(), entry.attempts);
+        Packed { op, event, coalesce, after, attempts, rejected, conflict }
     };
     encode(&Record { operations: members.iter().filter_map(|seq| entries.get(seq)).map(packed).collect() })
 }

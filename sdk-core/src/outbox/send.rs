@@ -1,22 +1,45 @@
 //! Which operations go out next.
 
-use super::{Claim, Entry, Outbox, State};
+use super::{Claim, Entry, Outbox, State, Work, entry::Lane};
 use crate::{
     clock::Dot,
-    protocol::{ActorId, DocKey, Limits, Operation, Seq},
+    protocol::{ActorId, Limits, Operation, Publication, Seq},
     sorted::SortedMap,
 };
+
+/// What is sent at one time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Batch {
+    /// Edits, those of a document in order.
+    pub operations: Vec<Operation>,
+    /// Events, those of a topic in order.
+    pub publications: Vec<Publication>,
+}
+
+impl Batch {
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty() && self.publications.is_empty()
+    }
+}
 
 impl Outbox {
     /// Takes the next operations to send, those of a lane in order, within the server's limits, and marks them in
     /// flight. Each names the newest of its lane before it as seen, so that the server knows that its maker knew the
     /// document, also if the judgement of that one was lost on the way.
-    pub fn take_batch(&mut self, limits: &Limits, most: usize, actor: Option<ActorId>) -> Vec<Operation> {
+    pub fn take_batch(&mut self, limits: &Limits, most: usize, actor: Option<ActorId>) -> Batch {
         let room = limits.in_flight_operations.saturating_sub(self.in_flight);
         // Half a frame is left for the envelope and for bases that grow.
         let bytes = limits.frame_bytes / 2;
-        let ready = self.ready(most.min(limits.batch_operations).min(room), bytes);
-        ready.into_iter().filter_map(|seq| self.send(seq, actor)).collect()
+        let mut batch = Batch::default();
+        for seq in self.ready(most.min(limits.batch_operations).min(room), bytes) {
+            match self.send(seq, actor) {
+                Some(Work::Edit(operation)) => batch.operations.push(operation),
+                Some(Work::Event(publication, _)) => batch.publications.push(publication),
+                None => {}
+            }
+        }
+        batch
     }
 
     /// The oldest queued operation.
@@ -43,31 +66,33 @@ impl Outbox {
         let (mut held, mut ready) = (self.held(), Vec::new());
         for seq in &self.queued {
             let entry = &self.entries[seq];
-            let doc = &entry.operation.doc;
+            let lane = entry.lane();
             if ready.len() >= most || (entry.bytes > bytes && !ready.is_empty()) {
                 break;
             }
-            if held.get(doc).is_some_and(|first| first < seq) || self.outdated.contains(seq) {
+            if held.get(&lane).is_some_and(|first| first < seq) || self.outdated.contains(seq) {
                 continue;
             }
-            let careful = self.careful.contains(&doc.collection);
+            let careful = entry.edit().is_some_and(|edit| self.careful.contains(&edit.doc.collection));
             if entry.identity == Claim::Taken {
                 // Elsewhere those behind it may have been sent together with it, and are judged under the same id.
                 if careful {
-                    held.get_or_insert_with(doc.clone(), || *seq);
+                    held.get_or_insert_with(lane, || *seq);
                 }
                 continue;
             }
             if !self.taken.is_empty() && entry.is_unsent() {
                 continue;
             }
-            let behind = careful && self.lane(doc).any(|other| matches!(other.state, State::InFlight));
+            let in_flight =
+                |edit: &Operation| self.lane(&edit.doc).any(|other| other.state == State::InFlight);
+            let behind = careful && entry.edit().is_some_and(in_flight);
             if behind || !self.parents_succeeded(entry) {
-                held.get_or_insert_with(doc.clone(), || *seq);
+                held.get_or_insert_with(lane, || *seq);
                 continue;
             }
             if careful {
-                held.get_or_insert_with(doc.clone(), || *seq);
+                held.get_or_insert_with(lane, || *seq);
             }
             bytes = bytes.saturating_sub(entry.bytes);
             ready.push(*seq);
@@ -75,17 +100,19 @@ impl Outbox {
         ready
     }
 
-    /// Lanes with a durable operation that is being changed, is in conflict or of an earlier schema, and which one that
-    /// is: those behind it wait.
-    fn held(&self) -> SortedMap<DocKey, Seq> {
+    /// Lanes with a durable operation that is being changed, is in conflict or of an earlier schema, or with an event that
+    /// has no judgement yet or was refused, and which one that is: those behind it wait.
+    fn held(&self) -> SortedMap<Lane<'_>, Seq> {
         let mut held = SortedMap::new();
         let changing = self.changes.keys().chain(self.flushing.keys());
-        for seq in changing.chain(&self.conflicted).chain(&self.outdated) {
-            let stands = |entry: &&Entry| {
-                matches!(entry.state, State::Saving | State::Conflicted(_)) || self.outdated.contains(seq)
-            };
-            if let Some(entry) = self.entries.get(seq).filter(stands) {
-                let first = held.get_or_insert_with(entry.operation.doc.clone(), || *seq);
+        let changing = changing.chain(&self.conflicted).chain(&self.outdated);
+        let stands = |seq: &&Seq| {
+            let state = self.entries.get(seq).map(|entry| &entry.state);
+            matches!(state, Some(State::Saving | State::Conflicted(_))) || self.outdated.contains(seq)
+        };
+        for seq in changing.filter(stands).chain(&self.published).chain(&self.halting) {
+            if let Some(entry) = self.entries.get(seq) {
+                let first = held.get_or_insert_with(entry.lane(), || *seq);
                 *first = (*seq).min(*first);
             }
         }
@@ -100,18 +127,19 @@ impl Outbox {
         })
     }
 
-    fn send(&mut self, seq: Seq, actor: Option<ActorId>) -> Option<Operation> {
-        let lane = &self.entries.get(&seq)?.operation.doc;
-        let before = self.lane(lane).take_while(|entry| entry.seq() < seq).filter(|entry| entry.is_visible());
-        let before = before.last().map(Entry::seq);
+    fn send(&mut self, seq: Seq, actor: Option<ActorId>) -> Option<Work> {
+        let before = self.edit(seq).and_then(|operation| {
+            let before = self.lane(&operation.doc).take_while(|entry| entry.seq() < seq);
+            before.filter(|entry| entry.is_visible()).last().map(Entry::seq)
+        });
         let entry = self.entries.get_mut(&seq)?;
-        if let Some((actor, seq)) = actor.zip(before) {
+        if let (Work::Edit(operation), Some((actor, seq))) = (&mut entry.work, actor.zip(before)) {
             // A full clock loses nothing: the server knows the order of a lane by itself.
-            let _ = entry.operation.base.clock.record(Dot { actor, seq });
+            let _ = operation.base.clock.record(Dot { actor, seq });
         }
         entry.attempts = entry.attempts.saturating_add(1);
-        let operation = entry.operation.clone();
+        let work = entry.work.clone();
         self.set_state(seq, State::InFlight);
-        Some(operation)
+        Some(work)
     }
 }

@@ -22,7 +22,7 @@ fn operation(seq: u64, id: &str) -> Operation {
 fn add(outbox: &mut Outbox, seq: u64, id: &str) {
     let operation = operation(seq, id);
     let bytes = encode(&operation).len();
-    outbox.add(operation, bytes, vec![]).unwrap();
+    outbox.add(operation.into(), bytes, vec![]).unwrap();
 }
 
 fn saved(numbers: std::ops::RangeInclusive<u64>) -> (Outbox, BTreeMap<u64, String>) {
@@ -47,8 +47,8 @@ fn restored(disk: &BTreeMap<u64, String>) -> Outbox {
     Outbox::restore(disk.iter().map(|(key, text)| (*key, text.as_str())), OutboxLimits::default(), 0, vec![])
 }
 
-fn seqs(batch: &[Operation]) -> Vec<u64> {
-    batch.iter().map(|operation| operation.seq.0).collect()
+fn seqs(batch: &Batch) -> Vec<u64> {
+    batch.operations.iter().map(|operation| operation.seq.0).collect()
 }
 
 fn accepted(seq: u64) -> Judgement {
@@ -65,7 +65,7 @@ fn next(outbox: &mut Outbox) -> Vec<u64> {
 }
 
 fn depend(outbox: &mut Outbox, seq: u64, id: &str, after: &[u64]) {
-    outbox.add(operation(seq, id), 10, after.iter().copied().map(Seq).collect()).unwrap();
+    outbox.add(operation(seq, id).into(), 10, after.iter().copied().map(Seq).collect()).unwrap();
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn what_is_settled_stays_known_to_the_next_of_its_lane_under_the_name_it_was_mad
     outbox.confirm();
     // Meanwhile the client goes by another name.
     let sent = outbox.take_batch(&Limits::default(), 10, Some(ActorId(8)));
-    assert!(sent[0].base.clock.covers(Dot { actor: ActorId(7), seq: Seq(1) }));
+    assert!(sent.operations[0].base.clock.covers(Dot { actor: ActorId(7), seq: Seq(1) }));
 }
 
 #[test]
@@ -165,11 +165,11 @@ fn what_was_in_flight_goes_out_again_in_order() {
 fn a_batch_keeps_to_the_limits_of_the_server() {
     let (mut outbox, _) = saved(1..=10);
     let limits = Limits { batch_operations: 4, in_flight_operations: 6, ..Limits::default() };
-    let sizes: Vec<usize> = (0..3).map(|_| outbox.take_batch(&limits, 100, None).len()).collect();
+    let sizes: Vec<usize> = (0..3).map(|_| outbox.take_batch(&limits, 100, None).operations.len()).collect();
     assert_eq!(sizes, [4, 2, 0]);
     outbox.requeue();
     let tight = Limits { frame_bytes: 400, ..Limits::default() };
-    let few = outbox.take_batch(&tight, 100, None).len();
+    let few = outbox.take_batch(&tight, 100, None).operations.len();
     assert!((1..4).contains(&few), "{few}");
 }
 
@@ -179,15 +179,15 @@ fn after_an_accept_the_lane_moves_onto_the_new_base() {
     outbox.take_batch(&Limits::default(), 1, None);
     outbox.judge(accepted(1), Some(ActorId(7)), Millis(0));
     let next = outbox.take_batch(&Limits::default(), 1, None);
-    assert!(next[0].base.clock.covers(Dot { actor: ActorId(7), seq: Seq(1) }));
+    assert!(next.operations[0].base.clock.covers(Dot { actor: ActorId(7), seq: Seq(1) }));
 }
 
 #[test]
 fn a_full_outbox_says_so_and_keeps_what_it_has() {
     let mut outbox =
         Outbox::restore(std::iter::empty(), OutboxLimits { operations: 1, bytes: 1_000 }, 0, vec![]);
-    outbox.add(operation(1, "one"), 10, vec![]).unwrap();
-    assert_eq!(outbox.add(operation(2, "one"), 10, vec![]), Err(Full));
+    outbox.add(operation(1, "one").into(), 10, vec![]).unwrap();
+    assert_eq!(outbox.add(operation(2, "one").into(), 10, vec![]), Err(Full));
     assert_eq!(outbox.pending(), 1);
 }
 
@@ -195,8 +195,8 @@ fn a_full_outbox_says_so_and_keeps_what_it_has() {
 fn an_operation_names_the_one_before_it_as_seen_although_no_judgement_came() {
     let (mut outbox, _) = saved(1..=2);
     let sent = outbox.take_batch(&Limits::default(), 10, Some(ActorId(7)));
-    assert!(sent[0].base.clock.is_empty());
-    assert!(sent[1].base.clock.covers(Dot { actor: ActorId(7), seq: Seq(1) }));
+    assert!(sent.operations[0].base.clock.is_empty());
+    assert!(sent.operations[1].base.clock.covers(Dot { actor: ActorId(7), seq: Seq(1) }));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn what_an_operation_knows_of_the_one_before_it_survives_a_restart() {
     }
     write(&mut outbox, &mut disk);
     let again = restored(&disk);
-    let first = &again.get(Seq(65)).unwrap().operation;
+    let first = again.edit(Seq(65)).unwrap();
     assert!(first.base.clock.covers(Dot { actor: ActorId(7), seq: Seq(64) }));
 }
 
@@ -263,13 +263,13 @@ fn a_dependent_waits_across_a_restart() {
 fn a_change_that_could_not_be_saved_leaves_what_was_durable() {
     let (mut outbox, mut disk) = saved(1..=2);
     let longer = Operation { schema: 9, ..operation(1, "one") };
-    outbox.replace(longer, 20).unwrap();
+    outbox.replace(longer.into(), 20).unwrap();
     assert!(next(&mut outbox).is_empty(), "what is being changed is not sent, nor its lane behind it");
     // The store failed, yet it had written.
     disk.extend(outbox.flush().unwrap().put);
-    assert_eq!(outbox.take_back(), [(Seq(1), DocKey::new("cards", "one").unwrap())]);
+    assert_eq!(outbox.take_back(), [(Seq(1), Some(DocKey::new("cards", "one").unwrap()))]);
     write(&mut outbox, &mut disk);
-    assert_eq!(restored(&disk).get(Seq(1)).unwrap().operation.schema, 0);
+    assert_eq!(restored(&disk).get(Seq(1)).unwrap().edit().unwrap().schema, 0);
     assert_eq!(next(&mut outbox), [1, 2]);
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::Value;
 
 /// A topic of a server that may be down at any time.
 #[derive(Clone)]
@@ -14,7 +15,7 @@ pub struct Topic {
 
 /// Events that follow a position.
 pub struct Page {
-    /// The events, which are JSON texts.
+    /// The events: what is text as it is, all else as JSON.
     pub events: Vec<String>,
     /// The position after them.
     pub position: String,
@@ -103,7 +104,13 @@ impl Topic {
         let up_to_date = answer.headers().contains_key("stream-up-to-date");
         let position = answer.headers()["stream-next-offset"].to_str().expect("it is text").to_owned();
         let text = answer.text().await.ok()?;
-        let events = if text.is_empty() { Vec::new() } else { serde_json::from_str(&text).ok()? };
+        let events: Vec<Value> =
+            if text.is_empty() { Vec::new() } else { serde_json::from_str(&text).ok()? };
+        let shown = |event: Value| match event {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let events = events.into_iter().map(shown).collect();
         Some(Page { events, position, up_to_date })
     }
 

@@ -235,7 +235,8 @@ impl World {
         match event {
             Told::Submitted(ticket, seq) => self.told_submitted(index, ticket.0, seq.0),
             Told::Refused(ticket, refusal) => self.told_refused(index, ticket.0, &refusal),
-            Told::Settled(seq, doc, outcome) => self.told_settled(index, seq.0, &doc, outcome),
+            Told::Settled(seq, Some(doc), outcome) => self.told_settled(index, seq.0, &doc, outcome),
+            Told::Settled(seq, None, _) => self.violate("nobody publishes here", format!("{seq:?}")),
             Told::ViewChanged(id) => self.check_view(index, id),
             Told::IdentityRenewed => self.tally.renewals += 1,
             Told::NotRecovered(_) => self.clients[index].reads.lost_replica(),

@@ -25,7 +25,7 @@ fn a_submission_that_is_refused_for_good_and_whose_page_is_gone_becomes_a_dead_l
     let reason = Rejection { code: ErrorCode::InvalidOperation, message };
     let events = bench.events();
     assert!(events.contains(&Event::Submitted(Ticket(1), Seq(1))));
-    assert!(events.contains(&Event::Settled(Seq(1), doc, Outcome::Rejected(reason.clone()))));
+    assert!(events.contains(&Event::Settled(Seq(1), Some(doc), Outcome::Rejected(reason.clone()))));
 
     bench.connect();
     assert!(bench.pushed().is_empty(), "nobody sends it");
