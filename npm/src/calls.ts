@@ -15,6 +15,11 @@ export const READS: Readonly<Record<string, string>> = {
 
 export type Arguments = readonly unknown[];
 
+/** Whether a call opens a reader of a topic, and not a live query. */
+export function readsTopic([, query]: Arguments): boolean {
+  return (query as string).startsWith('{"topic"');
+}
+
 /** The call that opens a reader of a topic, as it is to be made once that has come to a position. */
 export function movedOn([name, query]: Arguments, position: unknown): Arguments {
   const { topic } = JSON.parse(query as string) as { topic: object };

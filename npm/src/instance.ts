@@ -42,6 +42,9 @@ export function newInstance(module: WebAssembly.Module): Instance {
   };
 }
 
+/** What the glue takes an error of a callback from, where a callback may fail. */
+const NO_ERROR: readonly never[] = [];
+
 /** The methods of the class; everything else is called by the browser, as timers, events and promises. */
 const CALLED_BY_US = /^engine_/;
 
@@ -83,7 +86,7 @@ class Guard {
         if (ours || this.#depth > 1) {
           throw trap;
         }
-        return undefined;
+        return NO_ERROR;
       } finally {
         this.#depth -= 1;
       }

@@ -56,7 +56,9 @@ class Supervisor {
   readonly #open = new Map<number, [method: string, args: Arguments]>();
   /** No later operation is known to the application. */
   #newest = 0;
-  #waiting: [method: string, args: Arguments][] = [];
+  #waiting: [method: string, args: Arguments, adopted: Arguments | undefined][] = [];
+  /** What the next call with the same ticket was found as. It goes with that call, or an engine could get one of the two. */
+  #adopted: Arguments | undefined;
   #restarts: number[] = [];
 
   constructor(
@@ -91,6 +93,12 @@ class Supervisor {
       await running.stop();
       return;
     }
+    const durable = (text: string | undefined) => (JSON.parse(text ?? "{}") as Partial<WireStatus>).durable;
+    if (durable(this.#answers["status"]) && !durable(running.status())) {
+      // What is stored is not lost because it cannot be opened at this moment.
+      await running.stop();
+      throw new RealtimeError("storage_unavailable", "the storage of this device cannot be opened");
+    }
     this.#instance = instance;
     this.#running = running as unknown as AnyEngine;
     for (const read of ["status", "clientId"]) {
@@ -106,14 +114,22 @@ class Supervisor {
     if (this.#over) {
       return this.#answers[method] ?? fail("engine_failed");
     }
-    if (!this.#alive()) {
-      return this.#away(method, args);
+    if (method === "adopt") {
+      this.#adopted = args;
+      return undefined;
     }
     const ticket = TICKETED.has(method) ? (args[0] as number) : undefined;
+    const adopted = ticket === undefined || this.#adopted?.[0] !== ticket ? undefined : this.#adopted;
+    if (!this.#alive()) {
+      return this.#away(method, args, adopted);
+    }
     if (ticket !== undefined) {
       this.#open.set(ticket, [method, args]);
     }
     try {
+      if (adopted) {
+        this.#running?.["adopt"]?.(...adopted);
+      }
       const answer = this.#running?.[method]?.(...args);
       this.#remember(method, args, answer);
       return answer;
@@ -149,7 +165,7 @@ class Supervisor {
   }
 
   /** A call while there is no engine. */
-  #away(method: string, args: Arguments): unknown {
+  #away(method: string, args: Arguments, adopted: Arguments | undefined): unknown {
     const known = args.length === 0 ? this.#answers[method] : undefined;
     if (known !== undefined || method === "view") {
       return known;
@@ -157,7 +173,7 @@ class Supervisor {
     if (this.#waiting.length === MOST_WAITING) {
       return fail("engine_restarted");
     }
-    this.#waiting.push([method, args]);
+    this.#waiting.push([method, args, adopted]);
     return undefined;
   }
 
@@ -205,14 +221,17 @@ class Supervisor {
     const queries = [...this.#queries.values()];
     const waiting = this.#waiting;
     this.#waiting = [];
-    this.#find();
-    this.#report({ incident: { type: "engineRestarted", error: describe("engine_restarted", trap) } });
     if (this.#network) {
       this.#call("setNetwork", this.#network);
     }
     queries.forEach((args) => this.#call("openQuery", args));
-    for (const [method, args] of waiting) {
+    // Before anything is answered: who is to see what an answer is about has to wait until that is read anew.
+    this.#tell(JSON.stringify(["reattached"]));
+    this.#find();
+    this.#report({ incident: { type: "engineRestarted", error: describe("engine_restarted", trap) } });
+    for (const [method, args, adopted] of waiting) {
       try {
+        this.#adopted = adopted;
         this.#call(method, args);
       } catch (error) {
         const { code, message, retryable } = realtimeError(error);

@@ -82,6 +82,8 @@ export class Origin {
   readonly #name = `test-${Math.random()}`;
   /** What the next write of a submission throws. */
   failure: unknown;
+  /** What the next removal throws. */
+  removal: unknown;
 
   /** The browser, as one tab sees it; with what the test does to the tab. */
   tab(): Host & { leave(): void; join(): void } {
@@ -113,6 +115,11 @@ export class Origin {
       all: () => Promise.resolve(new Map([...stored].sort())),
       remove: async (keys) => {
         await null;
+        if (this.removal !== undefined) {
+          const failure = this.removal;
+          this.removal = undefined;
+          throw failure;
+        }
         const held = keys.map((key) => stored.get(key));
         keys.forEach((key) => stored.delete(key));
         return held;

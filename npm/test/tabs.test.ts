@@ -128,6 +128,55 @@ test("the answer of a leader that died before it gave it is found as a receipt i
   assert.deepEqual(second.engine.called("adopt"), [], "it is not adopted again");
 });
 
+test("who hears that an edit is saved sees it, also by a new leader that has yet to read", async () => {
+  const origin = new Origin();
+  const [first, second] = [await tab(origin), await tab(origin)];
+  const live = second.cards.live();
+  const [name] = await until("the query is open", () => first.engine.called("openQuery")[0]);
+  first.engine.views.set(name as number, { loaded: true, documents: [] });
+  first.engine.emit({ viewChanged: name });
+  await until("it is shown", () => live.loaded);
+  const operation = second.cards.put("b", { title: "B" });
+  const [, key] = await until("the leader adopts", () => first.engine.called("adopt")[0]);
+  // It dies before it tells.
+  origin.stored.set(key as string, 9);
+  second.engine.client = "c2";
+  second.engine.views.set(1, { loaded: false, documents: [] });
+  await first.client.close();
+  await until("the other leads", () => second.client.status.role === "leader");
+  await until("the receipt is found", () => origin.stored.size === 0);
+  let seen: unknown;
+  const told = operation.then(({ id }) => (seen = [id, live.getSnapshot().length]));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(seen, undefined);
+  second.engine.views.set(1, { loaded: true, documents: [shown("b", { title: "B" }, true)] });
+  second.engine.emit({ viewChanged: 1 });
+  assert.deepEqual(await told, ["c2:9", 1]);
+});
+
+test("an edit that is refused and cannot be taken out of the store is not told as refused: it may be adopted yet", async () => {
+  const origin = new Origin();
+  const [first, second] = [await tab(origin), await tab(origin)];
+  const operation = second.cards.put("a", { title: "A" });
+  const [ticket, key] = await until("the leader adopts", () => first.engine.called("adopt")[0]);
+  origin.removal = new RealtimeError("not_durable", "the disk is full");
+  first.engine.emit({ refused: [ticket, { code: "storage_full", message: "", retryable: true }] });
+  await until("its removal has failed", () => origin.removal === undefined);
+  origin.stored.set(key as string, 5);
+  assert.equal((await operation).seq, 5);
+});
+
+test("a tab that shows what is stored does not take an engine without storage when the leader ends", async () => {
+  const origin = new Origin();
+  const [first, second] = [await tab(origin), await tab(origin)];
+  second.engine.statusNow = { ...second.engine.statusNow, durable: false };
+  await first.client.close();
+  await until("the engine without storage is stopped", () => second.engine.called("stop").length > 0);
+  assert.equal(second.client.status.role, "follower");
+  second.engine.statusNow = { ...second.engine.statusNow, durable: true };
+  await until("it leads once there is storage again", () => second.client.status.role === "leader");
+});
+
 test("a tab that is put aside hands over, and follows when it comes back", async () => {
   const origin = new Origin();
   const [first, second] = [await tab(origin), await tab(origin)];

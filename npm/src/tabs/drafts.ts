@@ -87,37 +87,51 @@ export class Drafts {
     }
   }
 
-  /** Refused by the leader, which is told once no leader can adopt the draft any more; if one has, that is. */
-  async refused(ticket: number, event: WireEvent): Promise<void> {
+  /**
+   * Refused by the leader, which is told once no leader can adopt the draft any more; if one has, that is. While it cannot
+   * be taken away it waits, to be adopted or refused again: then this is false.
+   */
+  async refused(ticket: number, event: WireEvent): Promise<boolean> {
     const key = this.#keys.get(ticket);
     if (key === undefined) {
-      return;
+      return true;
     }
-    const [held] = await this.#use((submissions) => submissions.remove([key])).catch(() => []);
-    this.#forget(ticket);
-    this.#tell([typeof held === "number" ? { submitted: [ticket, held] } : event]);
+    const removed = await this.#use((submissions) => submissions.remove([key])).catch(() => undefined);
+    if (removed && this.#keys.has(ticket)) {
+      const [held] = removed;
+      this.#forget(ticket);
+      this.#tell([typeof held === "number" ? { submitted: [ticket, held] } : event]);
+    }
+    return removed !== undefined;
   }
 
-  /** Looks for answers that a leader which is gone could not give any more. Whether there were any. */
+  /** Looks for answers that a leader which is gone could not give any more; false if that was not possible. */
   async review(): Promise<boolean> {
     const asked = [...this.#durable];
-    let found = false;
-    if (asked.length === 0) {
-      return found;
-    }
-    const all = await this.#use((submissions) => submissions.all()).catch(() => undefined);
+    const all =
+      asked.length > 0 && (await this.#use((submissions) => submissions.all()).catch(() => undefined));
+    const found: WireEvent[] = [];
     for (const ticket of all ? asked : []) {
       const key = this.#keys.get(ticket);
-      const held = key === undefined ? "" : all?.get(key);
+      const held = key === undefined || !all ? "" : all.get(key);
       if (typeof held === "number") {
-        found = true;
-        this.#tell([{ submitted: [ticket, held] }]);
+        found.push({ submitted: [ticket, held] });
         this.answered(ticket);
       } else if (held === undefined) {
         this.#refuse(ticket, new RealtimeError("not_durable", "the storage of this device was cleared"));
       }
     }
-    return found;
+    if (found.length > 0) {
+      // Some may have ended by now.
+      this.#tell([...found, "reattached"]);
+    }
+    return all !== undefined;
+  }
+
+  /** No answer will come: this tab has parted from those that could give it. */
+  abandon(): void {
+    const unknown = new RealtimeError("engine_restarted", "it is not known here whether this was saved");
+    [...this.#keys.keys()].forEach((ticket) => this.#refuse(ticket, unknown));
   }
 
   close(): void {

@@ -35,6 +35,8 @@ export interface Seat {
   post(message: Message, to?: string): void;
   /** The engine is beyond repair. */
   failed(): void;
+  /** The engine was restarted, and reads anew what is followed. */
+  reopened(): void;
   /** Another tab has taken the store over. */
   overtaken(): void;
   /** The tabs of this client that there are. */
@@ -167,6 +169,10 @@ export class Leader {
         own.push(event);
       } else if (event === "fenced") {
         this.#seat.overtaken();
+      } else if (event === "reattached") {
+        this.#seat.reopened();
+        own.push(event);
+        forAll.push(event);
       } else if (typeof event !== "object") {
         own.push(event);
         forAll.push(event);

@@ -1,4 +1,4 @@
-import { type Arguments, READS, movedOn } from "../calls.js";
+import { type Arguments, READS, movedOn, readsTopic } from "../calls.js";
 import type { WireStatus } from "../seam.js";
 import { listed } from "./held.js";
 import { isLoaded } from "./shown.js";
@@ -23,6 +23,11 @@ export class Mirror {
     this.state["status"] = JSON.stringify({ ...this.#status, network });
   }
 
+  /** Whether what is shown is of a store that outlives the page. */
+  get durable(): boolean {
+    return this.#status.durable === true;
+  }
+
   get #status(): Partial<WireStatus> {
     return JSON.parse(this.state["status"] ?? "{}") as Partial<WireStatus>;
   }
@@ -30,6 +35,12 @@ export class Mirror {
   /** The open live queries, as they were opened; readers of topics from where they are now. */
   get queries(): Arguments[] {
     return [...this.#queries.values()];
+  }
+
+  /** What those of documents are called here, which show edits. */
+  get names(): Iterable<number> {
+    const ofDocuments = [...this.#queries].filter(([, args]) => !readsTopic(args));
+    return ofDocuments.map(([name]) => name);
   }
 
   /** Follows which live queries are open. */

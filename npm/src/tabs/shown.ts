@@ -36,7 +36,7 @@ export function withRole(text: string | undefined, role: Role, outdated: boolean
   });
 }
 
-/** Whether a view shows what the store holds. The engine writes its fields in this order. */
+/** Whether a view shows what the store holds; what has come of a topic does. The engine writes its fields in this order. */
 export function isLoaded(view: string): boolean {
-  return view.startsWith('{"loaded":true');
+  return !view.startsWith('{"loaded":false');
 }

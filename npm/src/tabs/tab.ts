@@ -1,8 +1,9 @@
 import { type Arguments, TICKETED, engineOf } from "../calls.js";
-import { realtimeError } from "../errors.js";
+import { type RealtimeError, realtimeError } from "../errors.js";
 import { isStorageIncident } from "../incident.js";
-import type { Engine, EngineOptions, OpenEngine, WireEvent, WireStatus } from "../seam.js";
+import type { Engine, EngineOptions, OpenEngine, WireEvent } from "../seam.js";
 import type { Role } from "../types.js";
+import { Abreast } from "./abreast.js";
 import { Drafts } from "./drafts.js";
 import { deferred } from "./deferred.js";
 import { Heartbeat } from "./heartbeat.js";
@@ -10,15 +11,15 @@ import type { Host } from "./host.js";
 import { Leader, type Seat } from "./leader.js";
 import { type Member, Membership } from "./membership.js";
 import { Mirror } from "./mirror.js";
-import { LOGGED_OUT, withRole } from "./shown.js";
+import { Opening } from "./opening.js";
+import { LOGGED_OUT, isLoaded, withRole } from "./shown.js";
 import { sealed } from "./sealed.js";
 import type { Submissions } from "./submissions.js";
 import { Told } from "./told.js";
 import { type Message, VERSIONS, type Versions, common } from "./protocol.js";
 
-/** Milliseconds before the engine is opened again, when another tab was quicker. */
+/** Milliseconds before the engine is opened again, when another tab was quicker or the storage fails. */
 const PAUSE = 200;
-
 /** Opens engines that all tabs of an origin share. */
 export function shared(open: OpenEngine, host: Host, versions: Versions = VERSIONS): OpenEngine {
   return async (...start) => {
@@ -36,7 +37,7 @@ export function shared(open: OpenEngine, host: Host, versions: Versions = VERSIO
  * looked at or waits for something; from then on the store takes nothing more from it.
  */
 class Tab implements Seat, Member {
-  readonly #open: OpenEngine;
+  readonly #opening: Opening;
   readonly #host: Host;
   readonly #versions: Versions;
   readonly #start: Parameters<OpenEngine>;
@@ -52,6 +53,9 @@ class Tab implements Seat, Member {
   readonly #drafts: Drafts;
   readonly #mirror = new Mirror();
   readonly #told = new Told();
+  readonly #abreast = new Abreast((events) => this.#tellNow(events));
+  /** The store could not be asked for answers that this tab may not have heard. */
+  #unreviewed = false;
   readonly #ready = deferred();
   #unlisten: (() => void) | undefined;
 
@@ -64,7 +68,7 @@ class Tab implements Seat, Member {
   #stopped = false;
 
   constructor(open: OpenEngine, host: Host, versions: Versions, start: Parameters<OpenEngine>) {
-    this.#open = open;
+    this.#opening = new Opening(open, start, () => this.#submissions());
     this.#host = host;
     this.#versions = versions;
     this.#start = start;
@@ -93,6 +97,13 @@ class Tab implements Seat, Member {
   }
 
   tell(events: WireEvent[]): void {
+    this.#abreast.tell(events);
+    if (this.#leader) {
+      this.#abreast.look((query) => this.#leader?.call("view", [query]) as string | undefined);
+    }
+  }
+
+  #tellNow(events: WireEvent[]): void {
     const [, , hear] = this.#start;
     hear(JSON.stringify(events.flatMap((event) => this.#told.take(event))));
   }
@@ -128,6 +139,10 @@ class Tab implements Seat, Member {
     this.tell([{ refused: [args[0] as number, refusal] }]);
   }
 
+  reopened(): void {
+    this.#abreast.await(this.#mirror.names);
+  }
+
   overtaken(): void {
     // Whoever took the store was asleep when it lost the lock to this tab, and is about to hear of that.
     if (this.#role !== "alone") {
@@ -136,7 +151,7 @@ class Tab implements Seat, Member {
   }
 
   failed(): void {
-    this.#end();
+    void this.#stop();
   }
 
   #call(method: string, args: Arguments): unknown {
@@ -149,6 +164,9 @@ class Tab implements Seat, Member {
     }
     this.#mirror.note(method, args);
     const answer = this.#leader ? this.#leader.call(method, args) : this.#remote(method, args);
+    if (method === "closeQuery") {
+      this.#abreast.heard(args[0] as number);
+    }
     if (method === "view") {
       return this.#newest(args[0] as number, answer as string | undefined);
     }
@@ -211,6 +229,7 @@ class Tab implements Seat, Member {
   /** Without the means to agree with other tabs; or with a store that only this one has. */
   #goAlone(leader?: Leader): void {
     this.#role = "alone";
+    this.#drafts.abandon();
     this.#leave();
     this.#leader = leader;
   }
@@ -224,12 +243,17 @@ class Tab implements Seat, Member {
   }
 
   #beat(): void {
+    if (this.#unreviewed && this.#leader) {
+      void this.#review();
+    } else if (this.#unreviewed && this.#following !== undefined) {
+      void this.#attach(this.#following);
+    }
     if (this.#members.leads || !this.#members.joined) {
       return;
     }
     const impatient = this.#host.visible() || this.#drafts.waiting || this.#following === undefined;
     if (this.#drafts.waiting && this.#outdated) {
-      void this.#drafts.review();
+      void this.#review();
     }
     if (!impatient || this.#outdated) {
       this.#heartbeat.answered();
@@ -252,6 +276,10 @@ class Tab implements Seat, Member {
     }
     if ("lead" in message || "pong" in message) {
       this.#heartbeat.answered();
+    }
+    if ("pong" in message ? from !== this.#following : "hello" in message && from === this.#following) {
+      // Somebody else has the lock: a leader that was asleep has said it leads before it heard that. The next beat asks.
+      this.#following = undefined;
     }
     if ("lead" in message) {
       this.#follow(from, versions);
@@ -290,20 +318,37 @@ class Tab implements Seat, Member {
         this.#following = undefined;
         this.#outdated = true;
         this.#ready.resolve();
+        // What is shown stays as it is until the page is reloaded.
+        this.#abreast.await([]);
         this.tell(["statusChanged"]);
       }
       return;
     }
     this.#following = leader;
     this.#outdated = false;
-    this.post({ attach: true }, leader);
-    this.#mirror.queries.forEach((args) => this.#toLeader({ call: ["openQuery", ...args] }));
-    void this.#review().then(() => this.post({ waiting: true }));
+    void this.#attach(leader);
+  }
+
+  /**
+   * Has the leader tell this tab everything. Before that come the answers that were given earlier, which what the leader is
+   * about to show contains; those that it gives later it tells together with what they change.
+   */
+  async #attach(leader: string): Promise<void> {
+    this.#abreast.await(["reattached"]);
+    await this.#review();
+    if (this.#following === leader) {
+      this.post({ attach: true }, leader);
+      this.#mirror.queries.forEach((args) => this.#toLeader({ call: ["openQuery", ...args] }));
+      this.post({ waiting: true });
+    }
   }
 
   #hearLeader(message: Message): void {
     if ("state" in message) {
       this.#mirror.state = message.state;
+      if (this.#mirror.durable) {
+        this.#opening.durable();
+      }
       this.#role = "follower";
       this.#ready.resolve();
       this.tell(["statusChanged", "conflictsChanged"]);
@@ -312,6 +357,9 @@ class Tab implements Seat, Member {
       if (this.#mirror.keep(query, text)) {
         this.tell([{ viewChanged: query }]);
       }
+      if (isLoaded(text)) {
+        this.#abreast.heard(query);
+      }
       this.#toLeader({ seen: query });
     } else if ("events" in message) {
       message.events.forEach((event) => this.#take(event));
@@ -319,8 +367,14 @@ class Tab implements Seat, Member {
   }
 
   #take(event: WireEvent): void {
+    if (event === "reattached") {
+      this.reopened();
+    } else if (typeof event === "object" && "queryRefused" in event) {
+      this.#abreast.heard(event.queryRefused);
+    }
     if (typeof event === "object" && "refused" in event) {
-      void this.#drafts.refused(event.refused[0], event);
+      // Where that is not certain, the store tells later what there is of it.
+      void this.#drafts.refused(event.refused[0], event).then((done) => (this.#unreviewed ||= !done));
       return;
     }
     this.tell([event]);
@@ -338,11 +392,7 @@ class Tab implements Seat, Member {
     const leader = new Leader(this);
     while (isOurs()) {
       try {
-        const [options, token, , ...rest] = this.#start;
-        const engine = await this.#open(options, token, leader.heard, ...rest);
-        const { durable } = JSON.parse(engine.status()) as WireStatus;
-        const submissions =
-          durable && this.#role !== "alone" ? await this.#submissions().catch(() => undefined) : undefined;
+        const [engine, submissions] = await this.#opening.attempt(leader.heard, this.#role !== "alone");
         if (isOurs()) {
           this.#begin(leader, engine, submissions);
         } else {
@@ -351,15 +401,29 @@ class Tab implements Seat, Member {
         }
         return;
       } catch (error) {
-        const { code } = realtimeError(error);
-        if (code !== "fenced") {
-          this.#ready.reject(error);
-          this.#leave();
+        const failure = realtimeError(error);
+        const isOvertaken = failure.code === "fenced";
+        if (!isOvertaken && !this.#opening.failed()) {
+          this.#giveUp(failure);
           return;
         }
         await new Promise((resolve) => setTimeout(resolve, PAUSE));
+        if (!isOvertaken) {
+          // Another tab may have more luck; this one is in line again after it.
+          this.#leave();
+          this.#join();
+          return;
+        }
       }
     }
+  }
+
+  /** There will be no engine: those who wait for one hear it, and so does an application that had one. */
+  #giveUp(failure: RealtimeError): void {
+    const { code, message, retryable } = failure;
+    this.#ready.reject(failure);
+    this.tell([{ incident: { type: "engineFailed", error: { code, message, retryable } } }]);
+    this.#end();
   }
 
   #begin(leader: Leader, engine: Engine, submissions: Submissions | undefined): void {
@@ -367,6 +431,7 @@ class Tab implements Seat, Member {
       engine.setNetwork(false);
     }
     this.#outdated = false;
+    this.#abreast.await(["reattached"]);
     if (submissions) {
       this.#leader = leader;
       this.#role = "leader";
@@ -376,6 +441,7 @@ class Tab implements Seat, Member {
     }
     leader.start(engine, submissions);
     this.#mirror.queries.forEach((args) => leader.call("openQuery", args));
+    this.#abreast.await(this.#mirror.names);
     this.#ready.resolve();
     this.tell(["statusChanged"]);
     if (submissions) {
@@ -385,11 +451,9 @@ class Tab implements Seat, Member {
     this.tell(["reattached"]);
   }
 
-  /** Looks for answers that were given while this tab was away, and asks what has become of those operations. */
+  /** Looks for answers that were given while this tab was away. */
   async #review(): Promise<void> {
-    if (await this.#drafts.review()) {
-      this.tell(["reattached"]);
-    }
+    this.#unreviewed = !(await this.#drafts.review());
   }
 
   /** Gives the engine up to whoever leads next, and keeps what it showed. */
