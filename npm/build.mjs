@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { declarations, ENTRIES } from "./declarations.mjs";
-import { asFactory } from "./factory.mjs";
+import { glue as placed } from "./glue.mjs";
 import { shortenNames } from "./shorten.mjs";
 
 const root = dirname(fileURLToPath(import.meta.url));
@@ -34,13 +34,5 @@ await build({
   minify: true,
   sourcemap: "linked",
   logLevel: "warning",
-  plugins: [
-    {
-      name: "glue",
-      setup: (build) => {
-        build.onResolve({ filter: /^\.\/glue\.js$/ }, () => ({ path: js, sideEffects: false }));
-        build.onLoad({ filter: /[/\\]pkg[/\\]engine\.js$/ }, () => ({ contents: asFactory(glue) }));
-      },
-    },
-  ],
+  plugins: [placed(js, glue)],
 });

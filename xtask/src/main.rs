@@ -111,7 +111,7 @@ fn run(chore: Chore) -> Result<ExitCode> {
             }
             download.print(&workspace, json)?;
         }
-        Chore::Sim(seeds) => sim::run(&workspace, &seeds).done()?,
+        Chore::Sim(seeds) => sim::chosen(&workspace, &seeds)?.done()?,
     }
     Ok(ExitCode::SUCCESS)
 }

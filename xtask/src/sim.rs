@@ -1,8 +1,14 @@
-//! `cargo xtask sim`: the simulator.
+//! `cargo xtask sim`: the simulators, of clients with their server and of the tabs of a browser.
 
+use anyhow::Result;
 use clap::Args;
 
-use crate::{process::Run, workspace::Workspace};
+use crate::{
+    bundle::{self, STEPS},
+    process::Run,
+    report::Steps,
+    workspace::Workspace,
+};
 
 /// Which runs to simulate.
 #[derive(Debug, Clone, Args)]
@@ -13,6 +19,9 @@ pub(crate) struct Seeds {
     /// A number of seeds from 0, or a range such as 100..200.
     #[arg(long, value_name = "COUNT|A..B")]
     seeds: Option<String>,
+    /// The tabs of a browser, by the npm package.
+    #[arg(long, conflicts_with_all = ["wide", "json"])]
+    tabs: bool,
     /// With snapshots, clones of clients and restored devices; rare runs of these do not hold all claims yet.
     #[arg(long)]
     wide: bool,
@@ -27,16 +36,41 @@ pub(crate) struct Seeds {
 impl Seeds {
     /// So many seeds, from 0.
     pub(crate) fn first(count: u64) -> Self {
-        Self { seed: None, seeds: Some(count.to_string()), wide: false, verbose: false, json: false }
+        Self {
+            seed: None,
+            seeds: Some(count.to_string()),
+            tabs: false,
+            wide: false,
+            verbose: false,
+            json: false,
+        }
     }
 }
 
 /// What a run spends its time in, beside SQLite, which is always optimised.
 const HOT: [&str; 3] = ["sdk-core", "server-reference", "simulation"];
 
-/// The simulator with these seeds. It is built as the tests are but for what is [`HOT`], so that it is several times as
+/// The simulator that the seeds are for.
+pub(crate) fn chosen(workspace: &Workspace, seeds: &Seeds) -> Result<Run> {
+    if seeds.tabs { tabs(workspace, seeds) } else { Ok(run(workspace, seeds)) }
+}
+
+/// The simulator of tabs with these seeds, once the npm package is built.
+pub(crate) fn tabs(workspace: &Workspace, Seeds { seed, seeds, verbose, .. }: &Seeds) -> Result<Run> {
+    bundle::build(workspace, &mut Steps::new(STEPS))?;
+    let mut run = Run::new("node", ["sim/run.mjs"]).dir(workspace.npm());
+    if let Some(seed) = seed {
+        run = run.args(["--seed", &seed.to_string()]);
+    }
+    if let Some(seeds) = seeds {
+        run = run.args(["--seeds", seeds]);
+    }
+    Ok(if *verbose { run.arg("--verbose") } else { run })
+}
+
+/// The simulator of clients with these seeds. It is built as the tests are but for what is [`HOT`], so that it is several times as
 /// fast; a profile of its own would compile everything else once more, and take longer than the seeds do.
-pub(crate) fn run(workspace: &Workspace, Seeds { seed, seeds, wide, verbose, json }: &Seeds) -> Run {
+pub(crate) fn run(workspace: &Workspace, Seeds { seed, seeds, wide, verbose, json, .. }: &Seeds) -> Run {
     let optimised = HOT.map(|package| format!("profile.dev.package.{package}.opt-level=1"));
     let mut run = Run::cargo(["run", "--package", "simulation"]).dir(workspace.root());
     for setting in &optimised {

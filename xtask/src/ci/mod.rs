@@ -38,7 +38,7 @@ pub(crate) enum Job {
     Packaging,
     /// The store contract against IndexedDB, in Chromium.
     Wasm,
-    /// The simulator.
+    /// The simulators, of clients and of tabs.
     Sim,
     /// The task board in Chromium, end to end.
     Browser,
@@ -82,7 +82,10 @@ fn run(workspace: &Workspace, job: Job, report: &mut Report) {
         Job::Packaging => browser::packaging(workspace, report),
         Job::Wasm => browser::stores(workspace, report),
         Job::Sim => {
-            report.check(format!("simulator, {SEEDS} seeds"), &sim::run(workspace, &Seeds::first(SEEDS)))
+            let seeds = Seeds::first(SEEDS);
+            report.check(format!("simulator, {SEEDS} seeds"), &sim::run(workspace, &seeds));
+            report
+                .claim(format!("simulator of tabs, {SEEDS} seeds"), || sim::tabs(workspace, &seeds)?.done());
         }
         Job::Browser => browser::board(workspace, report),
         Job::Firefox => browser::firefox(workspace, report),
