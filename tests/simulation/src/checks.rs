@@ -217,9 +217,8 @@ impl World {
         self.claim(kept, "an edit that is reported durable is stored", || {
             format!("client {index} reports {ticket} as {seq}")
         });
-        let Some(id) = self.clients[index].engine.as_ref().map(|engine| engine.client()) else { return };
         let Some(one) = self.ledger.submissions.get_mut(&ticket) else { return };
-        let said = std::mem::replace(&mut one.said, Said::Durable(id, seq));
+        let said = std::mem::replace(&mut one.said, Said::Durable(seq));
         self.claim(said == Said::Nothing, "an edit is answered once", || format!("{ticket} was {said:?}"));
     }
 
@@ -313,10 +312,18 @@ impl World {
                 operation: operation.clone(),
                 now: batch.now,
                 judgement: judgement.clone(),
+                epoch: self.epoch_of(&key, operation, judgement),
                 order: self.ledger.next_order(),
             };
             self.ledger.enter(key, actor, committed);
         }
+    }
+
+    /// The history in which an operation has just been judged; of one without a position the database tells.
+    pub(crate) fn epoch_of(&self, key: &OpKey, operation: &Operation, judgement: &Judgement) -> String {
+        let stored = || self.server.witness.as_ref()?.epoch(&key.0, &operation.doc.collection).ok()?;
+        let position = judgement.position.as_ref();
+        position.map(|position| position.epoch.to_string()).or_else(stored).unwrap_or_default()
     }
 
     pub(crate) fn check_new(&mut self, key: &OpKey, operation: &Operation, judgement: &Judgement) {
@@ -324,12 +331,13 @@ impl World {
         let Some(one) = self.ledger.submissions.get(&ticket).cloned() else {
             return self.violate("only what was submitted reaches the server", format!("{operation:?}"));
         };
-        let maker = operation.maker.map_or(key.1.clone(), |maker| maker.to_string());
-        // One that became durable together with another id was made before that.
-        let durable = matches!(one.said, Said::Durable(client, seq) | Said::Wiped(client, seq)
-            if [&maker, &key.1].contains(&&client.to_string()) && seq == key.2);
+        let durable = matches!(one.said, Said::Durable(seq) | Said::Wiped(seq) if seq == key.2);
         self.claim(durable, "only what was reported durable reaches the server", || {
             format!("ticket {ticket} arrives as {key:?} and its client said {:?}", one.said)
+        });
+        let maker = operation.maker.map_or(key.1.clone(), |maker| maker.to_string());
+        self.claim(maker == one.maker.to_string(), "an operation names the id that it was made under", || {
+            format!("ticket {ticket} arrives as {key:?} and is said to be made by {maker}: {one:?}")
         });
         let was_merged = self.ledger.conflicted.iter().any(|(_, _, one)| {
             u64::from(one.operation.schema) == ticket

@@ -68,7 +68,9 @@ impl World {
         self.claim(!judged, "what was judged is in no conflict afterwards", || format!("{key:?}"));
         self.check_new(&key, operation, judgement);
         let (order, now) = (self.ledger.next_order(), batch.now);
-        let committed = Committed { operation: operation.clone(), now, judgement: judgement.clone(), order };
+        let epoch = self.epoch_of(&key, operation, judgement);
+        let (operation, judgement) = (operation.clone(), judgement.clone());
+        let committed = Committed { operation, now, judgement, epoch, order };
         self.ledger.conflicted.push((key, actor, committed));
     }
 }

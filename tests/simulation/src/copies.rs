@@ -10,7 +10,7 @@ use sdk_core::protocol::Operation;
 use crate::{
     client::Client,
     disk::Disk,
-    ledger::{OpKey, Said},
+    ledger::OpKey,
     network::Path,
     world::{Event, World},
 };
@@ -87,16 +87,7 @@ impl World {
         client.disk = backup;
         client.reads.forget_seen();
         self.inherit(index);
-        let client = &self.clients[index];
-        let kept: BTreeSet<u64> = client.disk.kept().map(|kept| kept.ticket).collect();
-        let mine = self.ledger.submissions.iter_mut().filter(|(_, one)| one.client == index);
-        for (_, one) in mine.filter(|(ticket, _)| !kept.contains(ticket)) {
-            // What came after the backup may be on its way, and is judged once or not at all.
-            if let (Said::Durable(client, seq), None) = (one.said, &one.judged) {
-                one.said = Said::Wiped(client, seq);
-                self.tally.wiped += 1;
-            }
-        }
+        self.settle_wiped();
     }
 
     /// A client finds the operations of others in its outbox, and takes them for its own.

@@ -7,7 +7,7 @@ use sdk_core::{
         Batch, Clear, Generation, OutboxBatch, OutboxRecord, Query, ReplicaBatch, Rows, Scan, Stored,
         StoredDocument,
     },
-    protocol::{ClientId, CollectionName, DocKey, DocumentId, StreamPosition},
+    protocol::{CollectionName, DocKey, DocumentId, StreamPosition},
 };
 use serde::Deserialize;
 
@@ -140,12 +140,6 @@ impl Disk {
     /// The ticket of the operation in that place, also of one that has left the outbox.
     pub(crate) fn ticket(&self, seq: u64) -> Option<u64> {
         self.tickets.get(&seq).copied()
-    }
-
-    /// The client id in the metadata, read without the engine's own types.
-    pub(crate) fn client(&self) -> Option<ClientId> {
-        let meta: serde_json::Value = serde_json::from_str(self.meta.as_deref()?).ok()?;
-        meta["client"].as_str()?.parse().ok()
     }
 
     /// What readers see of the replica.

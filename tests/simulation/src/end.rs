@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use sdk_core::{
     engine::{QueryId, storage::Query},
-    protocol::{ClientId, CollectionName, Document, ErrorCode, Outcome, Strategy, decode},
+    protocol::{CollectionName, Document, ErrorCode, Outcome, Strategy, decode},
 };
 
 use crate::{
     client::tenant,
-    ledger::{Committed, OpKey, Pruning, Said},
+    ledger::{Committed, OpKey, Pruning, Said, Submission},
     model::{Expected, Judged, bare},
     records::{Collection, Records},
     workload,
@@ -99,14 +99,14 @@ impl World {
             let home = tenant(self.clients[one.client].tenant);
             let there = judged.get(ticket).map_or(&[][..], Vec::as_slice);
             let holds = match one.said {
-                Said::Durable(client, seq) => {
+                Said::Durable(seq) => {
                     there.len() == 1
-                        && self.is_of(one.client, there[0], &home, client, seq)
+                        && self.is_of(one, there[0], &home, seq)
                         && records.judgements.contains_key(there[0])
                 }
-                Said::Wiped(client, seq) => match there {
+                Said::Wiped(seq) => match there {
                     [] => true,
-                    [key] => self.is_of(one.client, key, &home, client, seq),
+                    [key] => self.is_of(one, key, &home, seq),
                     _ => false,
                 },
                 Said::Refused | Said::Lost => there.is_empty(),
@@ -123,8 +123,8 @@ impl World {
     }
 
     /// Whether an id is that of an operation as its client was told; of a copy of the client all but the client's part.
-    fn is_of(&self, index: usize, key: &OpKey, home: &str, client: ClientId, seq: u64) -> bool {
-        let same = key.1 == client.to_string() || self.copies.has(&self.clients[index]);
+    fn is_of(&self, one: &Submission, key: &OpKey, home: &str, seq: u64) -> bool {
+        let same = key.1 == one.maker.to_string() || self.copies.has(&self.clients[one.client]);
         key.0 == home && same && key.2 == seq
     }
 
@@ -182,7 +182,7 @@ impl World {
             key.0 == tenant && one.operation.doc.collection.as_str() == name
         };
         let mut conflicted = conflicted.iter().filter(mine).peekable();
-        for (place, ((_, client, _), one)) in log.iter().enumerate() {
+        for ((_, client, _), one) in &log {
             while let Some((_, actor, other)) = conflicted.next_if(|(_, _, other)| other.order <= one.order) {
                 while let Some(pruning) = prunings.next_if(|pruning| pruning.order < other.order) {
                     horizon = horizon.max(self.forget(&mut expected, pruning));
@@ -198,12 +198,12 @@ impl World {
             let before = expected.get(&id).cloned().unwrap_or_default();
             let resolves = self.plan.server_resolves && name == workload::RESOLVED;
             let mine = resolves.then_some(self.plan.takes_mine && workload::takes_mine(&id));
-            let judge = |epoch: &str| {
+            let judge = || {
                 let judged = Judged {
                     operation,
                     actor,
                     rev: head + 1,
-                    epoch,
+                    epoch: &one.epoch,
                     now: one.now.0,
                     horizon,
                     decided: false,
@@ -216,19 +216,13 @@ impl World {
             let seen = format!("{tenant} {name}: {operation:?} by {actor} on {before:?} was {judgement:?}");
             let holds = match (&judgement.position, &judgement.outcome) {
                 (Some(position), outcome) => {
-                    let (after, rule, within) = judge(position.epoch.as_str());
+                    let (after, rule, within) = judge();
                     expected.insert(id, after);
                     head = position.offset.0;
                     rule.as_ref() == Some(outcome) && within
                 }
-                // Rejected in the epoch of the operation before or after it, whichever is there.
                 (None, Outcome::Rejected(why)) if why.code == ErrorCode::DocumentTooLarge => {
-                    let epoch =
-                        |one: &(OpKey, Committed)| Some(one.1.judgement.position.as_ref()?.epoch.clone());
-                    let former = log[..place].iter().rev().find_map(epoch);
-                    let later = log[place..].iter().find_map(epoch);
-                    let mut epochs = former.iter().chain(&later).map(|epoch| epoch.as_str()).peekable();
-                    epochs.peek().is_none() || epochs.any(|epoch| !judge(epoch).2)
+                    !judge().2
                 }
                 (None, _) => false,
             };
@@ -269,10 +263,7 @@ impl World {
         let behind =
             matches!(&one.judgement.outcome, Outcome::Conflicted(collision) if collision.fields.is_empty());
         let (operation, now) = (&one.operation, one.now.0);
-        let Some(epoch) = one.judgement.position.as_ref().map(|position| position.epoch.as_str()) else {
-            return;
-        };
-        let judged = Judged { operation, actor, rev: 0, epoch, now, horizon, decided: false };
+        let judged = Judged { operation, actor, rev: 0, epoch: &one.epoch, now, horizon, decided: false };
         let before = expected.get(operation.doc.id.as_str()).cloned().unwrap_or_default();
         self.claim(
             behind || before.collides(strategy, judged),

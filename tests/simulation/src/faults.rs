@@ -57,7 +57,8 @@ impl World {
     fn submit(&mut self, index: usize) {
         let tag = self.ledger.submissions.len() as u64 + 1;
         let (doc, intents) = workload::edit(&mut self.random, &self.plan, tag);
-        let ticket = self.ledger.submit(index, doc.clone(), intents.clone());
+        let Some(maker) = self.clients[index].engine.as_ref().map(|engine| engine.client()) else { return };
+        let ticket = self.ledger.submit(index, maker, doc.clone(), intents.clone());
         self.clients[index].reads.edited(&doc, ticket);
         self.tally.submissions += 1;
         self.note(format_args!("client {index} submits {ticket} on {doc}"));

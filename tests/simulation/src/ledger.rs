@@ -18,6 +18,8 @@ use crate::{
 pub(crate) struct Submission {
     /// Who asked.
     pub(crate) client: usize,
+    /// The id that it had then.
+    pub(crate) maker: ClientId,
     /// The document.
     pub(crate) doc: DocKey,
     /// What is to be done.
@@ -36,12 +38,12 @@ pub(crate) enum Said {
     /// Nothing yet.
     Nothing,
     /// It is durable: it must be judged exactly once.
-    Durable(ClientId, u64),
+    Durable(u64),
     /// It was refused: it must never reach the server.
     Refused,
-    /// It was durable, and the storage was wiped before it was judged: it may have been on its way, and is judged once
-    /// or not at all.
-    Wiped(ClientId, u64),
+    /// It was durable, and before it was judged it was in nobody's storage any more: it may have been on its way, or in a
+    /// backup, and is judged once or not at all.
+    Wiped(u64),
     /// The client crashed before it answered and the edit is not in its store: it must never reach the server.
     Lost,
 }
@@ -55,6 +57,8 @@ pub(crate) struct Committed {
     pub(crate) now: Millis,
     /// The judgement that came of it.
     pub(crate) judgement: Judgement,
+    /// The history in which it was judged.
+    pub(crate) epoch: String,
     /// Its place among all that happened to the database.
     pub(crate) order: usize,
 }
@@ -142,10 +146,16 @@ impl Ledger {
     }
 
     /// A new submission's ticket.
-    pub(crate) fn submit(&mut self, client: usize, doc: DocKey, intents: Vec<Intent>) -> u64 {
+    pub(crate) fn submit(
+        &mut self,
+        client: usize,
+        maker: ClientId,
+        doc: DocKey,
+        intents: Vec<Intent>,
+    ) -> u64 {
         let ticket = self.submissions.len() as u64 + 1;
         let submission =
-            Submission { client, doc, intents, said: Said::Nothing, judged: None, rejected: false };
+            Submission { client, maker, doc, intents, said: Said::Nothing, judged: None, rejected: false };
         self.submissions.insert(ticket, submission);
         ticket
     }

@@ -1,6 +1,6 @@
 //! The lives of a client: how a process starts from its storage, and what is left of that when it ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sdk_core::engine::{Engine, Input};
 
@@ -92,7 +92,7 @@ impl World {
         if wiped != Wiped::Replica {
             client.disk.wipe_outbox();
             client.reads.reborn(newest);
-            self.settle_wiped(index);
+            self.settle_wiped();
         }
         self.settle_unanswered(index);
         let downtime = self.up_to(20_000);
@@ -143,28 +143,34 @@ impl World {
         let client = &mut self.clients[index];
         let kept: BTreeMap<u64, u64> = client.disk.kept().map(|kept| (kept.ticket, kept.seq)).collect();
         client.reads.crashed(|ticket| kept.contains_key(&ticket));
-        let id = client.disk.client();
         for (ticket, one) in self.ledger.submissions.iter_mut().filter(|(_, one)| one.client == index) {
-            match (kept.get(ticket), one.said, id) {
+            match (kept.get(ticket), one.said) {
                 // A refused edit that its store had written although it said otherwise, and that the client had no
                 // time to take back, is an edit like any other after a restart.
-                (Some(seq), Said::Nothing | Said::Refused, Some(id)) => one.said = Said::Durable(id, *seq),
-                (_, Said::Nothing, _) => one.said = Said::Lost,
+                (Some(seq), Said::Nothing | Said::Refused) => one.said = Said::Durable(*seq),
+                (None, Said::Nothing) => one.said = Said::Lost,
                 _ => {}
             }
         }
     }
 
-    /// What was durable and is not judged is lost with the storage, unless it is on its way to the server.
-    fn settle_wiped(&mut self, index: usize) {
+    /// What was durable, is not judged and is in no client's storage any more is lost, unless it is on its way to the
+    /// server or in a backup. Copies of a client keep what they have of it.
+    pub(crate) fn settle_wiped(&mut self) {
+        let kept = self.clients.iter().flat_map(|client| client.disk.kept().map(|kept| kept.ticket));
+        let kept: BTreeSet<u64> = kept.collect();
         let mut lost = 0;
-        for (_, one) in self.ledger.submissions.iter_mut().filter(|(_, one)| one.client == index) {
-            if let (Said::Durable(client, seq), None) = (one.said, &one.judged) {
-                one.said = Said::Wiped(client, seq);
+        for ticket in (1..=self.ledger.newest_ticket()).filter(|ticket| !kept.contains(ticket)) {
+            let judged = self.ledger.judged(ticket).is_some();
+            let one = self.ledger.submissions.get_mut(&ticket).filter(|_| !judged);
+            if let Some(one) = one
+                && let Said::Durable(seq) = one.said
+            {
+                one.said = Said::Wiped(seq);
                 lost += 1;
             }
         }
         self.tally.wiped += lost;
-        self.note(format_args!("client {index} loses {lost} edits with its storage"));
+        self.note(format_args!("{lost} edits are lost with a storage"));
     }
 }

@@ -189,7 +189,7 @@ impl World {
         let mut expected = Expected::default();
         for own in reads.edits.get(doc).into_iter().flatten().rev() {
             let Some(one) = self.ledger.submissions.get(&own.ticket) else { continue };
-            let undone = !matches!(one.said, Said::Nothing | Said::Durable(..));
+            let undone = matches!(one.said, Said::Refused | Said::Lost);
             if undone || own.stage == Stage::Rejected {
                 continue;
             }

@@ -112,6 +112,20 @@ impl Witness {
         self.0.prepare("SELECT epoch FROM collections")?.query_map([], |row| row.get(0))?.collect()
     }
 
+    /// The epoch of a collection.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub(crate) fn epoch(
+        &self,
+        tenant: &str,
+        collection: &CollectionName,
+    ) -> rusqlite::Result<Option<String>> {
+        let mut statement =
+            self.0.prepare_cached("SELECT epoch FROM collections WHERE tenant = ?1 AND name = ?2")?;
+        statement.query_row((tenant, collection.as_str()), |row| row.get(0)).optional()
+    }
+
     /// The text of each document of a collection that is not deleted, by id.
     ///
     /// # Errors
