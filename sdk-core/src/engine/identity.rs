@@ -29,8 +29,8 @@ impl Engine {
         let mut bytes = [0; 16];
         bytes.iter_mut().for_each(|byte| *byte = self.random.u8(..));
         let oldest = self.outbox.entries().next().map_or(self.ids.upcoming(), Entry::seq);
+        self.outbox.renewed(self.ids.meta.actor);
         self.ids.renew(self.config.fresh_client.mixed_with(bytes), oldest);
-        self.outbox.renewed();
         // What is asked for under the former id is not to be answered any more.
         self.disconnect(now);
         self.socket.hurry(now);

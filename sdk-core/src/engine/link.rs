@@ -155,7 +155,7 @@ impl Engine {
 
     fn reject(&mut self, seq: Seq, code: ErrorCode, message: &str) {
         let outcome = Outcome::Rejected(Rejection { code, message: message.to_owned() });
-        self.judge(Judgement { seq, outcome, position: None });
+        self.judge(Judgement { seq, outcome, position: None, by: None });
     }
 
     /// Closes the WebSocket, if there is one.

@@ -79,7 +79,7 @@ impl Engine {
             self.inbox.touch(&self.outbox, &old.doc);
             if let Err(reason) = intents.and_then(|intents| self.put_form(old, intents)) {
                 let why = Dead { reason, at: self.server_now() };
-                let dead = self.outbox.reject(seq, why, self.ids.meta.actor);
+                let dead = self.outbox.reject(seq, why);
                 self.tell_ends(dead);
             }
         }

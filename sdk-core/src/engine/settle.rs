@@ -135,7 +135,7 @@ impl Engine {
     }
 
     pub(super) fn drop_settled(&mut self, seq: Seq) -> Option<Entry> {
-        let entry = self.outbox.remove(seq, self.ids.meta.actor)?;
+        let entry = self.outbox.remove(seq)?;
         if let Some(doc) = entry.edit().map(|operation| &operation.doc) {
             self.views.touch(doc);
             if !self.outbox.has_lane(doc) {

@@ -139,8 +139,18 @@ impl Engine {
         intents: Vec<Intent>,
     ) -> Result<(Operation, usize), Refusal> {
         let collection = self.replica.collections.get(&doc.collection).ok_or(Refusal::UnknownCollection)?;
+        let mut clock = self.views.document(&doc).map(|document| document.clock.clone()).unwrap_or_default();
+        if let Some(before) = self.outbox.lane(&doc).next_back() {
+            // Its maker is this one's, whether or not the document is at hand. A full clock loses nothing: the server
+            // knows the order of a lane by itself.
+            let judged = matches!(before.state, State::Judged { .. }).then(|| before.dot(None)).flatten();
+            let seen = before.edit().map(|operation| operation.base.clock.dots());
+            for dot in seen.into_iter().flatten().chain(judged) {
+                let _ = clock.record(dot);
+            }
+        }
         let base = Base {
-            clock: self.views.document(&doc).map(|document| document.clock.clone()).unwrap_or_default(),
+            clock,
             seen: collection.applied.clone(),
             was: collection.strategy.has_conflicts().then(|| self.seen_values(&doc, &intents)).flatten(),
         };

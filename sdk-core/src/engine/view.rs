@@ -324,7 +324,6 @@ impl Engine {
         }
         let collection = self.replica.collections.get(&key.collection)?;
         let epoch = &collection.history;
-        let actor = self.ids.meta.actor.unwrap_or(UNMET);
         let mut document = authoritative.cloned().unwrap_or_default();
         let (mut pending, mut conflicted) = (false, false);
         for entry in self.outbox.lane(key).filter(|entry| entry.is_visible()) {
@@ -333,7 +332,7 @@ impl Engine {
                 // What was left as it was is no edit, but there is nothing here that shows it.
                 operation.to_mut().base.was = None;
             }
-            let by = Dot { actor, seq: operation.seq };
+            let by = entry.dot(self.ids.meta.actor).unwrap_or(Dot { actor: UNMET, seq: operation.seq });
             if document.clock.covers(by) {
                 continue;
             }

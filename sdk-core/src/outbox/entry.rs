@@ -1,8 +1,8 @@
 //! One pending operation.
 
-use crate::clock::Millis;
+use crate::clock::{Dot, Millis};
 use crate::protocol::{
-    Collision, DocKey, Operation, Outcome, Publication, Rejection, Seq, StreamPosition, TopicName,
+    ActorId, Collision, DocKey, Operation, Outcome, Publication, Rejection, Seq, StreamPosition, TopicName,
 };
 use crate::wire::record;
 
@@ -76,6 +76,16 @@ impl Entry {
         !matches!(self.state, State::Rejected(_))
     }
 
+    /// By which name documents know it once they contain it, as far as this client has heard, which the server calls
+    /// `actor`. None if it is yet to get one: what documents know by its id is another copy's.
+    pub fn dot(&self, actor: Option<ActorId>) -> Option<Dot> {
+        match self.state {
+            State::Judged { dot, .. } => dot,
+            _ if self.identity == Claim::Taken => None,
+            _ => actor.map(|actor| Dot { actor, seq: self.seq() }),
+        }
+    }
+
     /// Whether no server can know of it: it is not on its way, and never was.
     pub fn is_unsent(&self) -> bool {
         self.attempts == 0 && !self.restored && matches!(self.state, State::Saving | State::Queued)
@@ -143,6 +153,8 @@ pub enum State {
         outcome: Outcome,
         /// Where the effect stands; none if any commit of the replica will do.
         position: Option<StreamPosition>,
+        /// By which name documents know it; none if the server has not told who this client is.
+        dot: Option<Dot>,
     },
     /// It collides with a write that its maker had not seen. It waits for somebody to decide, and its lane with it.
     Conflicted(Clashing),

@@ -3,7 +3,7 @@
 use super::{Claim, Clashing, Dead, Entry, Outbox, State, Work};
 use crate::{
     clock::{Dot, Millis},
-    protocol::{ActorId, ErrorCode, Judgement, Operation, Outcome, Rejection, Seq, StreamPosition},
+    protocol::{ActorId, ErrorCode, Judgement, Outcome, Rejection, Seq, StreamPosition},
     sorted::SortedSet,
 };
 
@@ -20,12 +20,13 @@ impl Outbox {
     /// letters by it, which are those that waited for a rejected one, too. After an operation that was not rejected the
     /// rest of its lane moves onto the new base.
     pub fn judge(&mut self, judgement: Judgement, actor: Option<ActorId>, at: Millis) -> Option<Vec<Seq>> {
-        let Judgement { seq, outcome, position } = judgement;
+        let Judgement { seq, outcome, position, by } = judgement;
         let entry = self.entries.get(&seq)?;
         if !matches!(entry.state, State::InFlight | State::Queued) {
             return None;
         }
-        let known = actor.map(|actor| Dot { actor, seq });
+        // A copy of this client may have sent it before, in another name.
+        let dot = by.or(actor).map(|actor| Dot { actor, seq });
         match outcome {
             Outcome::Rejected(reason)
                 if reason.code == ErrorCode::OperationIdReused && entry.identity == Claim::Ours =>
@@ -36,7 +37,7 @@ impl Outbox {
             }
             Outcome::Rejected(reason) => {
                 self.hold_behind(seq);
-                Some(self.reject(seq, Dead { reason, at }, actor))
+                Some(self.reject(seq, Dead { reason, at }))
             }
             // It only waits behind another one that conflicts.
             Outcome::Conflicted(collision) if collision.fields.is_empty() && self.is_behind_conflict(seq) => {
@@ -48,19 +49,23 @@ impl Outbox {
                 Some(Vec::new())
             }
             outcome => {
-                self.pass_on(seq, known);
-                self.set_state(seq, State::Judged { outcome, position });
+                if by.is_some() && by != actor {
+                    self.pass_on_to_all(seq, dot);
+                } else {
+                    self.pass_on(seq, dot);
+                }
+                self.set_state(seq, State::Judged { outcome, position, dot });
                 Some(Vec::new())
             }
         }
     }
 
     /// Makes dead letters of an operation that may have been sent and of those that wait for it; returns them all.
-    pub fn reject(&mut self, seq: Seq, why: Dead, actor: Option<ActorId>) -> Vec<Seq> {
+    pub fn reject(&mut self, seq: Seq, why: Dead) -> Vec<Seq> {
         // What its maker had seen, the maker of the next had seen as well.
-        let clock = self.edit(seq).map(|operation| &operation.base.clock);
-        let earlier = clock.and_then(|clock| clock.dots().find(|dot| Some(dot.actor) == actor));
-        self.pass_on(seq, earlier);
+        let seen: Vec<Dot> =
+            self.edit(seq).map(|operation| operation.base.clock.dots().collect()).unwrap_or_default();
+        self.pass_on(seq, seen);
         self.fail(seq, why)
     }
 
@@ -108,10 +113,20 @@ impl Outbox {
         !self.taken.is_empty() && !held && self.in_flight == 0 && self.judged.is_empty() && !self.has_ready()
     }
 
-    /// The client has another id.
-    pub fn renewed(&mut self) {
+    /// The client has another id; the server called it `former` until now. What the first of a lane knows of those before
+    /// it by that name, the others will not be known to descend from by the name of the first.
+    pub fn renewed(&mut self, former: Option<ActorId>) {
         for seq in std::mem::take(&mut self.taken) {
             self.claim(seq, Claim::Renewed);
+        }
+        let first = |lane: &SortedSet<Seq>| {
+            let entry = &self.entries[lane.first()?];
+            let dot = entry.edit()?.base.clock.dots().find(|dot| Some(dot.actor) == former);
+            Some((entry.seq(), dot?))
+        };
+        let known: Vec<(Seq, Dot)> = self.lanes.iter().filter_map(|(_, lane)| first(lane)).collect();
+        for (seq, dot) in known {
+            self.pass_on_to_all(seq, Some(dot));
         }
     }
 
@@ -161,16 +176,37 @@ impl Outbox {
         self.packs.rewrite(seq);
     }
 
-    /// Whoever made the next operation of a lane had seen this one. The others hear of it when they are sent.
-    pub(super) fn pass_on(&mut self, seq: Seq, dot: Option<Dot>) {
-        let later = |operation: &Operation| {
-            let mut later = self.lane(&operation.doc).filter(|entry| entry.seq() > seq && entry.is_visible());
-            later.next().map(Entry::seq)
-        };
-        let Some((dot, next)) = dot.zip(self.edit(seq).and_then(later)) else { return };
-        if let Some(Work::Edit(operation)) = self.entries.get_mut(&next).map(|entry| &mut entry.work) {
-            // A full clock loses nothing: the server knows the order of a lane by itself.
-            let _ = operation.base.clock.record(dot);
+    /// Whoever made the next operation of a lane had seen this one. The others hear of it when they are sent: they name
+    /// the one before them, and the server knows the order of what came under one name.
+    pub(super) fn pass_on(&mut self, seq: Seq, dots: impl IntoIterator<Item = Dot>) {
+        let next = self.later(seq).next();
+        if let Some(Work::Edit(operation)) =
+            next.and_then(|next| self.entries.get_mut(&next)).map(|entry| &mut entry.work)
+        {
+            for dot in dots {
+                // A full clock loses nothing: the server knows the order of a lane by itself.
+                let _ = operation.base.clock.record(dot);
+            }
         }
+    }
+
+    /// The same of every later one of the lane, because by its own name the one before it does not tell. It is stored with
+    /// them: once this one is gone, nothing else tells.
+    fn pass_on_to_all(&mut self, seq: Seq, dot: Option<Dot>) {
+        let Some(dot) = dot else { return };
+        let later: Vec<Seq> = self.later(seq).collect();
+        for later in later {
+            if let Some(Work::Edit(operation)) = self.entries.get_mut(&later).map(|entry| &mut entry.work) {
+                let _ = operation.base.clock.record(dot);
+                self.packs.rewrite(later);
+            }
+        }
+    }
+
+    /// The operations of the same document behind one, but for dead letters.
+    fn later(&self, seq: Seq) -> impl Iterator<Item = Seq> {
+        let lane = self.edit(seq).map(|operation| self.lane(&operation.doc));
+        let later = lane.into_iter().flatten().filter(move |entry| entry.seq() > seq && entry.is_visible());
+        later.map(Entry::seq)
     }
 }

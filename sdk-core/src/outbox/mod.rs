@@ -23,8 +23,7 @@ pub use fold::fold;
 pub use pack::Records;
 pub use send::Batch;
 
-use crate::clock::Dot;
-use crate::protocol::{ActorId, CollectionName, DocKey, Operation, Seq};
+use crate::protocol::{CollectionName, DocKey, Operation, Seq};
 use crate::sorted::{SortedMap, SortedSet};
 use change::Before;
 use entry::Claim;
@@ -133,9 +132,9 @@ impl Outbox {
 
     /// Removes an operation that is settled, or was rejected and seen. The next of its lane keeps what it knows of this
     /// one by the name that the server has for the client: the client may go by another when that is sent.
-    pub fn remove(&mut self, seq: Seq, actor: Option<ActorId>) -> Option<Entry> {
-        if matches!(self.entries.get(&seq)?.state, State::Judged { .. }) {
-            self.pass_on(seq, actor.map(|actor| Dot { actor, seq }));
+    pub fn remove(&mut self, seq: Seq) -> Option<Entry> {
+        if let State::Judged { dot, .. } = self.entries.get(&seq)?.state {
+            self.pass_on(seq, dot);
         }
         let doc = self.entries.get(&seq)?.edit().map(|operation| &operation.doc);
         let next = doc.and_then(|doc| self.lane(doc).map(Entry::seq).find(|next| *next > seq));

@@ -2,7 +2,6 @@
 
 use super::{Claim, Entry, Outbox, State, Work, entry::Lane};
 use crate::{
-    clock::Dot,
     protocol::{ActorId, Limits, Operation, Publication, Seq},
     sorted::SortedMap,
 };
@@ -130,12 +129,12 @@ impl Outbox {
     fn send(&mut self, seq: Seq, actor: Option<ActorId>) -> Option<Work> {
         let before = self.edit(seq).and_then(|operation| {
             let before = self.lane(&operation.doc).take_while(|entry| entry.seq() < seq);
-            before.filter(|entry| entry.is_visible()).last().map(Entry::seq)
+            before.filter(|entry| entry.is_visible()).last()?.dot(actor)
         });
         let entry = self.entries.get_mut(&seq)?;
-        if let (Work::Edit(operation), Some((actor, seq))) = (&mut entry.work, actor.zip(before)) {
+        if let (Work::Edit(operation), Some(dot)) = (&mut entry.work, before) {
             // A full clock loses nothing: the server knows the order of a lane by itself.
-            let _ = operation.base.clock.record(Dot { actor, seq });
+            let _ = operation.base.clock.record(dot);
         }
         entry.attempts = entry.attempts.saturating_add(1);
         let work = entry.work.clone();

@@ -52,12 +52,12 @@ fn seqs(batch: &Batch) -> Vec<u64> {
 }
 
 fn accepted(seq: u64) -> Judgement {
-    Judgement { seq: Seq(seq), outcome: Outcome::Accepted {}, position: None }
+    Judgement { seq: Seq(seq), outcome: Outcome::Accepted {}, position: None, by: None }
 }
 
 fn rejected(seq: u64) -> Judgement {
     let reason = Rejection { code: ErrorCode::DocumentTooLarge, message: "big".into() };
-    Judgement { seq: Seq(seq), outcome: Outcome::Rejected(reason), position: None }
+    Judgement { seq: Seq(seq), outcome: Outcome::Rejected(reason), position: None, by: None }
 }
 
 fn next(outbox: &mut Outbox) -> Vec<u64> {
@@ -91,7 +91,7 @@ fn a_restart_brings_back_exactly_what_is_not_settled() {
     outbox.take_batch(&Limits::default(), 100, None);
     for seq in 1..=70 {
         assert!(outbox.judge(accepted(seq), None, Millis(0)).is_some());
-        outbox.remove(Seq(seq), None);
+        outbox.remove(Seq(seq));
     }
     write(&mut outbox, &mut disk);
     assert_eq!(disk.len(), 1, "the first record is gone, the second holds the rest");
@@ -108,12 +108,45 @@ fn what_is_settled_stays_known_to_the_next_of_its_lane_under_the_name_it_was_mad
     assert_eq!(next(&mut outbox), [1]);
     outbox.judge(accepted(1), Some(ActorId(7)), Millis(0));
     add(&mut outbox, 2, "one");
-    outbox.remove(Seq(1), Some(ActorId(7)));
+    outbox.remove(Seq(1));
     outbox.flush().unwrap();
     outbox.confirm();
     // Meanwhile the client goes by another name.
     let sent = outbox.take_batch(&Limits::default(), 10, Some(ActorId(8)));
     assert!(sent.operations[0].base.clock.covers(Dot { actor: ActorId(7), seq: Seq(1) }));
+}
+
+#[test]
+fn all_later_ones_of_a_lane_know_what_was_judged_in_the_name_of_a_copy() {
+    let (mut outbox, mut disk) = saved(1..=4);
+    assert_eq!(seqs(&outbox.take_batch(&Limits::default(), 1, Some(ActorId(7)))), [1]);
+    outbox.judge(Judgement { by: Some(ActorId(9)), ..accepted(1) }, Some(ActorId(7)), Millis(0));
+    write(&mut outbox, &mut disk);
+    outbox.remove(Seq(1));
+    write(&mut outbox, &mut disk);
+    let know = |sent: Batch| {
+        let by_copy = Dot { actor: ActorId(9), seq: Seq(1) };
+        sent.operations.iter().filter(|operation| operation.base.clock.covers(by_copy)).count()
+    };
+    assert_eq!(know(outbox.take_batch(&Limits::default(), 2, Some(ActorId(7)))), 2);
+    let mut later = restored(&disk);
+    assert_eq!(know(later.take_batch(&Limits::default(), 10, Some(ActorId(7)))), 3, "also after a restart");
+}
+
+#[test]
+fn whoever_takes_another_name_is_known_to_descend_from_what_came_under_the_former() {
+    let (mut outbox, mut disk) = saved(1..=3);
+    assert_eq!(seqs(&outbox.take_batch(&Limits::default(), 1, Some(ActorId(7)))), [1]);
+    outbox.judge(accepted(1), Some(ActorId(7)), Millis(0));
+    outbox.remove(Seq(1));
+    outbox.renewed(Some(ActorId(7)));
+    write(&mut outbox, &mut disk);
+    for mut outbox in [outbox, restored(&disk)] {
+        let sent = outbox.take_batch(&Limits::default(), 10, Some(ActorId(8)));
+        let former = Dot { actor: ActorId(7), seq: Seq(1) };
+        let knows = |operation: &&Operation| operation.base.clock.covers(former);
+        assert_eq!(sent.operations.iter().filter(knows).count(), 2);
+    }
 }
 
 #[test]
@@ -132,7 +165,7 @@ fn what_could_not_be_saved_is_gone_and_removed_once_more() {
 #[test]
 fn a_removal_that_failed_is_tried_again() {
     let (mut outbox, mut disk) = saved(1..=1);
-    outbox.remove(Seq(1), None);
+    outbox.remove(Seq(1));
     outbox.flush().unwrap();
     assert!(outbox.take_back().is_empty());
     write(&mut outbox, &mut disk);
@@ -205,7 +238,7 @@ fn what_an_operation_knows_of_the_one_before_it_survives_a_restart() {
     outbox.take_batch(&Limits::default(), 64, Some(ActorId(7)));
     for seq in 1..=64 {
         outbox.judge(accepted(seq), Some(ActorId(7)), Millis(0));
-        outbox.remove(Seq(seq), None);
+        outbox.remove(Seq(seq));
     }
     write(&mut outbox, &mut disk);
     let again = restored(&disk);
@@ -225,7 +258,7 @@ fn a_dependent_goes_out_once_all_it_waits_for_has_succeeded() {
     outbox.confirm();
     assert_eq!(next(&mut outbox), [1, 2, 5], "the lane of the dependent waits with it");
     outbox.judge(accepted(1), None, Millis(0));
-    outbox.remove(Seq(1), None);
+    outbox.remove(Seq(1));
     assert_eq!(next(&mut outbox), [0; 0]);
     outbox.judge(accepted(2), None, Millis(0));
     assert_eq!(next(&mut outbox), [3, 4]);

@@ -2,7 +2,7 @@
 
 use super::{
     error::ErrorCode,
-    ids::{FieldName, Seq},
+    ids::{ActorId, FieldName, Seq},
     position::StreamPosition,
     topic::TopicPosition,
 };
@@ -81,6 +81,9 @@ pub struct Judgement {
     /// Where the effect stands in its collection; absent if it was rejected, or is an event. Of a conflict, how far the collection
     /// was when it was found.
     pub position: Option<StreamPosition>,
+    /// In whose name it was judged, where that is another than the client's of the connection: a copy of the client had
+    /// sent it before, or the client itself under a former id. Documents know it by that one.
+    pub by: Option<ActorId>,
 }
 
 record!(Rejection {
@@ -102,6 +105,7 @@ record!(Judgement {
     seq: "seq";
     outcome: "outcome";
     position: "position";
+    by: "by";
 });
 
 /// The content of [`Outcome::Merged`].

@@ -75,6 +75,7 @@ macro_rules! documents_contract {
             a_copy_that_others_are_ahead_of_in_a_document_is_told_to_take_another_id,
             who_names_the_client_of_somebody_else_as_maker_reaches_nothing_of_theirs,
             a_conflict_that_several_copies_hold_is_decided_once,
+            a_copy_is_told_in_whose_name_its_operation_was_judged,
         );
     };
     (@tests $open:path: $($name:ident,)*) => {$(

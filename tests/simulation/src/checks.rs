@@ -171,7 +171,7 @@ impl World {
         if matches!(judgement.outcome, Outcome::Conflicted(_)) || is_reused(judgement) {
             return;
         }
-        let told = in_bare_epoch(judgement.clone());
+        let told = as_stored(judgement.clone());
         self.claim(stored.as_ref() == Some(&told), "what the server acknowledges is committed", || {
             format!("client {index} is told {judgement:?}; committed is {stored:?}")
         });
@@ -266,10 +266,9 @@ impl World {
     ) {
         let same = judgements.len() == batch.operations.len();
         self.claim(same, "each operation of a batch has its judgement", || format!("{judgements:?}"));
-        let judgements = judgements.iter().cloned().map(in_bare_epoch);
         let mut refused = BTreeSet::new();
         for (operation, judgement) in batch.operations.iter().zip(judgements) {
-            let judgement = &judgement;
+            let (judgement, by) = (&as_stored(judgement.clone()), judgement.by);
             let key = key_of(batch, operation.seq);
             let ticket = u64::from(operation.schema);
             if is_reused(judgement) {
@@ -280,6 +279,13 @@ impl World {
             }
             // A copy may have sent it before, under another id.
             let key = self.ledger.judged(ticket).cloned().unwrap_or(key);
+            let borrowed = key.1 != batch.client.to_string() && judgement.position.is_some();
+            let name = borrowed.then(|| self.server.witness.as_ref()?.actor(&key.0, &key.1).ok()?).flatten();
+            self.claim(
+                by.map(|by| by.0) == name,
+                "a judgement tells in whose name it was, if not in the asker's",
+                || format!("{key:?} is said to be judged as {by:?}; documents know it as {name:?}"),
+            );
             let there = self.server.witness.as_ref().and_then(|witness| witness.judgement(&key).ok()?);
             let seen = format!("{key:?} is said to be {judgement:?}; the database has {there:?}");
             let conflicted = matches!(judgement.outcome, Outcome::Conflicted(_));
@@ -336,9 +342,11 @@ impl World {
             format!("ticket {ticket} arrives as {key:?} and its client said {:?}", one.said)
         });
         let maker = operation.maker.map_or(key.1.clone(), |maker| maker.to_string());
-        self.claim(maker == one.maker.to_string(), "an operation names the id that it was made under", || {
-            format!("ticket {ticket} arrives as {key:?} and is said to be made by {maker}: {one:?}")
-        });
+        self.claim(
+            maker == one.maker.to_string(),
+            "an operation names the id that it was made under",
+            || format!("ticket {ticket} arrives as {key:?} and is said to be made by {maker}: {one:?}"),
+        );
         let was_merged = self.ledger.conflicted.iter().any(|(_, _, one)| {
             u64::from(one.operation.schema) == ticket
                 && one.operation.resolves.as_ref().is_some_and(|by| by.choice == Choice::Merged)
@@ -377,8 +385,9 @@ fn is_reused(judgement: &Judgement) -> bool {
 }
 
 /// A judgement with the server's own name of the history: a reader that began after deletions were forgotten knows it
-/// by another.
-fn in_bare_epoch(mut judgement: Judgement) -> Judgement {
+/// by another. In whose name it was depends on who asks.
+fn as_stored(mut judgement: Judgement) -> Judgement {
+    judgement.by = None;
     if let Some(position) = &mut judgement.position {
         position.epoch = bare(position.epoch.as_str()).parse().expect("a part of an epoch's name is one");
     }

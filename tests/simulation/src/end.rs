@@ -221,9 +221,7 @@ impl World {
                     head = position.offset.0;
                     rule.as_ref() == Some(outcome) && within
                 }
-                (None, Outcome::Rejected(why)) if why.code == ErrorCode::DocumentTooLarge => {
-                    !judge().2
-                }
+                (None, Outcome::Rejected(why)) if why.code == ErrorCode::DocumentTooLarge => !judge().2,
                 (None, _) => false,
             };
             self.claim(holds, "the server judges as the reference model does", || seen);

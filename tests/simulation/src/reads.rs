@@ -37,6 +37,8 @@ struct Own {
     ticket: u64,
     /// How far its maker knew the collection.
     knew: Option<StreamPosition>,
+    /// Its maker's edits of the document that were not settled then: it descends from them, whoever sends them.
+    behind: Vec<u64>,
     stage: Stage,
 }
 
@@ -68,7 +70,10 @@ impl Reads {
     /// The application edits a document.
     pub(crate) fn edited(&mut self, doc: &DocKey, ticket: u64) {
         let knew = self.applied.get(&doc.collection).cloned();
-        self.edits.entry(doc.clone()).or_default().push(Own { ticket, knew, stage: Stage::Open });
+        let lane = self.edits.entry(doc.clone()).or_default();
+        let open = lane.iter().filter(|own| own.stage == Stage::Open);
+        let behind = open.map(|own| own.ticket).collect();
+        lane.push(Own { ticket, knew, behind, stage: Stage::Open });
     }
 
     /// The application hears what became of an edit.
@@ -111,8 +116,9 @@ impl Reads {
     pub(crate) fn inherit(&mut self, newest: u64, kept: impl Iterator<Item = (DocKey, u64)>) {
         self.reborn(newest);
         for (doc, ticket) in kept {
-            let own = Own { ticket, knew: None, stage: Stage::Open };
-            self.edits.entry(doc).or_default().push(own);
+            let lane = self.edits.entry(doc).or_default();
+            let behind = lane.iter().map(|own| own.ticket).collect();
+            lane.push(Own { ticket, knew: None, behind, stage: Stage::Open });
         }
     }
 
@@ -277,11 +283,17 @@ impl World {
         if deleted.is_some() && (beyond || waits.into_iter().any(deletes)) {
             return log.iter().collect();
         }
+        // What a client wrote under a former id is known by position, as what others wrote is; and to what was made
+        // while it waited.
+        let name = |ticket| self.ledger.judged(ticket).map(|key| key.1.clone());
+        let now = || Some(client.engine.as_ref()?.client().to_string());
+        let own_name = name(own.ticket).or_else(now);
         let others = log.iter().filter(|touch| {
             if self.is_fellows(index, touch) {
                 return true;
             }
-            let foreign = touch.client != index || touch.ticket <= client.reads.born;
+            let renamed = name(touch.ticket) != own_name && !own.behind.contains(&touch.ticket);
+            let foreign = touch.client != index || touch.ticket <= client.reads.born || renamed;
             let same = |knew: &&StreamPosition| {
                 // A reader compares the names of histories, and does not look into them: from beyond the horizon, or
                 // from nothing, it comes into one of another name, and may have heard of it before that is stored.

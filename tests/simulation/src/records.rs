@@ -112,6 +112,16 @@ impl Witness {
         self.0.prepare("SELECT epoch FROM collections")?.query_map([], |row| row.get(0))?.collect()
     }
 
+    /// The actor of a client.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub(crate) fn actor(&self, tenant: &str, client: &str) -> rusqlite::Result<Option<u32>> {
+        let mut statement =
+            self.0.prepare_cached("SELECT actor FROM clients WHERE tenant = ?1 AND client = ?2")?;
+        statement.query_row((tenant, client), |row| row.get(0)).optional()
+    }
+
     /// The epoch of a collection.
     ///
     /// # Errors

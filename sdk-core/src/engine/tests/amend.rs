@@ -54,7 +54,7 @@ impl Bench {
 
 fn rejected(seq: u64) -> ServerFrame {
     let reason = Rejection { code: ErrorCode::DocumentTooLarge, message: "big".into() };
-    let judgement = Judgement { seq: Seq(seq), outcome: Outcome::Rejected(reason), position: None };
+    let judgement = Judgement { seq: Seq(seq), outcome: Outcome::Rejected(reason), position: None, by: None };
     ServerFrame::Outcomes(Outcomes { judgements: vec![judgement] })
 }
 

@@ -19,12 +19,17 @@ fn position(offset: u64) -> TopicPosition {
 }
 
 fn appended(seq: u64, offset: u64) -> Judgement {
-    Judgement { seq: Seq(seq), outcome: Outcome::Published { position: position(offset) }, position: None }
+    Judgement {
+        seq: Seq(seq),
+        outcome: Outcome::Published { position: position(offset) },
+        position: None,
+        by: None,
+    }
 }
 
 fn refused(seq: u64) -> Judgement {
     let reason = Rejection { code: ErrorCode::TopicClosed, message: "closed".into() };
-    Judgement { seq: Seq(seq), outcome: Outcome::Rejected(reason), position: None }
+    Judgement { seq: Seq(seq), outcome: Outcome::Rejected(reason), position: None, by: None }
 }
 
 fn answer(judgements: Vec<Judgement>) -> ServerFrame {

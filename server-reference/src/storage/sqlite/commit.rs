@@ -268,14 +268,27 @@ impl Judge<'_> {
         let mut rows = statement.query((tenant, &client, maker.unwrap_or(&client), operation.seq.0))?;
         let mut is_taken = false;
         while let Some(row) = rows.next()? {
+            let judged_as: String = row.get(0)?;
             let (same, made) = (row.get::<_, Vec<u8>>(1)?, row.get::<_, Option<String>>(2)?);
             if same == hash || made.is_some_and(|made| is_form_of(operation, &made)) {
                 let judgement: String = row.get(3)?;
-                return Ok(Some(Earlier::Same(decode(&judgement).map_err(corrupt("a judgement"))?)));
+                let mut judgement: Judgement = decode(&judgement).map_err(corrupt("a judgement"))?;
+                if judged_as != client && judgement.position.is_some() {
+                    judgement.by = Some(self.actor_of(&judged_as)?);
+                }
+                return Ok(Some(Earlier::Same(judgement)));
             }
-            is_taken |= row.get::<_, String>(0)? == client;
+            is_taken |= judged_as == client;
         }
         Ok(is_taken.then_some(Earlier::Other))
+    }
+
+    /// The actor of a client in whose name something was judged.
+    fn actor_of(&self, client: &str) -> Result<ActorId, StorageError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT actor FROM clients WHERE tenant = ?1 AND client = ?2")?;
+        let actor = statement.query_row((self.batch.scope.tenant(), client), |row| row.get(0))?;
+        Ok(ActorId(actor))
     }
 
     /// A stored judgement as the client is told it: with the position in the history that it knows.
@@ -308,6 +321,7 @@ impl Judge<'_> {
                 seq: operation.seq,
                 outcome: Outcome::Rejected(rejection),
                 position: None,
+                by: None,
             });
         }
         if bytes > self.limits.operation_bytes {
@@ -358,6 +372,7 @@ impl Judge<'_> {
                 seq: operation.seq,
                 outcome: Outcome::Rejected(rejection),
                 position: None,
+                by: None,
             });
         }
         if let Some(Decided { conflict, resolution, by, on_server }) = decided {
@@ -379,6 +394,7 @@ impl Judge<'_> {
             seq: operation.seq,
             outcome: applied.outcome,
             position: Some(open.collection.position()),
+            by: None,
         })
     }
 
@@ -464,9 +480,9 @@ fn document(
 
 fn rejected(operation: &Operation, code: ErrorCode, message: impl Into<String>) -> Judgement {
     let outcome = Outcome::Rejected(Rejection { code, message: message.into() });
-    Judgement { seq: operation.seq, outcome, position: None }
+    Judgement { seq: operation.seq, outcome, position: None, by: None }
 }
 
 fn conflicted(operation: &Operation, collision: Collision, head: StreamPosition) -> Judgement {
-    Judgement { seq: operation.seq, outcome: Outcome::Conflicted(collision), position: Some(head) }
+    Judgement { seq: operation.seq, outcome: Outcome::Conflicted(collision), position: Some(head), by: None }
 }
