@@ -198,7 +198,11 @@ async fn dead_letters_are_read_edited_retried_and_discarded() {
     let (_, list) = ada.ask(Method::GET, "/v1/groups/g/dead", Value::Null).await;
     let named = json!({ "letters": [list["letters"][0]["id"]] });
     assert_eq!(ada.post("/v1/groups/g/dead/discard", named).await["letters"][0]["state"], "discarded");
-    assert_eq!(ada.ask(Method::GET, "/v1/groups/g", Value::Null).await.1["dead_letters"], 0);
+    let (_, state) = ada.ask(Method::GET, "/v1/groups/g", Value::Null).await;
+    assert_eq!(state["dead_letters"], 0);
+    let (_, all) = ada.ask(Method::GET, "/v1/groups", Value::Null).await;
+    assert_eq!(all, json!({ "groups": [state], "next": null }));
+    assert_eq!(ada.refused(Method::GET, "/v1/groups?limit=0", Value::Null).await, (400, "bad_group".into()));
     let eve = Worker { server: &server, token: server.granted("acme", "eve", json!([{ "topic": "t" }])) };
     assert_eq!(eve.refused(Method::GET, "/v1/groups/g/dead", Value::Null).await, (403, "forbidden".into()));
 }

@@ -47,6 +47,15 @@ pub trait GroupStore: Send + Sync + 'static {
     /// What there is to say of a group.
     fn group(&self, scope: TenantScope, group: GroupName, now: Millis) -> Answer<'_, GroupState>;
 
+    /// Groups that the scope may use, in the order of their names: those behind one, `most` of them at most.
+    fn groups(
+        &self,
+        scope: TenantScope,
+        behind: Option<GroupName>,
+        most: usize,
+        now: Millis,
+    ) -> Answer<'_, Vec<(GroupName, GroupState)>>;
+
     /// Removes a group. Its dead letters stay.
     fn remove_group(&self, scope: TenantScope, group: GroupName, now: Millis) -> Answer<'_, ()>;
 

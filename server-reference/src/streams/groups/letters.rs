@@ -11,7 +11,7 @@ use sdk_core::protocol::{ErrorCode, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Shown, name, stir};
+use super::{Piece, Shown, name, stir};
 use crate::{
     clock::wall,
     service::Service,
@@ -23,9 +23,6 @@ use crate::{
     sync::{self, Caller, body_bytes},
     tenant::TenantScope,
 };
-
-/// Letters of one page, where nothing else was said.
-const PAGE: usize = 100;
 
 #[derive(Serialize)]
 struct Told<'a> {
@@ -68,17 +65,8 @@ pub(super) async fn list(
     Caller { scope, .. }: Caller,
 ) -> Result<Response, Refusal> {
     let group = name(&id)?;
-    let (mut after, mut most) = (0, PAGE);
-    for part in query.as_deref().unwrap_or_default().split('&') {
-        match part.split_once('=').unwrap_or((part, "")) {
-            ("after", text) => after = letter_id(text)?.key,
-            ("limit", text) => {
-                let limit = text.parse().ok().filter(|limit| (1..=MAX_LETTERS).contains(limit));
-                most = limit.ok_or_else(|| bad(format!("limit is 1 to {MAX_LETTERS}")))?;
-            }
-            _ => {}
-        }
-    }
+    let Piece { after, most } = Piece::of(query.as_deref(), Code::BadClaim)?;
+    let after = after.map_or(Ok(0), |text| letter_id(&text).map(|id| id.key))?;
     let letters = service.letters.letters(scope, group, Which::After(after, most), wall()).await?;
     let next = letters.last().filter(|_| letters.len() == most).map(|letter| letter.id.to_string());
     let letters: Vec<Told<'_>> = letters.iter().map(|letter| Told::of(letter, false)).collect();

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Path, Request, State},
+    extract::{Path, RawQuery, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
     problem::{Code, Refusal},
@@ -28,8 +28,14 @@ use crate::{
     tenant::TenantScope,
 };
 
+/// Entries of one piece of a list, where nothing else was said.
+const PAGE: usize = 100;
+/// Entries of one piece of a list at most.
+const MAX_PAGE: usize = 1_000;
+
 pub(super) fn routes() -> Router<Arc<Service>> {
     Router::new()
+        .route("/v1/groups", get(list))
         .route("/v1/groups/{group}", put(make).get(show).delete(remove))
         .route("/v1/groups/{group}/claim", post(claim::claim))
         .route("/v1/groups/{group}/ack", post(claim::ack))
@@ -99,7 +105,7 @@ async fn make(
     let name = name(&id)?;
     let new = request::json::<Setup>(request).await?.checked()?;
     let (fresh, state) = service.groups.make_group(scope, name, new, wall()).await?;
-    let mut response = shown(&id, &state);
+    let mut response = sync::json(shown(&id, &state).to_string());
     *response.status_mut() = if fresh { StatusCode::CREATED } else { StatusCode::OK };
     Ok(response)
 }
@@ -109,7 +115,21 @@ async fn show(
     Path(id): Path<String>,
     Caller { scope, .. }: Caller,
 ) -> Result<Response, Refusal> {
-    Ok(shown(&id, &service.groups.group(scope, name(&id)?, wall()).await?))
+    let state = service.groups.group(scope, name(&id)?, wall()).await?;
+    Ok(sync::json(shown(&id, &state).to_string()))
+}
+
+async fn list(
+    State(service): State<Arc<Service>>,
+    RawQuery(query): RawQuery,
+    Caller { scope, .. }: Caller,
+) -> Result<Response, Refusal> {
+    let Piece { after, most } = Piece::of(query.as_deref(), Code::BadGroup)?;
+    let behind = after.map(|text| name(&text)).transpose()?;
+    let groups = service.groups.groups(scope, behind, most, wall()).await?;
+    let next = groups.last().filter(|_| groups.len() == most).map(|(name, _)| name.as_str());
+    let groups: Vec<_> = groups.iter().map(|(name, state)| shown(name.as_str(), state)).collect();
+    Ok(sync::json(json!({ "groups": groups, "next": next }).to_string()))
 }
 
 async fn remove(
@@ -123,23 +143,46 @@ async fn remove(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-fn shown(id: &str, state: &GroupState) -> Response {
-    sync::json(
-        json!({
-            "group": id,
-            "topic": state.topic.as_str(),
-            "rules": state.rules,
-            "cursor": state.cursor.to_string(),
-            "tail": state.tail.to_string(),
-            "outstanding": state.outstanding,
-            "leased": state.leased,
-            "halted": state.halted,
-            "lost": state.lost,
-            "skipped": state.skipped,
-            "dead_letters": state.letters,
-        })
-        .to_string(),
-    )
+fn shown(id: &str, state: &GroupState) -> Value {
+    json!({
+        "group": id,
+        "topic": state.topic.as_str(),
+        "rules": state.rules,
+        "cursor": state.cursor.to_string(),
+        "tail": state.tail.to_string(),
+        "outstanding": state.outstanding,
+        "leased": state.leased,
+        "halted": state.halted,
+        "lost": state.lost,
+        "skipped": state.skipped,
+        "dead_letters": state.letters,
+    })
+}
+
+/// Which piece of a list is asked for.
+struct Piece {
+    after: Option<String>,
+    most: usize,
+}
+
+impl Piece {
+    /// # Errors
+    /// A limit that is none, under a code.
+    fn of(query: Option<&str>, code: Code) -> Result<Self, Refusal> {
+        let mut piece = Self { after: None, most: PAGE };
+        for part in query.unwrap_or_default().split('&') {
+            match part.split_once('=').unwrap_or((part, "")) {
+                ("after", text) => piece.after = Some(text.to_owned()),
+                ("limit", text) => {
+                    let limit = text.parse().ok().filter(|limit| (1..=MAX_PAGE).contains(limit));
+                    piece.most =
+                        limit.ok_or_else(|| Refusal::new(code, format!("limit is 1 to {MAX_PAGE}")))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(piece)
+    }
 }
 
 fn name(text: &str) -> Result<GroupName, Refusal> {

@@ -46,6 +46,16 @@ impl GroupStore for EventStore {
             .boxed()
     }
 
+    fn groups(
+        &self,
+        scope: TenantScope,
+        behind: Option<GroupName>,
+        most: usize,
+        now: Millis,
+    ) -> Answer<'_, Vec<(GroupName, GroupState)>> {
+        self.readers.read(move |connection| list(connection, &scope, behind.as_ref(), most, now)).boxed()
+    }
+
     fn remove_group(&self, scope: TenantScope, group: GroupName, now: Millis) -> Answer<'_, ()> {
         self.ask(move |transaction| {
             let connection = transaction.connection;
@@ -141,6 +151,29 @@ fn make(
     };
     row.insert(connection, scope.tenant(), name, now)?;
     Ok((true, state(connection, row, topic)?))
+}
+
+fn list(
+    connection: &Connection,
+    scope: &TenantScope,
+    behind: Option<&GroupName>,
+    most: usize,
+    now: Millis,
+) -> Result<Vec<(GroupName, GroupState)>, LogError> {
+    let mut groups = Vec::new();
+    // Nothing is before the empty text, and no group is called so.
+    let behind = behind.map_or("", GroupName::as_str);
+    for name in GroupRow::names(connection, scope.tenant(), behind)? {
+        if groups.len() == most {
+            break;
+        }
+        match work::find(connection, scope, &name, now, |key| Topic::by_key(connection, key)) {
+            Ok((row, topic)) => groups.push((name, state(connection, row, topic)?)),
+            Err(LogError::NoSuchGroup) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(groups)
 }
 
 /// Whether there may be one more group.

@@ -41,6 +41,18 @@ impl GroupRow {
         statement.query_row((tenant, name.as_str()), group).optional()?.transpose()
     }
 
+    /// Names of groups behind one, in their order.
+    pub(super) fn names(
+        connection: &Connection,
+        tenant: &str,
+        behind: &str,
+    ) -> Result<Vec<GroupName>, LogError> {
+        let sql = "SELECT name FROM groups WHERE tenant = ?1 AND name > ?2 ORDER BY name";
+        let mut statement = connection.prepare_cached(sql)?;
+        let names = statement.query_map((tenant, behind), |row| row.get::<_, String>(0))?;
+        names.map(|name| GroupName::new(&name?).map_err(corrupt)).collect()
+    }
+
     pub(super) fn by_key(connection: &Connection, key: i64) -> Result<Option<Self>, LogError> {
         let sql = format!("SELECT {COLUMNS} FROM groups WHERE key = ?1 AND name IS NOT NULL");
         connection.prepare_cached(&sql)?.query_row([key], group).optional()?.transpose()
@@ -122,7 +134,7 @@ fn group(row: &Row<'_>) -> rusqlite::Result<Result<GroupRow, LogError>> {
     }))
 }
 
-pub(super) fn corrupt(source: serde_json::Error) -> LogError {
+pub(super) fn corrupt(source: impl std::error::Error + Send + Sync + 'static) -> LogError {
     StorageError::Corrupt { what: "a group", source: Box::new(source) }.into()
 }
 
