@@ -17,7 +17,8 @@ export function offlinePage(): Plugin {
           "/",
           "/icon.svg",
           ...Object.keys(bundle)
-            .filter((file) => file !== "index.html")
+            // An operator needs the server for everything, and its newest page.
+            .filter((file) => file !== "index.html" && !/^(assets\/)?operator/.test(file))
             .map(toUrl),
         ];
         const page = bundle["index.html"];

@@ -27,7 +27,12 @@ const contentSecurityPolicy: Plugin = {
 
 export default defineConfig({
   plugins: [contentSecurityPolicy, offlinePage()],
-  build: { target: "es2022", modulePreload: { polyfill: false }, assetsInlineLimit: 0 },
+  build: {
+    target: "es2022",
+    modulePreload: { polyfill: false },
+    assetsInlineLimit: 0,
+    rolldownOptions: { input: ["index.html", "operator.html"] },
+  },
   server: {
     proxy: { "/v1": { target: "http://127.0.0.1:8787", ws: true }, "/dev": "http://127.0.0.1:8787" },
   },

@@ -48,8 +48,8 @@ pub(crate) fn run(workspace: &Workspace, port: Option<u16>) -> Result<()> {
     }
     println!(
         "\nThe task board is at  http://{listen}/\n\nOpen it in two browsers, or in one and a private window of it: what is \
-         edited in one shows in the other.\nSwitch one offline, go on editing, and switch it on again. The server keeps its \
-         data in\n{}. Ctrl-C stops it.\n",
+         edited in one shows in the other.\nSwitch one offline, go on editing, and switch it on again. Dead letters of \
+         workers are at http://{listen}/operator.html\nThe server keeps its data in\n{}. Ctrl-C stops it.\n",
         data.display()
     );
     let status = serving.wait()?;
