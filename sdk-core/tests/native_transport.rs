@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use futures::{SinkExt, StreamExt};
 use sdk_core::{
-    driver::{HttpReply, HttpRequest, Link, Transport, TransportError},
+    driver::{HttpGet, HttpReply, HttpRequest, Link, Transport, TransportError},
     native::{NativeLink, NativeTransport},
     protocol::SUBPROTOCOL,
 };
@@ -213,6 +213,32 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
     let response = "HTTP/1.1 307 Elsewhere\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
     let transport = serve(move |stream| answer(stream, response)).await;
     assert_eq!(post(&transport).await.map(|reply| reply.status), Ok(307));
+}
+
+#[tokio::test]
+async fn an_answer_that_goes_on_is_given_as_it_comes_until_no_more_is_wanted() {
+    let (ended, when_ended) = tokio::sync::oneshot::channel();
+    let transport = serve(|mut stream| async move {
+        read_request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\none,").await.unwrap();
+        // It goes on for ever; what ends it is that nobody takes it.
+        while stream.write_all(b"more,").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        ended.send(()).unwrap();
+    });
+    let taken = std::sync::Mutex::new(Vec::new());
+    let each = |bytes: &mut Vec<u8>| {
+        let mut taken = taken.lock().unwrap();
+        taken.append(bytes);
+        taken.len() < 100
+    };
+    let path = "v1/streams/t?live=sse".into();
+    let request = HttpGet { path, token: "secret".into(), bypass: true, goes_on: true };
+    let answer = timeout(Duration::from_secs(10), transport.await.get(request, &each)).await;
+    assert!(answer.expect("an end in time").is_err());
+    assert!(taken.lock().unwrap().starts_with(b"one,more,"));
+    timeout(Duration::from_secs(10), when_ended).await.expect("the server hears of it").unwrap();
 }
 
 #[tokio::test]

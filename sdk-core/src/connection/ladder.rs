@@ -15,6 +15,8 @@ pub enum Rung {
     Get,
     /// Requests that wait for something to happen.
     LongPoll,
+    /// One request whose answer goes on for as long as something happens.
+    Sse,
 }
 
 /// Where on the ladder reading is.
@@ -23,6 +25,7 @@ pub enum Rung {
 /// waited in vain makes way for the next rung at once; only what fails on the lowest one has to wait.
 #[derive(Debug)]
 pub struct Ladder {
+    best: Rung,
     rung: Rung,
     falls: u32,
     climb: Millis,
@@ -31,16 +34,16 @@ pub struct Ladder {
 }
 
 impl Ladder {
-    /// At its top.
-    pub fn new() -> Self {
+    /// At its top, which is this.
+    pub fn new(best: Rung) -> Self {
         let zero = Millis::default();
-        Self { rung: Rung::LongPoll, falls: 0, climb: zero, backoff: Backoff::new(1_000, 30_000), next: zero }
+        Self { best, rung: best, falls: 0, climb: zero, backoff: Backoff::new(1_000, 30_000), next: zero }
     }
 
     /// How to read now.
     pub fn rung(&mut self, now: Millis) -> Rung {
         if self.climb <= now {
-            self.rung = Rung::LongPoll;
+            self.rung = self.best;
         }
         self.rung
     }
@@ -53,26 +56,24 @@ impl Ladder {
     /// A request was answered.
     pub fn delivered(&mut self, rung: Rung) {
         self.backoff.reset();
-        if rung != Rung::Get {
+        if rung == self.best {
             self.falls = 0;
         }
     }
 
     /// A request was not answered, or refused for a while: the next is at least `least` milliseconds away.
     pub fn failed(&mut self, now: Millis, rung: Rung, least: u64, random: &mut fastrand::Rng) {
+        let below = match rung {
+            Rung::Sse => Rung::LongPoll,
+            Rung::LongPoll | Rung::Get => Rung::Get,
+        };
         if rung == Rung::Get || least > 0 {
             self.next = self.backoff.fail(now, least, random);
         } else if rung == self.rung {
-            self.rung = Rung::Get;
+            self.rung = below;
             self.climb = now.plus(CLIMB << self.falls.min(DOUBLES));
             self.falls = self.falls.saturating_add(1);
         }
-    }
-}
-
-impl Default for Ladder {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -82,26 +83,30 @@ mod tests {
 
     #[test]
     fn what_waits_in_vain_makes_way_at_once_and_is_tried_again_later_and_later() {
-        let (mut ladder, mut random) = (Ladder::new(), fastrand::Rng::with_seed(1));
+        let (mut ladder, mut random) = (Ladder::new(Rung::Sse), fastrand::Rng::with_seed(1));
         let mut now = Millis(5);
-        for wait in [1, 2, 4, 8, 16, 16].map(|times| times * CLIMB) {
-            assert_eq!(ladder.rung(now), Rung::LongPoll);
-            ladder.failed(now, Rung::LongPoll, 0, &mut random);
-            assert_eq!(ladder.next(), Millis(0));
+        for wait in [2, 8, 16, 16].map(|times| times * CLIMB) {
+            for rung in [Rung::Sse, Rung::LongPoll] {
+                assert_eq!(ladder.rung(now), rung);
+                ladder.failed(now, rung, 0, &mut random);
+                assert_eq!(ladder.next(), Millis(0));
+            }
+            ladder.delivered(Rung::Get);
             assert_eq!(ladder.rung(now.plus(wait - 1)), Rung::Get);
             now = now.plus(wait);
         }
-        assert_eq!(ladder.rung(now), Rung::LongPoll);
-        ladder.delivered(Rung::LongPoll);
-        ladder.failed(now, Rung::LongPoll, 0, &mut random);
-        assert_eq!(ladder.rung(now.plus(CLIMB)), Rung::LongPoll);
+        assert_eq!(ladder.rung(now), Rung::Sse);
+        ladder.delivered(Rung::Sse);
+        ladder.failed(now, Rung::Sse, 0, &mut random);
+        assert_eq!(ladder.rung(now.plus(CLIMB - 1)), Rung::LongPoll);
+        assert_eq!(ladder.rung(now.plus(CLIMB)), Rung::Sse);
     }
 
     #[test]
     fn what_is_refused_for_a_while_or_fails_on_the_lowest_rung_waits() {
-        let (mut ladder, mut random) = (Ladder::new(), fastrand::Rng::with_seed(1));
-        ladder.failed(Millis(0), Rung::LongPoll, 700, &mut random);
-        assert!(ladder.next() >= Millis(700) && ladder.rung(Millis(0)) == Rung::LongPoll);
+        let (mut ladder, mut random) = (Ladder::new(Rung::Sse), fastrand::Rng::with_seed(1));
+        ladder.failed(Millis(0), Rung::Sse, 700, &mut random);
+        assert!(ladder.next() >= Millis(700) && ladder.rung(Millis(0)) == Rung::Sse);
         let mut most = Millis(0);
         for _ in 0..20 {
             ladder.failed(Millis(0), Rung::Get, 0, &mut random);

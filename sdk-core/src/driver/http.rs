@@ -1,8 +1,11 @@
 //! The HTTP twins of the session's frames.
 
-use super::{HttpGet, HttpReply, HttpRequest, Transport, TransportError, topics};
+use std::sync::Mutex;
+
+use super::{HttpGet, HttpReply, HttpRequest, MaybeSync, Transport, TransportError, topics};
 use crate::{
-    engine::{Call, CallBody, Fetch, HttpFailure, HttpId, Input, Reply, TopicRead},
+    connection::Rung,
+    engine::{Call, CallBody, Fetch, HttpFailure, HttpId, Input, Reply, TopicRead, TopicReply},
     protocol::{ErrorCode, ProtocolError, PullReply, PushReply, decode, encode},
     snapshot::Part,
     wire::record,
@@ -15,12 +18,30 @@ pub(super) enum Request {
     Topic(TopicRead),
 }
 
-/// Sends a request; returns what the engine is to hear.
-pub(super) async fn exchange(transport: &impl Transport, id: HttpId, request: Request) -> Input {
+/// Sends a request; returns what the engine is to hear. Of an answer that goes on, what comes is given to `tell`, which
+/// says whether more is wanted.
+pub(super) async fn exchange<T, F>(transport: &T, id: HttpId, request: Request, tell: &F) -> Input
+where
+    T: Transport,
+    F: Fn(HttpId, TopicReply) -> bool + MaybeSync,
+{
+    let at = Mutex::new(None);
     let result = match &request {
         Request::Call(call) => transport.post(post(call)).await,
-        Request::Part(fetch) => transport.get(part(fetch)).await,
-        Request::Topic(read) => transport.get(topics::get(read)).await,
+        Request::Part(fetch) => transport.get(part(fetch), &|_| true).await,
+        Request::Topic(read) => {
+            // The constant comes first, so that who never asks for it does not carry it.
+            let each = |bytes: &mut Vec<u8>| {
+                T::BEST_RUNG != Rung::Sse
+                    || read.rung != Rung::Sse
+                    || topics::take(bytes, id.0, &read.start, &at, &|told| tell(id, told))
+            };
+            let result = transport.get(topics::get(read), &each).await;
+            if T::BEST_RUNG == Rung::Sse && result.as_ref().is_ok_and(topics::went_on) {
+                return Input::TopicRead(id, Ok(TopicReply::default()));
+            }
+            result
+        }
     };
     heard(id, request, result)
 }
@@ -68,7 +89,7 @@ fn part(fetch: &Fetch) -> HttpGet {
             (["v1/snapshots/", collection, "/chunks/", &hash.to_string()].concat(), *bypass)
         }
     };
-    HttpGet { path, token: fetch.token.clone(), bypass }
+    HttpGet { path, token: fetch.token.clone(), bypass, goes_on: false }
 }
 
 fn whole(reply: HttpReply) -> Result<String, HttpFailure> {

@@ -15,7 +15,7 @@ pub use parts::{EventSink, Parts, Platform};
 pub use rules::{Migration, Rules};
 pub use store::Store;
 pub use transport::{
-    HEADERS, HttpGet, HttpReply, HttpRequest, Link, Runtime, TokenSource, Transport, TransportError,
+    Each, HEADERS, HttpGet, HttpReply, HttpRequest, Link, Runtime, TokenSource, Transport, TransportError,
 };
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -99,6 +99,7 @@ impl<P: Platform> Driver<P> {
     /// The outbox could not be loaded. Nothing was changed.
     pub async fn start(parts: Parts<P>, mut config: Config, seed: u64) -> Result<Self, StoreError> {
         let stored = parts.store.load().await?;
+        config.best_rung = P::Transport::BEST_RUNG;
         config.durable = parts.store.is_durable();
         config.schema = parts.rules.schema();
         let core = Core {
@@ -290,6 +291,11 @@ impl<P: Platform> Driver<P> {
     /// Does what takes a while, and what calls the application; returns when that is over.
     async fn work(&self, effect: Effect) {
         let Parts { store, transport, rules, runtime, tokens, .. } = &self.0.parts;
+        let tell = |id, told| {
+            self.dispatch(Input::TopicTold(id, told));
+            let core = self.core();
+            !core.stopped && core.engine.awaits(id)
+        };
         let heard = match effect {
             Effect::Commit(id, batch) => match store.apply(batch).await {
                 Ok(()) => Input::Committed(id),
@@ -306,9 +312,9 @@ impl<P: Platform> Driver<P> {
                 Input::Resolved { seq, id, resolution, took }
             }
             Effect::Migrate(outdated) => Input::Migrated(rules::migrate(&**rules, outdated)),
-            Effect::Http(id, call) => http::exchange(transport, id, Request::Call(call)).await,
-            Effect::Fetch(id, fetch) => http::exchange(transport, id, Request::Part(fetch)).await,
-            Effect::ReadTopic(id, read) => http::exchange(transport, id, Request::Topic(read)).await,
+            Effect::Http(id, call) => http::exchange(transport, id, Request::Call(call), &tell).await,
+            Effect::Fetch(id, fetch) => http::exchange(transport, id, Request::Part(fetch), &tell).await,
+            Effect::ReadTopic(id, read) => http::exchange(transport, id, Request::Topic(read), &tell).await,
             Effect::Send(..) | Effect::Disconnect(_) | Effect::Emit(_) => return,
         };
         self.dispatch(heard);

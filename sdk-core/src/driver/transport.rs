@@ -5,6 +5,7 @@ use std::future::Future;
 use super::{MaybeSend, MaybeSync};
 use crate::{
     clock::Millis,
+    connection::Rung,
     engine::{Now, TokenError},
 };
 
@@ -12,13 +13,20 @@ use crate::{
 pub trait Transport: MaybeSend + MaybeSync + 'static {
     /// An open WebSocket.
     type Link: Link;
+    /// The best way to read topics over HTTP that it has.
+    const BEST_RUNG: Rung;
 
     /// Opens a WebSocket with [`SUBPROTOCOL`](crate::protocol::SUBPROTOCOL). Resolves when it is open and the
     /// server has agreed to the subprotocol. The caller limits the time.
     fn open(&self) -> impl Future<Output = Result<Self::Link, TransportError>> + MaybeSend;
 
-    /// Sends `GET` to a path below the server's address. An answer of any status is an answer.
-    fn get(&self, request: HttpGet) -> impl Future<Output = Result<HttpReply, TransportError>> + MaybeSend;
+    /// Sends `GET` to a path below the server's address. An answer of any status is an answer. Whenever more of its body
+    /// has come, `each` may take of it what has come so far; where it says no, the request ends and there is no answer.
+    fn get(
+        &self,
+        request: HttpGet,
+        each: &Each<'_>,
+    ) -> impl Future<Output = Result<HttpReply, TransportError>> + MaybeSend;
 
     /// Sends `POST` to a path below the server's address. An answer of any status is an answer.
     fn post(
@@ -26,6 +34,13 @@ pub trait Transport: MaybeSend + MaybeSync + 'static {
         request: HttpRequest,
     ) -> impl Future<Output = Result<HttpReply, TransportError>> + MaybeSend;
 }
+
+/// Takes from the bytes of an answer, and says whether more are wanted.
+#[cfg(not(target_arch = "wasm32"))]
+pub type Each<'a> = dyn Fn(&mut Vec<u8>) -> bool + Sync + 'a;
+/// Takes from the bytes of an answer, and says whether more are wanted.
+#[cfg(target_arch = "wasm32")]
+pub type Each<'a> = dyn Fn(&mut Vec<u8>) -> bool + 'a;
 
 /// One open WebSocket. It closes when the last owner drops it.
 pub trait Link: MaybeSend + MaybeSync + 'static {
@@ -66,6 +81,8 @@ pub struct HttpGet {
     pub token: String,
     /// Whether the answer has to come from the server and not from a cache.
     pub bypass: bool,
+    /// Whether the answer goes on for as long as something happens: for up to 90 s instead of 30.
+    pub goes_on: bool,
 }
 
 /// Without the token, which must not reach a log.

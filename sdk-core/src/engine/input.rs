@@ -131,7 +131,9 @@ pub enum Input {
     Migrated(Vec<Migrated>),
     /// A part of a snapshot came as text, or did not come.
     Fetched(HttpId, Result<String, HttpFailure>),
-    /// The answer to [`Effect::ReadTopic`].
+    /// Something came of [`Effect::ReadTopic`], where the answer goes on.
+    TopicTold(HttpId, TopicReply),
+    /// The answer to [`Effect::ReadTopic`], or its end if it went on.
     TopicRead(HttpId, Result<TopicReply, HttpFailure>),
     /// Something hints that the network may be back, or the page was woken.
     Wake,

@@ -16,8 +16,13 @@ use crate::{
 const WAITING: usize = 2;
 /// Requests that are answered at once.
 const ASKING: usize = 1;
-/// Milliseconds after which a request counts as lost, whatever its transport says.
+/// Milliseconds after which a request counts as lost, whatever its transport says. The server lets one wait for 20 s, and
+/// says on one that goes on that it is there every 15.
 const PATIENCE: u64 = 35_000;
+/// Milliseconds for the first of an answer that goes on, which the server sends at once: a proxy may hold it back.
+const FIRST: u64 = 10_000;
+/// Milliseconds that an answer has to go on to count as one that does.
+const SHORT: u64 = 5_000;
 /// Milliseconds before another try after an error that will most likely come again.
 const PERMANENT: u64 = 30_000;
 
@@ -46,8 +51,9 @@ impl std::fmt::Debug for TopicRead {
     }
 }
 
-/// What came of it, as a session would have told it; `sub` is the number of the request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What came of it, as a session would have told it; `sub` is the number of the request. Nothing, if an answer that goes
+/// on only says that it does, or is over.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TopicReply {
     /// Events, or where the topic stands.
     pub events: Option<Events>,
@@ -66,8 +72,10 @@ pub(super) struct OverHttp {
 #[derive(Debug)]
 struct Request {
     id: HttpId,
-    since: Millis,
     rung: Rung,
+    since: Millis,
+    /// When it counts as lost.
+    until: Millis,
 }
 
 impl OverHttp {
@@ -86,17 +94,10 @@ impl Engine {
     pub(super) fn advance_ladder(&mut self, now: Millis) {
         if !self.reads_over_http() {
             self.topics.forget_requests();
-            self.topics.ladder = Ladder::new();
+            self.topics.ladder = Ladder::new(self.config.best_rung);
             return;
         }
-        let lost = |open: &Open| {
-            open.http
-                .request
-                .as_ref()
-                .filter(|request| request.since.plus(PATIENCE) <= now)
-                .map(|lost| lost.id)
-        };
-        for id in self.topics.readers.values().filter_map(lost).collect::<Vec<_>>() {
+        while let Some(id) = self.topics.lost(now) {
             self.topic_read(now, id, Err(HttpFailure::Unreachable));
         }
         if self.topics.ladder.next() > now || self.topics.readers.is_empty() || !self.has_token(now) {
@@ -108,25 +109,60 @@ impl Engine {
             let id = HttpId(self.next_id());
             let Some(open) = self.topics.readers.get_mut(&query) else { return };
             let Some(start) = open.reader.ask(id.0) else { return };
-            open.http.request = Some(Request { id, since: now, rung });
+            let until = now.plus(if rung == Rung::Sse { FIRST } else { PATIENCE });
+            open.http.request = Some(Request { id, rung, since: now, until });
             let topic = open.reader.topic().clone();
             let read = TopicRead { token: token.clone(), topic, start, rung };
             self.effects.push_back(Effect::ReadTopic(id, read));
         }
     }
 
+    /// Something came of a request that goes on.
+    pub(super) fn topic_told(&mut self, now: Millis, id: HttpId, told: TopicReply) {
+        if !self.awaits(id) {
+            return;
+        }
+        self.topics.ladder.delivered(Rung::Sse);
+        self.topic_replied(told);
+        let Some(open) = self.topics.asked(id) else { return };
+        if open.reader.is_full() {
+            // It is asked again once there is room.
+            open.http.forget();
+            open.reader.link_changed();
+        } else if let Some(request) = &mut open.http.request {
+            request.until = now.plus(PATIENCE);
+        }
+    }
+
+    /// Whether a request that goes on is wanted any longer.
+    pub fn awaits(&self, id: HttpId) -> bool {
+        let mut requests = self.topics.readers.values().filter_map(|open| open.http.request.as_ref());
+        requests.any(|request| request.id == id)
+    }
+
+    fn topic_replied(&mut self, TopicReply { events, ended }: TopicReply) {
+        events.into_iter().for_each(|events| self.topic_events(events));
+        ended.into_iter().for_each(|ended| self.topic_ended(ended));
+    }
+
     /// A request for events of a topic was answered, or was not.
     pub(super) fn topic_read(&mut self, now: Millis, id: HttpId, result: Result<TopicReply, HttpFailure>) {
-        let asked = |open: &&mut Open| open.http.request.as_ref().is_some_and(|request| request.id == id);
-        let Some(open) = self.topics.readers.values_mut().find(asked) else { return };
-        let Some(Request { rung, .. }) = open.http.request.take() else { return };
+        let Some(open) = self.topics.asked(id) else { return };
+        let Some(Request { rung, since, .. }) = open.http.request.take() else { return };
         open.http.next = now.plus(self.config.poll_interval);
         let error = match result {
-            Ok(TopicReply { events, ended }) => {
-                self.topics.ladder.delivered(rung);
-                events.into_iter().for_each(|events| self.topic_events(events));
-                ended.into_iter().for_each(|ended| self.topic_ended(ended));
-                return;
+            Ok(reply) => {
+                let (over, short) = (reply == TopicReply::default(), now.since(since) < SHORT);
+                if over {
+                    open.reader.link_changed();
+                }
+                // A proxy may let the first of it through and end the rest.
+                if over && short {
+                    self.topics.ladder.failed(now, rung, 0, &mut self.random);
+                } else {
+                    self.topics.ladder.delivered(rung);
+                }
+                return self.topic_replied(reply);
             }
             Err(error) => error,
         };
@@ -153,16 +189,20 @@ impl Engine {
         if !self.reads_over_http() {
             return None;
         }
-        let opens = || self.topics.readers.values();
-        let lost = opens().filter_map(|open| Some(open.http.request.as_ref()?.since.plus(PATIENCE)));
-        let idle = opens().filter(|open| open.http.request.is_none() && open.reader.would_ask());
-        let next = idle
-            .map(|open| if open.reader.is_level() { open.http.next } else { Millis::default() })
-            .min()
-            .filter(|_| self.topics.asks(Rung::Get) < ASKING);
-        let next = next.map(|next| next.max(self.topics.ladder.next()));
-        let next = next.map(|next| self.token.timeout().map_or(next, |token| token.max(next)));
-        lost.chain(next).min()
+        let mut first = None;
+        let may_ask = self.topics.asks(Rung::Get) < ASKING;
+        for open in self.topics.readers.values() {
+            let at = match &open.http.request {
+                Some(request) => request.until,
+                None if may_ask && open.reader.would_ask() => {
+                    let next = if open.reader.is_level() { open.http.next } else { Millis::default() };
+                    next.max(self.topics.ladder.next()).max(self.token.timeout().unwrap_or_default())
+                }
+                None => continue,
+            };
+            first = Some(first.map_or(at, |first: Millis| first.min(at)));
+        }
+        first
     }
 }
 
@@ -176,6 +216,18 @@ impl Topics {
         }
     }
 
+    /// The reader that this request is for.
+    fn asked(&mut self, id: HttpId) -> Option<&mut Open> {
+        let asked = |open: &&mut Open| open.http.request.as_ref().is_some_and(|request| request.id == id);
+        self.readers.values_mut().find(asked)
+    }
+
+    /// A request that was not answered in time.
+    fn lost(&self, now: Millis) -> Option<HttpId> {
+        let mut requests = self.readers.values().filter_map(|open| open.http.request.as_ref());
+        requests.find(|request| request.until <= now).map(|request| request.id)
+    }
+
     fn asks(&self, rung: Rung) -> usize {
         let requests = self.readers.values().filter_map(|open| open.http.request.as_ref());
         requests.filter(|request| (request.rung == Rung::Get) == (rung == Rung::Get)).count()
@@ -186,16 +238,23 @@ impl Topics {
     fn next_to_read(&self, now: Millis, rung: Rung) -> Option<(QueryId, Rung)> {
         let may_wait = rung != Rung::Get && self.asks(rung) < WAITING;
         let may_ask = self.asks(Rung::Get) < ASKING;
-        let idle =
-            self.readers.iter().filter(|(_, open)| open.http.request.is_none() && open.reader.would_ask());
-        let way = |open: &Open| {
-            if may_wait && open.reader.is_level() {
-                Some(rung)
-            } else {
-                (may_ask && (open.http.next <= now || !open.reader.is_level())).then_some(Rung::Get)
+        let mut first: Option<(Millis, QueryId, Rung)> = None;
+        for (id, open) in self.readers.iter() {
+            let (level, next) = (open.reader.is_level(), open.http.next);
+            if open.http.request.is_some() || !open.reader.would_ask() {
+                continue;
             }
-        };
-        let ready = idle.filter_map(|(id, open)| Some((open.http.next, *id, way(open)?)));
-        ready.min_by_key(|(next, id, _)| (*next, *id)).map(|(_, id, rung)| (id, rung))
+            let way = if level && may_wait {
+                rung
+            } else if may_ask && (next <= now || !level) {
+                Rung::Get
+            } else {
+                continue;
+            };
+            if first.is_none_or(|(before, ..)| next < before) {
+                first = Some((next, *id, way));
+            }
+        }
+        first.map(|(_, id, rung)| (id, rung))
     }
 }

@@ -165,7 +165,7 @@ impl Engine {
             replica: Replica::restore(&config.collections, stored.cursors, &stored.notes),
             views: Views::default(),
             fetches: fetch::Fetches::default(),
-            topics: topics::Topics::default(),
+            topics: topics::Topics::new(config.best_rung),
             socket: Socket::new(),
             link: LinkId(0),
             poll: Poll::new(config.poll_interval),
@@ -223,6 +223,7 @@ impl Engine {
             Input::Resolved { seq, id, resolution, took } => self.resolved(seq, id, resolution, took),
             Input::Migrated(answers) => self.migrated(answers),
             Input::Fetched(id, result) => self.fetched(at, id, result),
+            Input::TopicTold(id, told) => self.topic_told(at, id, told),
             Input::TopicRead(id, result) => self.topic_read(at, id, result),
             Input::Wake => self.wake(at),
             Input::Timeout => {}

@@ -2,7 +2,7 @@
 
 use super::{Effect, Engine, Event, QueryId, ladder::OverHttp};
 use crate::{
-    connection::Ladder,
+    connection::{Ladder, Rung},
     protocol::{EndReason, Ended, Events, MAX_TOPICS, Start, TopicName, TopicPosition},
     sorted::SortedMap,
     stream::{Reader, Shown},
@@ -44,7 +44,7 @@ record!(Bookmark {
 });
 
 /// The readers of a client.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Topics {
     pub(super) readers: SortedMap<QueryId, Open>,
     pub(super) ladder: Ladder,
@@ -59,6 +59,11 @@ pub(super) struct Open {
 }
 
 impl Topics {
+    /// Without readers; over HTTP topics are read in this way or one below.
+    pub(super) fn new(best: Rung) -> Self {
+        Self { readers: SortedMap::new(), ladder: Ladder::new(best) }
+    }
+
     /// Readers that wait for an answer.
     pub(super) fn asking(&self) -> usize {
         self.readers.values().filter(|open| open.reader.is_asking()).count()

@@ -9,11 +9,13 @@ use reqwest::{
 };
 
 use super::{InvalidServer, MAX_MESSAGE};
-use crate::driver::{HEADERS, HttpReply, TransportError};
+use crate::driver::{Each, HEADERS, HttpGet, HttpReply, TransportError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the first byte sent to the last byte received.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// The same for an answer that goes on.
+const GOES_ON: Duration = Duration::from_secs(90);
 
 #[derive(Debug)]
 pub(super) struct Http {
@@ -41,22 +43,24 @@ impl Http {
         body: String,
     ) -> Result<HttpReply, TransportError> {
         let request = self.client.post(url).bearer_auth(token).header(CONTENT_TYPE, "application/json");
-        send(request.body(body)).await
+        send(request.body(body), &|_| true).await
     }
 
     pub(super) async fn get(
         &self,
         url: Url,
-        token: String,
-        bypass: bool,
+        request: HttpGet,
+        each: &Each<'_>,
     ) -> Result<HttpReply, TransportError> {
+        let HttpGet { token, bypass, goes_on, .. } = request;
         let request = self.client.get(url).bearer_auth(token);
+        let request = if goes_on { request.timeout(GOES_ON) } else { request };
         // There is no cache in this client; there may be one on the way.
-        send(if bypass { request.header(CACHE_CONTROL, "no-cache") } else { request }).await
+        send(if bypass { request.header(CACHE_CONTROL, "no-cache") } else { request }, each).await
     }
 }
 
-async fn send(request: RequestBuilder) -> Result<HttpReply, TransportError> {
+async fn send(request: RequestBuilder, each: &Each<'_>) -> Result<HttpReply, TransportError> {
     let failed = |error: reqwest::Error| TransportError(chain(&error));
     let response = request.send().await.map_err(failed)?;
     let header = |name| Some((name, response.headers().get(name)?.to_str().ok()?.to_owned()));
@@ -64,20 +68,27 @@ async fn send(request: RequestBuilder) -> Result<HttpReply, TransportError> {
     Ok(HttpReply {
         status: response.status().as_u16(),
         headers,
-        body: read_body(response).await.map_err(failed)?,
+        body: read_body(response, each)
+            .await
+            .map_err(failed)?
+            .ok_or_else(|| TransportError("not wanted any more".into()))?,
     })
 }
 
-/// The body up to [`MAX_MESSAGE`]; what follows is not even received.
-async fn read_body(mut response: Response) -> Result<String, reqwest::Error> {
+/// The body up to [`MAX_MESSAGE`]; what follows is not even received. None if no more was wanted.
+async fn read_body(mut response: Response, each: &Each<'_>) -> Result<Option<String>, reqwest::Error> {
     let mut body = Vec::new();
     while body.len() < MAX_MESSAGE
         && let Some(chunk) = response.chunk().await?
     {
         let room = MAX_MESSAGE - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if !each(&mut body) {
+            return Ok(None);
+        }
     }
-    Ok(String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    let text = String::from_utf8(body);
+    Ok(Some(text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())))
 }
 
 /// The reason is in the sources: the error itself says only "error sending request".

@@ -13,7 +13,8 @@ use tokio_tungstenite::{
 
 use super::{InvalidServer, MAX_MESSAGE, NativeLink, address::Address, http::Http, tls};
 use crate::{
-    driver::{HttpGet, HttpReply, HttpRequest, Transport, TransportError},
+    connection::Rung,
+    driver::{Each, HttpGet, HttpReply, HttpRequest, Transport, TransportError},
     protocol::SUBPROTOCOL,
 };
 
@@ -45,6 +46,7 @@ impl NativeTransport {
 
 impl Transport for NativeTransport {
     type Link = NativeLink;
+    const BEST_RUNG: Rung = Rung::Sse;
 
     async fn open(&self) -> Result<NativeLink, TransportError> {
         let failed = |error: tokio_tungstenite::tungstenite::Error| TransportError(error.to_string());
@@ -65,8 +67,8 @@ impl Transport for NativeTransport {
         Ok(NativeLink::new(socket))
     }
 
-    async fn get(&self, request: HttpGet) -> Result<HttpReply, TransportError> {
-        self.http.get(self.address.route_with_query(&request.path), request.token, request.bypass).await
+    async fn get(&self, request: HttpGet, each: &Each<'_>) -> Result<HttpReply, TransportError> {
+        self.http.get(self.address.route_with_query(&request.path), request, each).await
     }
 
     async fn post(&self, request: HttpRequest) -> Result<HttpReply, TransportError> {

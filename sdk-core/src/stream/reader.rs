@@ -235,7 +235,8 @@ impl Reader {
         self.received.map_or_else(|| self.start.clone(), Start::from)
     }
 
-    fn is_full(&self) -> bool {
+    /// Whether nothing more is to come for a while.
+    pub fn is_full(&self) -> bool {
         self.waiting.len() > MOST_ITEMS || self.bytes > MOST_BYTES
     }
 

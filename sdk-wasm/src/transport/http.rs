@@ -1,13 +1,15 @@
 //! One HTTP request by `fetch`.
 
 use js_sys::{Object, Promise, Reflect, Uint8Array};
-use sdk_core::driver::{HEADERS, HttpGet, HttpReply, HttpRequest, TransportError};
+use sdk_core::driver::{Each, HEADERS, HttpGet, HttpReply, HttpRequest, TransportError};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortSignal, ReadableStream, ReadableStreamDefaultReader, Response};
 
 /// Milliseconds from the first byte sent to the last byte received.
 const DEADLINE: u32 = 30_000;
+/// The same for an answer that goes on.
+const GOES_ON: u32 = 90_000;
 /// Bytes of an answer that are read; the largest that a server of ours gives has a fraction of it.
 const MOST: usize = 4 << 20;
 
@@ -22,18 +24,26 @@ pub(super) async fn post(base: &str, request: &HttpRequest) -> Result<HttpReply,
     let headers = [("content-type", "application/json")];
     let body = Some(request.body.as_str());
     let url = [base, "/", request.path];
-    exchange(&url, "POST", &request.token, &headers, body, "no-store").await.map_err(|_| unreached())
+    let options = options("POST", &request.token, &headers, body, "no-store", DEADLINE);
+    exchange(&url, options, &|_| true).await.map_err(|_| unreached())
 }
 
 /// With `private` nothing of the answer is left in the browser's cache.
-pub(super) async fn get(base: &str, request: &HttpGet, private: bool) -> Result<HttpReply, TransportError> {
+pub(super) async fn get(
+    base: &str,
+    request: &HttpGet,
+    private: bool,
+    each: &Each<'_>,
+) -> Result<HttpReply, TransportError> {
     let cache = match (private, request.bypass) {
         (true, _) => "no-store",
         (false, true) => "reload",
         (false, false) => "default",
     };
     let url = [base, "/", &request.path];
-    exchange(&url, "GET", &request.token, &[], None, cache).await.map_err(|_| unreached())
+    let deadline = if request.goes_on { GOES_ON } else { DEADLINE };
+    let options = options("GET", &request.token, &[], None, cache, deadline);
+    exchange(&url, options, each).await.map_err(|_| unreached())
 }
 
 fn unreached() -> TransportError {
@@ -42,14 +52,10 @@ fn unreached() -> TransportError {
 
 async fn exchange(
     url: &[&str],
-    method: &str,
-    token: &str,
-    headers: &[(&str, &str)],
-    body: Option<&str>,
-    cache: &str,
+    options: Result<JsValue, JsValue>,
+    each: &Each<'_>,
 ) -> Result<HttpReply, JsValue> {
-    let options = options(method, token, headers, body, cache)?;
-    let response = JsFuture::from(fetch(&url.concat(), &options)?).await?;
+    let response = JsFuture::from(fetch(&url.concat(), &options?)?).await?;
     let response: Response = response.unchecked_into();
     let told = response.headers();
     let header = |name| Some((name, told.get(name).ok()??));
@@ -57,7 +63,7 @@ async fn exchange(
         status: response.status(),
         headers: HEADERS.into_iter().filter_map(header).collect(),
         body: match response.body() {
-            Some(body) => read(&body).await?,
+            Some(body) => read(&body, each).await?,
             None => String::new(),
         },
     })
@@ -69,6 +75,7 @@ fn options(
     headers: &[(&str, &str)],
     body: Option<&str>,
     cache: &str,
+    deadline: u32,
 ) -> Result<JsValue, JsValue> {
     let given = object(&[("authorization", ["Bearer ", token].concat().into())])?;
     for (name, value) in headers {
@@ -83,7 +90,7 @@ fn options(
         ("cache", cache.into()),
         // A token goes to the server it is for and nowhere else.
         ("redirect", "error".into()),
-        ("signal", AbortSignal::timeout_with_u32(DEADLINE).into()),
+        ("signal", AbortSignal::timeout_with_u32(deadline).into()),
     ])
 }
 
@@ -95,7 +102,7 @@ fn object(entries: &[(&str, JsValue)]) -> Result<JsValue, JsValue> {
     Ok(object.into())
 }
 
-async fn read(body: &ReadableStream) -> Result<String, JsValue> {
+async fn read(body: &ReadableStream, each: &Each<'_>) -> Result<String, JsValue> {
     let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
     let mut bytes = Vec::new();
     while bytes.len() < MOST {
@@ -105,6 +112,9 @@ async fn read(body: &ReadableStream) -> Result<String, JsValue> {
             return String::from_utf8(bytes).map_err(|_| JsValue::UNDEFINED);
         }
         bytes.extend(Uint8Array::new(&value).to_vec());
+        if !each(&mut bytes) {
+            break;
+        }
     }
     let _ = reader.cancel();
     Err(JsValue::UNDEFINED)

@@ -3,7 +3,10 @@
 mod http;
 mod socket;
 
-use sdk_core::driver::{HttpGet, HttpReply, HttpRequest, Transport, TransportError};
+use sdk_core::{
+    connection::Rung,
+    driver::{Each, HttpGet, HttpReply, HttpRequest, Transport, TransportError},
+};
 
 pub use socket::Socket;
 
@@ -33,13 +36,15 @@ impl BrowserTransport {
 
 impl Transport for BrowserTransport {
     type Link = Socket;
+    /// What the best would save, a request for each batch of events, is not worth the 1.3 KB that each page would load.
+    const BEST_RUNG: Rung = Rung::LongPoll;
 
     async fn open(&self) -> Result<Socket, TransportError> {
         Socket::open(&self.socket).await
     }
 
-    async fn get(&self, request: HttpGet) -> Result<HttpReply, TransportError> {
-        http::get(&self.base, &request, self.private).await
+    async fn get(&self, request: HttpGet, each: &Each<'_>) -> Result<HttpReply, TransportError> {
+        http::get(&self.base, &request, self.private, each).await
     }
 
     async fn post(&self, request: HttpRequest) -> Result<HttpReply, TransportError> {

@@ -1,6 +1,10 @@
 //! The network between client and server, which has weather.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
@@ -43,7 +47,11 @@ struct State {
 pub struct Proxy {
     address: SocketAddr,
     state: watch::Sender<State>,
+    said: Said,
 }
+
+/// What clients said, in whatever order.
+type Said = Arc<Mutex<Vec<u8>>>;
 
 impl Proxy {
     /// A network with fair weather before the server on this port.
@@ -52,17 +60,27 @@ impl Proxy {
         let address = listener.local_addr().expect("which it has");
         let state = State { weather: Weather::Fair, generation: 0, frozen_before: 0 };
         let (state, states) = watch::channel(state);
+        let said = Said::default();
+        let heard = Arc::clone(&said);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(connection(client, port, states.clone()));
+                tokio::spawn(connection(client, port, states.clone(), Arc::clone(&heard)));
             }
         });
-        Self { address, state }
+        Self { address, state, said }
     }
 
     /// The server's address, as seen through the network.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Whether a client said this.
+    ///
+    /// # Panics
+    /// If a connection panicked.
+    pub fn heard(&self, text: &str) -> bool {
+        String::from_utf8_lossy(&self.said.lock().expect("no connection panics")).contains(text)
     }
 
     /// Changes the weather and cuts every connection there is.
@@ -80,7 +98,7 @@ impl Proxy {
     }
 }
 
-async fn connection(client: TcpStream, port: u16, mut states: watch::Receiver<State>) {
+async fn connection(client: TcpStream, port: u16, mut states: watch::Receiver<State>, said: Said) {
     let born = *states.borrow_and_update();
     let mut for_cut = states.clone();
     let cut = async move {
@@ -88,15 +106,17 @@ async fn connection(client: TcpStream, port: u16, mut states: watch::Receiver<St
         let _ = for_cut.wait_for(|state| state.generation > born.generation).await;
     };
     tokio::select! {
-        () = carry(client, port, born, states) => {}
+        () = carry(client, port, born, states, said) => {}
         () = cut => {}
     }
 }
 
-async fn carry(mut client: TcpStream, port: u16, born: State, states: watch::Receiver<State>) {
+async fn carry(mut client: TcpStream, port: u16, born: State, states: watch::Receiver<State>, said: Said) {
     let mut first = vec![0; 16 * 1024];
     let Ok(length) = client.read(&mut first).await else { return };
     let head = &first[..length];
+    let hear = |bytes: &[u8]| said.lock().expect("no connection panics").extend_from_slice(bytes);
+    hear(head);
     let opens_websocket = String::from_utf8_lossy(head).to_ascii_lowercase().contains("upgrade: websocket");
     match born.weather {
         Weather::Cut => return,
@@ -127,8 +147,8 @@ async fn carry(mut client: TcpStream, port: u16, born: State, states: watch::Rec
     let (from_client, to_client) = tokio::io::split(client);
     let (from_server, to_server) = tokio::io::split(server);
     tokio::select! {
-        () = pump(from_client, to_server, born, states.clone()) => {}
-        () = pump(from_server, to_client, born, states) => {}
+        () = pump(from_client, to_server, born, states.clone(), hear) => {}
+        () = pump(from_server, to_client, born, states, |_| {}) => {}
     }
 }
 
@@ -154,6 +174,7 @@ async fn pump(
     mut to: WriteHalf<TcpStream>,
     born: State,
     states: watch::Receiver<State>,
+    hear: impl Fn(&[u8]),
 ) {
     let mut bytes = vec![0; 64 * 1024];
     loop {
@@ -163,6 +184,7 @@ async fn pump(
             std::future::pending::<()>().await;
         }
         let Ok(length @ 1..) = read else { return };
+        hear(&bytes[..length]);
         if to.write_all(&bytes[..length]).await.is_err() {
             return;
         }

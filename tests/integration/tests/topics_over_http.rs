@@ -50,8 +50,9 @@ async fn link_is(ada: &NativeClient, state: LinkState) {
     eventually(&format!("the link is {state:?}"), || ada.status().link == state).await;
 }
 
-/// Each number once and in its order, in one kind of weather and then over a WebSocket.
-async fn each_comes_once_in(weather: Weather) {
+/// Each number once and in its order, in one kind of weather, in which answers that go on get through or do not, and then
+/// over a WebSocket.
+async fn each_comes_once_in(weather: Weather, streams: bool) {
     let mut world = World::in_weather(weather).await;
     world.topic.make().await;
     world.publish(300).await;
@@ -66,6 +67,8 @@ async fn each_comes_once_in(weather: Weather) {
         assert_eq!(next(&mut events).await, Ok(n));
     }
     assert_eq!(ada.status().link, LinkState::Degraded);
+    assert!(world.proxy.heard("live=sse"));
+    assert_eq!(world.proxy.heard("live=long-poll"), !streams);
 
     world.proxy.set(Weather::Fair);
     link_is(&ada, LinkState::Up).await;
@@ -77,17 +80,17 @@ async fn each_comes_once_in(weather: Weather) {
 
 #[tokio::test]
 async fn events_come_over_http_where_websockets_are_refused_and_over_a_websocket_again() {
-    each_comes_once_in(Weather::WebSocketsRefused).await;
+    each_comes_once_in(Weather::WebSocketsRefused, true).await;
 }
 
 #[tokio::test]
 async fn events_come_through_a_proxy_that_collects_answers() {
-    each_comes_once_in(Weather::Buffered).await;
+    each_comes_once_in(Weather::Buffered, false).await;
 }
 
 #[tokio::test]
 async fn events_come_through_a_proxy_that_cuts_what_waits() {
-    each_comes_once_in(Weather::Impatient).await;
+    each_comes_once_in(Weather::Impatient, false).await;
 }
 
 #[tokio::test]

@@ -141,6 +141,13 @@ fn a_client_reads_so_many_topics_and_no_more() {
     assert_eq!(bench.events().last(), Some(&Event::QueryRefused(QueryId(MAX_TOPICS as u64))));
 }
 
+fn reply(id: HttpId, from: u64, count: u64) -> TopicReply {
+    let events = (from..from + count).map(|n| Json::parse(n.to_string()).unwrap()).collect();
+    let (from, to) = (place(from), place(from + count));
+    let events = Events { sub: id.0, from, to, events, recovered: true, missed: None, more: false };
+    TopicReply { events: Some(events), ended: None }
+}
+
 impl Bench {
     /// The WebSocket is refused, and plain HTTP gets through.
     fn degraded(&mut self) {
@@ -169,10 +176,11 @@ impl Bench {
     }
 
     fn answers(&mut self, id: HttpId, from: u64, count: u64) {
-        let events = (from..from + count).map(|n| Json::parse(n.to_string()).unwrap()).collect();
-        let (from, to) = (place(from), place(from + count));
-        let events = Events { sub: id.0, from, to, events, recovered: true, missed: None, more: false };
-        self.input(Input::TopicRead(id, Ok(TopicReply { events: Some(events), ended: None })));
+        self.input(Input::TopicRead(id, Ok(reply(id, from, count))));
+    }
+
+    fn tells(&mut self, id: HttpId, from: u64, count: u64) {
+        self.input(Input::TopicTold(id, reply(id, from, count)));
     }
 }
 
@@ -183,20 +191,43 @@ fn where_no_websocket_gets_through_a_topic_is_read_over_http_and_the_websocket_t
     bench.input(Input::Subscribe(QueryId(1), orders(Start::Latest {}, None)));
     let [(id, Start::Latest {}, Rung::Get)] = bench.reads()[..] else { panic!("it finds out where it is") };
     bench.answers(id, 4, 0);
-    let [(id, start, Rung::LongPoll)] = &bench.reads()[..] else { panic!("it waits for more") };
+    let [(id, start, Rung::Sse)] = &bench.reads()[..] else { panic!("it waits for more") };
     assert_eq!(start.position(), Some(place(4)));
-    bench.answers(*id, 4, 2);
+    bench.tells(*id, 4, 1);
+    bench.tells(*id, 5, 1);
     assert_eq!(bench.looks(1), [place(5), place(6)]);
-    let [(late, start, Rung::LongPoll)] = &bench.reads()[..] else { panic!("it waits again") };
-    assert_eq!(start.position(), Some(place(6)));
+    assert!(bench.reads().is_empty() && bench.engine.awaits(*id));
 
     bench.later(2_000);
     bench.connect();
     let [(_, start)] = &bench.subscribed()[..] else { panic!("it asks over the WebSocket") };
     assert_eq!(start.position(), Some(place(6)));
-    bench.answers(*late, 6, 3);
+    bench.tells(*id, 6, 3);
+    assert!(!bench.engine.awaits(*id));
     bench.input(Input::Taken(QueryId(1), place(6)));
     assert!(bench.engine.topic(QueryId(1)).unwrap().items.is_empty(), "what comes late counts for nothing");
+}
+
+#[test]
+fn an_answer_that_goes_on_is_followed_by_another_and_one_that_ends_at_once_by_something_else() {
+    let mut bench = Bench::fresh();
+    bench.degraded();
+    bench.input(Input::Subscribe(QueryId(1), orders(Start::Earliest {}, None)));
+    let [(id, ..)] = bench.reads()[..] else { panic!("it asks") };
+    bench.answers(id, 0, 1);
+    let [(id, _, Rung::Sse)] = bench.reads()[..] else { panic!("it waits") };
+    for _ in 0..4 {
+        bench.tells(id, 1, 0);
+        bench.later(15_000);
+        bench.pulled();
+        assert!(bench.engine.awaits(id), "it lives");
+    }
+    bench.input(Input::TopicRead(id, Ok(TopicReply::default())));
+    let [(id, _, Rung::Sse)] = bench.reads()[..] else { panic!("it waits again") };
+    bench.tells(id, 1, 1);
+    bench.input(Input::TopicRead(id, Ok(TopicReply::default())));
+    let [(_, start, Rung::LongPoll)] = &bench.reads()[..] else { panic!("it waits in another way") };
+    assert_eq!(start.position(), Some(place(2)));
 }
 
 #[test]
@@ -206,7 +237,11 @@ fn what_waits_in_vain_is_followed_by_questions_that_are_answered_at_once() {
     bench.input(Input::Subscribe(QueryId(1), orders(Start::Earliest {}, None)));
     let [(id, ..)] = bench.reads()[..] else { panic!("it asks") };
     bench.answers(id, 0, 1);
-    let [(id, _, Rung::LongPoll)] = bench.reads()[..] else { panic!("it waits") };
+    let [(_, _, Rung::Sse)] = bench.reads()[..] else { panic!("it waits") };
+    // Nothing comes, not even the first.
+    bench.later(10_000);
+    bench.pulled();
+    let [(id, _, Rung::LongPoll)] = bench.reads()[..] else { panic!("it waits in another way") };
     bench.input(Input::TopicRead(id, Err(HttpFailure::Unreachable)));
     for n in 1..4 {
         bench.later(3_000);
@@ -215,9 +250,9 @@ fn what_waits_in_vain_is_followed_by_questions_that_are_answered_at_once() {
         assert_eq!(start.position(), Some(place(n)));
         bench.answers(*id, n, 1);
     }
-    bench.later(61_000);
+    bench.later(120_000);
     bench.pulled();
-    let [(_, _, Rung::LongPoll)] = bench.reads()[..] else { panic!("it tries to wait again") };
+    let [(_, _, Rung::Sse)] = bench.reads()[..] else { panic!("it tries to wait again") };
 }
 
 #[test]
@@ -238,9 +273,10 @@ fn however_many_topics_are_read_over_http_some_connections_are_left_for_the_rest
         } else {
             bench.later(3_000);
             bench.pulled();
+            open.iter().for_each(|(id, ..)| bench.tells(*id, 0, 0));
         }
     }
-    assert_eq!(open.iter().filter(|(_, _, rung)| *rung == Rung::LongPoll).count(), 2);
+    assert_eq!(open.iter().filter(|(_, _, rung)| *rung == Rung::Sse).count(), 2);
     assert!(asked > 30, "the others are asked about in turn: {asked}");
 }
 
