@@ -21,8 +21,8 @@ export function engineOptions(options: ClientOptions): EngineOptions {
       throw invalid("migrations must be functions by the version that they lead to, up to schema");
     }
   }
-  if (typeof collections !== "object" || Object.keys(collections).length === 0) {
-    throw invalid("collections must name at least one collection");
+  if (typeof collections !== "object" || collections === null) {
+    throw invalid("collections must be an object, with the strategy of each collection by its name");
   }
   for (const [collection, each] of Object.entries(collections)) {
     if (typeof each === "object" && (each?.strategy !== "merge" || typeof each.merge !== "function")) {

@@ -73,7 +73,7 @@ export interface ClientOptions<C extends Collections = Collections> {
   url: string | URL;
   /** Who this is, to the server. */
   token: TokenSource;
-  /** Every collection the client reads or writes. */
+  /** Every collection the client reads or writes; none (`{}`) where it has to do with topics alone. */
   collections: C;
   /** Names the storage on this device; clients of different names share nothing. Default: `"default"`. */
   name?: string;

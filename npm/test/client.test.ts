@@ -51,7 +51,7 @@ test("a token function that gives no text is an error of its own", async () => {
 const BAD: [string, Partial<Record<keyof ClientOptions, unknown>>][] = [
   ["a relative address", { url: "/realtime" }],
   ["an address of another scheme", { url: "file:///tmp" }],
-  ["no collection", { collections: {} }],
+  ["collections that are null", { collections: null }],
   ["collections that are none", { collections: undefined }],
   ["a token that is none", { token: 7 }],
   ["an empty name", { name: "" }],

@@ -9,7 +9,7 @@ export async function follow({ url, token }) {
   const client = await createClient({
     url,
     token,
-    collections: { cards: "fieldLevel" },
+    collections: {},
     wasm: new URL("/engine.wasm", location.origin),
   });
   const following = (async () => {
