@@ -64,6 +64,18 @@ impl<K: Ord, V> SortedMap<K, V> {
         }
     }
 
+    /// Appends an entry, without a search; gives it back if its key is not beyond all others.
+    ///
+    /// # Errors
+    /// The entry.
+    pub fn append(&mut self, key: K, value: V) -> Result<(), (K, V)> {
+        if self.entries.last().is_some_and(|last| last.0 >= key) {
+            return Err((key, value));
+        }
+        self.entries.push(Box::new((key, value)));
+        Ok(())
+    }
+
     /// Removes a key; returns its value.
     pub fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
     where

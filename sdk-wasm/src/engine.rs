@@ -225,8 +225,7 @@ impl Engine {
     /// What a query shows now, or what of a topic has come and was not taken, as JSON; nothing if it is not open.
     pub fn view(&self, id: f64) -> Option<String> {
         let id = QueryId(id as u64);
-        let view = self.driver.view(id).map(|view| encode(&view));
-        view.or_else(|| self.driver.topic(id).map(|shown| encode(&shown)))
+        self.driver.view_text(id).or_else(|| self.driver.topic(id).map(|shown| encode(&shown)))
     }
 
     /// The application has taken all of a topic up to a position.

@@ -8,7 +8,7 @@ use crate::{
     driver::Platform,
     engine::{View, ViewDocument, storage::Query},
     protocol::{
-        CollectionName, DocKey, DocumentId, FieldName, Fields, Intent, InvalidId, Json, Seq, Strategy, encode,
+        CollectionName, DocKey, DocumentId, FieldName, Fields, Intent, InvalidId, Json, Seq, Strategy,
     },
 };
 
@@ -117,7 +117,7 @@ impl<P: Platform> Collection<P> {
             return self.submit(id, vec![intent]).await;
         }
         let seen = self.look(self.key(id)?).await?.documents.pop();
-        let mut whole = seen.map(|document| document.fields).unwrap_or_default();
+        let mut whole = seen.map(|document| document.values()).unwrap_or_default();
         change(&mut whole);
         self.submit(id, vec![Intent::Put(whole)]).await
     }
@@ -146,7 +146,7 @@ impl<T: DeserializeOwned> Document<T> {
 
     fn read(document: ViewDocument) -> Option<Self> {
         let ViewDocument { id, fields, pending, conflicted, updated } = document;
-        let value = serde_json::from_str(&encode(&fields)).ok()?;
+        let value = serde_json::from_str(fields.as_str()).ok()?;
         Some(Self { id, value, pending, conflicted, updated: updated.map(|at| at.0) })
     }
 }

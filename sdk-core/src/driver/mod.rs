@@ -183,6 +183,11 @@ impl<P: Platform> Driver<P> {
         self.core().engine.view(id)
     }
 
+    /// The same as its JSON text.
+    pub fn view_text(&self, id: QueryId) -> Option<String> {
+        self.core().engine.view_text(id)
+    }
+
     /// How the client is doing.
     pub fn status(&self) -> Status {
         let mut status = self.core().engine.status();

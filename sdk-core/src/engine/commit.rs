@@ -143,10 +143,10 @@ impl Engine {
         let taken = match self.inbox.take_read(id) {
             Some((query, scan)) => {
                 let void = self.replica.is_emptying(query.collection());
-                result.and_then(|rows| self.views.adopt(&query, scan, &rows, void).map(drop))
+                result.and_then(|rows| self.views.adopt(&query, scan, rows, void).map(drop))
             }
             None => result.and_then(|rows| {
-                self.views.loaded(id, &rows, |collection| self.replica.is_emptying(collection))
+                self.views.loaded(id, rows, |collection| self.replica.is_emptying(collection))
             }),
         };
         match taken {

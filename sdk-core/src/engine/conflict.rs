@@ -1,6 +1,8 @@
 //! The conflict inbox: operations that collide with what others wrote, until the application's function or a person
 //! has decided. An operation that was decided is made anew under its `Seq`, saved, and sent again.
 
+use std::borrow::Cow;
+
 use super::{
     Effect, Engine, Event, ReadId, Refusal, ResolveId,
     storage::{Generation, Query, Scan},
@@ -269,7 +271,7 @@ impl Engine {
     fn dispute(&self, entry: &Entry, clashing: &Clashing) -> Option<Dispute> {
         let operation = entry.edit()?;
         let collection = self.replica.collections.get(&operation.doc.collection)?;
-        let document = self.views.document(&operation.doc).cloned().unwrap_or_default();
+        let document = self.views.document(&operation.doc).map(Cow::into_owned).unwrap_or_default();
         let by = Dot { actor: self.ids.meta.actor.unwrap_or(super::view::UNMET), seq: entry.seq() };
         let now = operation.at.wall.max(self.clock.newest().wall);
         let (epoch, rev) = (&collection.history, document.rev);

@@ -21,6 +21,7 @@ mod fence;
 mod fetch;
 mod identity;
 mod input;
+mod kept;
 mod ladder;
 mod link;
 mod meta;

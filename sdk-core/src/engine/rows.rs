@@ -1,59 +1,63 @@
 //! What a store's rows come to: documents that stand alone laid over those in segments.
 
-use std::iter::Peekable;
+use std::{iter::Peekable, sync::Arc, vec::IntoIter};
 
-use super::storage::{Query, Rows, Scan, StoreError, StoredDocument};
+use super::{
+    kept::Kept,
+    storage::{Query, Rows, Scan, StoreError, StoredDocument},
+};
 use crate::{
-    protocol::{DocKey, Document, DocumentId, read_chunk},
-    wire::{self, Bad},
+    protocol::{DocKey, DocumentId, read_chunk},
+    wire::{Bad, Reader},
 };
 
 /// The living documents that a read found, by id.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Found {
-    pub(super) documents: Vec<(DocKey, Document)>,
+    pub(super) documents: Vec<(DocKey, Kept)>,
     /// Where the store may have more in the query's range: the last id up to which it is known.
     pub(super) horizon: Option<DocumentId>,
 }
 
-/// Puts the rows together. Only what the query shows is parsed.
+/// Puts the rows together.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`]
-pub(super) fn merge(query: &Query, scan: Scan, rows: &Rows) -> Result<Found, StoreError> {
+pub(super) fn merge(query: &Query, scan: Scan, rows: Rows) -> Result<Found, StoreError> {
     let (_, to, limit) = query.bounds();
-    let mut packed: Vec<(DocumentId, &str)> = Vec::new();
+    let Rows { documents: alone, segments } = rows;
+    let mut packed = Vec::new();
     let mut reached = None;
-    for text in &rows.segments {
+    let segment_count = segments.len();
+    for text in segments {
+        let text: Arc<str> = text.into();
         let bad = |bad: Bad| StoreError::Corrupt(bad.to_string());
         reached = None;
-        read_chunk(text, &mut |id, doc| {
-            let id = DocumentId::new(&id).map_err(|_| wire::Reader::new(text).bad("not an id"))?;
-            let key = DocKey { collection: query.collection().clone(), id };
-            if query.selects(&key) {
-                packed.push((key.id.clone(), doc));
+        read_chunk(&text, &|reader| Kept::read(reader, &text), &mut |id, kept| {
+            let id = DocumentId::new(&id).map_err(|_| Reader::new(&text).bad("not an id"))?;
+            if query.selects_id(&id) {
+                packed.push((id.clone(), kept));
             }
-            reached = Some(key.id);
+            reached = Some(id);
             Ok(())
         })
         .map_err(bad)?;
     }
     let is_one = matches!(query, Query::One(_));
     // A store that gave as much as it was asked for may have more behind it.
-    let more_segments = rows.segments.len() >= scan.segments && !is_one;
+    let more_segments = segment_count >= scan.segments && !is_one;
     let segments_end = reached.filter(|last| more_segments && to.is_none_or(|to| last < to));
-    let documents_end = rows.documents.last().map(|stored| stored.key.id.clone());
-    let documents_end = documents_end.filter(|_| rows.documents.len() >= limit && !is_one);
+    let documents_end = alone.last().map(|stored| stored.key.id.clone());
+    let documents_end = documents_end.filter(|_| alone.len() >= limit && !is_one);
     let mut horizon = [segments_end, documents_end].into_iter().flatten().min();
 
     let mut documents = Vec::new();
-    let rows = Overlay { alone: rows.documents.iter().peekable(), packed: packed.into_iter().peekable() };
-    for (id, text) in rows.take_while(|(id, _)| horizon.as_ref().is_none_or(|end| id <= end)) {
+    let rows = Overlay { alone: alone.into_iter().peekable(), packed: packed.into_iter().peekable() };
+    for (id, kept) in rows.take_while(|(id, _)| horizon.as_ref().is_none_or(|end| id <= end)) {
         let key = DocKey { collection: query.collection().clone(), id };
-        let document: Document =
-            wire::decode(text).map_err(|error| StoreError::Corrupt(format!("{key}: {error}")))?;
-        if document.is_alive() {
-            documents.push((key, document));
+        let kept = kept.map_err(|error| StoreError::Corrupt(format!("{key}: {error}")))?;
+        if kept.is_alive() {
+            documents.push((key, kept));
         }
         if documents.len() >= limit {
             horizon = documents.last().filter(|_| !is_one).map(|(key, _)| key.id.clone());
@@ -64,30 +68,26 @@ pub(super) fn merge(query: &Query, scan: Scan, rows: &Rows) -> Result<Found, Sto
 }
 
 /// Two ascending rows of documents as one. Of two with the same id, the one that stands alone counts.
-struct Overlay<'a, A: Iterator<Item = &'a StoredDocument>, P: Iterator<Item = (DocumentId, &'a str)>> {
-    alone: Peekable<A>,
-    packed: Peekable<P>,
+struct Overlay {
+    alone: Peekable<IntoIter<StoredDocument>>,
+    packed: Peekable<IntoIter<(DocumentId, Kept)>>,
 }
 
-impl<'a, A, P> Iterator for Overlay<'a, A, P>
-where
-    A: Iterator<Item = &'a StoredDocument>,
-    P: Iterator<Item = (DocumentId, &'a str)>,
-{
-    type Item = (DocumentId, &'a str);
+impl Iterator for Overlay {
+    type Item = (DocumentId, Result<Kept, Bad>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let order = match (self.alone.peek(), self.packed.peek()) {
             (Some(alone), Some((id, _))) => alone.key.id.cmp(id),
             (Some(_), None) => std::cmp::Ordering::Less,
-            (None, _) => return self.packed.next(),
+            (None, _) => return self.packed.next().map(|(id, kept)| (id, Ok(kept))),
         };
         if order.is_eq() {
             self.packed.next();
         } else if order.is_gt() {
-            return self.packed.next();
+            return self.packed.next().map(|(id, kept)| (id, Ok(kept)));
         }
-        self.alone.next().map(|stored| (stored.key.id.clone(), stored.text.as_str()))
+        self.alone.next().map(|stored| (stored.key.id, Kept::of(&stored.text.into())))
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
     use crate::{
         clock::{Dot, Hlc},
         engine::storage::Generation,
-        protocol::{ActorId, Offset, Seq, Stamp, encode},
+        protocol::{ActorId, Document, Offset, Seq, Stamp, encode},
     };
 
     fn text(rev: u64, alive: bool) -> String {
@@ -126,8 +126,8 @@ mod tests {
     /// The ids found with their revisions, and the horizon.
     fn found(query: &Query, segments: usize, rows: &Rows) -> (Vec<(String, u64)>, Option<String>) {
         let scan = Scan { generation: Generation(1), segments };
-        let Found { documents, horizon } = merge(query, scan, rows).unwrap();
-        let document = |(key, document): (DocKey, Document)| (key.id.to_string(), document.rev.0);
+        let Found { documents, horizon } = merge(query, scan, rows.clone()).unwrap();
+        let document = |(key, kept): (DocKey, Kept)| (key.id.to_string(), kept.rev().0);
         (documents.into_iter().map(document).collect(), horizon.map(|id| id.to_string()))
     }
 

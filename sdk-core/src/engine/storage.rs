@@ -206,12 +206,15 @@ impl Query {
 
     /// Whether a document lies in the query's range.
     pub fn selects(&self, key: &DocKey) -> bool {
+        *self.collection() == key.collection && self.selects_id(&key.id)
+    }
+
+    /// Whether the document of its collection with this id lies in its range.
+    pub(crate) fn selects_id(&self, id: &DocumentId) -> bool {
         match self {
-            Self::One(wanted) => wanted == key,
-            Self::Range { collection, from, to, .. } => {
-                *collection == key.collection
-                    && from.as_ref().is_none_or(|from| key.id >= *from)
-                    && to.as_ref().is_none_or(|to| key.id < *to)
+            Self::One(wanted) => wanted.id == *id,
+            Self::Range { from, to, .. } => {
+                from.as_ref().is_none_or(|from| id >= from) && to.as_ref().is_none_or(|to| id < to)
             }
         }
     }

@@ -203,7 +203,7 @@ impl Engine {
         if !self.views.is_known(doc) && !self.outbox.has_lane(doc) {
             return None;
         }
-        let mut seen = self.project(doc).map(|shown| shown.fields).unwrap_or_default();
+        let mut seen = self.project(doc).map(|shown| shown.values()).unwrap_or_default();
         let whole = intents.iter().any(|intent| matches!(intent, Intent::Put(_) | Intent::Delete {}));
         let names = |intent: &Intent, name: &FieldName| match intent {
             Intent::Put(fields) | Intent::Set(fields) => fields.contains_key(name),

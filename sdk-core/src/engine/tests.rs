@@ -406,3 +406,24 @@ fn stored_and_unsettled_documents_show_in_one_order_each_once() {
     let shown: Vec<_> = documents.iter().map(|document| (document.id.as_str(), document.pending)).collect();
     assert_eq!(shown, [("a", true), ("b", true), ("d", false), ("e", true), ("f", false), ("g", true)]);
 }
+
+#[test]
+fn a_view_as_text_is_the_view() {
+    let mut bench = Bench::fresh();
+    bench.input(Input::Open(QueryId(1), Query::all(cards())));
+    assert_eq!(bench.engine.view_text(QueryId(1)).unwrap(), r#"{"loaded":false,"documents":[]}"#);
+    let text = r#"{"rev":1,"clock":{"9":1},"latest":{"n":[1,"\""],"s":"ü"},"written":{"at":[5,0],"by":[9,1],"rev":1}}"#;
+    bench.load(["b", "d"].map(|id| StoredDocument { key: key(id), text: text.into() }).into());
+    bench.submit(1, "b", 2);
+    bench.submit(2, "c\"", 3);
+    let shown = |document: &ViewDocument| {
+        let ViewDocument { id, fields, pending, conflicted, updated } = document;
+        let fields: serde_json::Value = serde_json::from_str(fields.as_str()).unwrap();
+        let updated = updated.map(|at| at.0);
+        serde_json::json!({ "id": id.as_str(), "fields": fields, "pending": pending, "conflicted": conflicted, "updated": updated })
+    };
+    let View { loaded, documents } = bench.engine.view(QueryId(1)).unwrap();
+    let documents: Vec<_> = documents.iter().map(shown).collect();
+    let text: serde_json::Value = serde_json::from_str(&bench.engine.view_text(QueryId(1)).unwrap()).unwrap();
+    assert_eq!(text, serde_json::json!({ "loaded": loaded, "documents": documents }));
+}

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     Effect, Engine, QueryId, ReadId,
+    kept::{Kept, show},
     rows::{self, Found},
     storage::{Query, Rows, Scan, StoreError},
 };
@@ -11,9 +12,9 @@ use crate::sorted::SortedMap;
 use crate::{
     clock::{Dot, Millis},
     outbox::State,
-    protocol::{ActorId, CollectionName, DocKey, Document, DocumentId, FieldName, Json, Offset},
+    protocol::{ActorId, CollectionName, DocKey, Document, DocumentId, Fields, Json, Offset},
     reconcile::{self, Write},
-    wire::record,
+    wire::{Encode, Object, decode},
 };
 
 /// Live queries at one time.
@@ -36,9 +37,9 @@ pub struct ViewDocument {
     /// Its id.
     #[cfg_attr(feature = "typescript", tsify(type = "string"))]
     pub id: DocumentId,
-    /// Its fields.
+    /// Its fields, as an object.
     #[cfg_attr(feature = "typescript", tsify(type = "Record<string, unknown>"))]
-    pub fields: SortedMap<FieldName, Json>,
+    pub fields: Json,
     /// Whether it shows edits that the server has not judged.
     pub pending: bool,
     /// Whether one of them waits for somebody to decide a conflict.
@@ -46,6 +47,31 @@ pub struct ViewDocument {
     /// Unix time of its newest edit, in milliseconds.
     #[cfg_attr(feature = "typescript", tsify(type = "number", optional))]
     pub updated: Option<Millis>,
+}
+
+impl ViewDocument {
+    /// Its fields by name.
+    pub fn values(&self) -> Fields {
+        // What is shown was read, or written, with names and values that are acceptable.
+        decode(self.fields.as_str()).unwrap_or_default()
+    }
+}
+
+/// One document of a view, from where it is kept.
+struct Shown<'a> {
+    id: &'a DocumentId,
+    /// The text of an object.
+    fields: Cow<'a, str>,
+    pending: bool,
+    conflicted: bool,
+    updated: Option<Millis>,
+}
+
+impl From<Shown<'_>> for ViewDocument {
+    fn from(shown: Shown<'_>) -> Self {
+        let Shown { id, fields, pending, conflicted, updated } = shown;
+        Self { id: id.clone(), fields: Json::of(fields.into_owned()), pending, conflicted, updated }
+    }
 }
 
 /// The documents at hand, and who wants them.
@@ -57,7 +83,7 @@ pub(super) struct Views {
 
 #[derive(Debug)]
 struct Cached {
-    document: Document,
+    document: Kept,
     age: Age,
 }
 
@@ -120,13 +146,14 @@ impl Views {
         self.queries.remove(&id);
         let Self { cache, queries } = self;
         cache.retain(|key, _| has_lane(key) || queries.values().any(|live| live.shows(key)));
+        cache.values_mut().for_each(|cached| cached.document.detach());
     }
 
     /// Rows come from the store. Documents at hand are newer.
     pub(super) fn loaded(
         &mut self,
         read: ReadId,
-        rows: &Rows,
+        rows: Rows,
         is_void: impl Fn(&CollectionName) -> bool,
     ) -> Result<(), StoreError> {
         let mine = |reading: &mut Reading| reading.id == read;
@@ -144,14 +171,16 @@ impl Views {
         &mut self,
         query: &Query,
         scan: Scan,
-        rows: &Rows,
+        rows: Rows,
         void: bool,
     ) -> Result<Option<DocumentId>, StoreError> {
         let age = if void { Age::Void } else { Age::Current };
-        let Found { documents, horizon } = rows::merge(query, scan, rows)?;
+        let Found { mut documents, horizon } = rows::merge(query, scan, rows)?;
+        documents.iter_mut().for_each(|(_, document)| document.detach());
         for (key, document) in documents {
+            let Err((key, cached)) = self.cache.append(key, Cached { document, age }) else { continue };
             if self.cache.get(&key).is_none_or(|known| known.age == Age::Replaced) {
-                self.cache.insert(key, Cached { document, age });
+                self.cache.insert(key, cached);
             }
         }
         let known = |key: &DocKey| horizon.as_ref().is_none_or(|end| key.id <= *end);
@@ -223,8 +252,11 @@ impl Views {
             return;
         }
         match self.cache.get_mut(key) {
-            Some(known) if known.age == Age::Current && known.document.rev >= document.rev => return,
-            _ => self.cache.insert(key.clone(), Cached { document, age: Age::Current }),
+            Some(known) if known.age == Age::Current && known.document.rev() >= document.rev => return,
+            _ => {
+                let cached = Cached { document: Kept::Parsed(document.into()), age: Age::Current };
+                self.cache.insert(key.clone(), cached)
+            }
         };
         self.touch(key);
     }
@@ -280,8 +312,8 @@ impl Views {
     }
 
     /// The document, if it is at hand.
-    pub(super) fn document(&self, key: &DocKey) -> Option<&Document> {
-        self.cache.get(key).map(|cached| &cached.document)
+    pub(super) fn document(&self, key: &DocKey) -> Option<Cow<'_, Document>> {
+        self.cache.get(key).map(|cached| cached.document.document())
     }
 
     /// The queries that show something else than before.
@@ -300,6 +332,26 @@ impl Engine {
     /// What a live query shows now; none if there is no such query.
     pub fn view(&self, id: QueryId) -> Option<View> {
         let live = self.views.queries.get(&id)?;
+        Some(View { loaded: live.loaded, documents: self.shown(live).map(Into::into).collect() })
+    }
+
+    /// The same as its JSON text, in which fields stand as they were stored.
+    pub fn view_text(&self, id: QueryId) -> Option<String> {
+        let live = self.views.queries.get(&id)?;
+        let mut text = r#"{"loaded":"#.to_owned();
+        live.loaded.write(&mut text);
+        text.push_str(r#","documents":"#);
+        let mut separator = '[';
+        for document in self.shown(live) {
+            text.push(separator);
+            separator = ',';
+            document.write(&mut text);
+        }
+        text.push_str(if separator == '[' { "[]}" } else { "]}" });
+        Some(text)
+    }
+
+    fn shown<'a>(&'a self, live: &'a LiveQuery) -> impl Iterator<Item = Shown<'a>> {
         let (first, limit) = match &live.query {
             Query::One(key) => (key.clone(), 1),
             Query::Range { collection, from, limit, .. } => {
@@ -307,24 +359,32 @@ impl Engine {
                 (DocKey { collection: collection.clone(), id }, *limit)
             }
         };
-        let selected = |key: &&DocKey| live.query.selects(key);
-        let cached = self.views.cache.range(first.clone()..).map(|(key, _)| key).take_while(selected);
-        let keys = merge(cached, self.outbox.lanes_from(&first).take_while(selected));
-        let shown = keys.filter(|key| live.shows(key));
-        let documents = shown.filter_map(|key| self.project(key)).take(limit).collect();
-        Some(View { loaded: live.loaded, documents })
+        let selected = move |key: &DocKey| live.query.selects(key);
+        let cached =
+            self.views.cache.range(first.clone()..).map(|(key, cached)| (key, Some(&cached.document)));
+        let lanes = self.outbox.lanes_from(first).map(|key| (key, None));
+        let known = merge(
+            cached.take_while(move |(key, _)| selected(key)),
+            lanes.take_while(move |(key, _)| selected(key)),
+        );
+        let known = known.filter(|(key, _)| live.shows(key));
+        known.filter_map(|(key, kept)| self.project_upon(key, kept)).take(limit)
     }
 
     /// A document as the application sees it; none if it does not exist.
     pub(super) fn project(&self, key: &DocKey) -> Option<ViewDocument> {
-        let authoritative = self.views.document(key);
+        self.project_upon(key, self.views.cache.get(key).map(|cached| &cached.document)).map(Into::into)
+    }
+
+    fn project_upon<'a>(&self, key: &'a DocKey, authoritative: Option<&'a Kept>) -> Option<Shown<'a>> {
+        let id = &key.id;
         if !self.outbox.has_lane(key) {
-            return Some(show(key, authoritative?, false, false))
-                .filter(|_| authoritative.is_some_and(Document::is_alive));
+            let (fields, updated) = authoritative?.shown()?;
+            return Some(Shown { id, fields, pending: false, conflicted: false, updated: Some(updated) });
         }
         let collection = self.replica.collections.get(&key.collection)?;
         let epoch = &collection.history;
-        let mut document = authoritative.cloned().unwrap_or_default();
+        let mut document = authoritative.map(|kept| kept.document().into_owned()).unwrap_or_default();
         let (mut pending, mut conflicted) = (false, false);
         for entry in self.outbox.lane(key).filter(|entry| entry.is_visible()) {
             let Some(mut operation) = entry.edit().map(Cow::Borrowed) else { continue };
@@ -344,7 +404,8 @@ impl Engine {
             pending |= !matches!(entry.state, State::Judged { .. });
             conflicted |= matches!(entry.state, State::Conflicted(_));
         }
-        document.is_alive().then(|| show(key, &document, pending, conflicted))
+        let (fields, updated) = show(&document)?;
+        Some(Shown { id, fields: fields.into(), pending, conflicted, updated: Some(updated) })
     }
 
     /// Reads a query, or what is left of it, unless its collection is just being replaced: it is read then.
@@ -368,35 +429,31 @@ impl Engine {
 /// Stands for this client while the server has not named it; no document of the server bears it.
 pub(super) const UNMET: ActorId = ActorId(u32::MAX);
 
-/// The members of two ascending sequences, ascending, each once.
-fn merge<T: Ord>(ours: impl Iterator<Item = T>, theirs: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+/// The entries of two sequences that ascend by key, ascending; of two with one key, the first.
+fn merge<K: Ord, V>(
+    ours: impl Iterator<Item = (K, V)>,
+    theirs: impl Iterator<Item = (K, V)>,
+) -> impl Iterator<Item = (K, V)> {
     let (mut ours, mut theirs) = (ours.peekable(), theirs.peekable());
     std::iter::from_fn(move || match (ours.peek(), theirs.peek()) {
-        (Some(one), Some(other)) if one == other => {
+        (Some((one, _)), Some((other, _))) if one == other => {
             theirs.next();
             ours.next()
         }
-        (Some(one), Some(other)) if other < one => theirs.next(),
+        (Some((one, _)), Some((other, _))) if other < one => theirs.next(),
         (None, _) => theirs.next(),
         _ => ours.next(),
     })
 }
 
-fn show(key: &DocKey, document: &Document, pending: bool, conflicted: bool) -> ViewDocument {
-    let fields = document.values().map(|(name, value)| (name.clone(), value)).collect();
-    let updated = document.written.map(|stamp| stamp.at.wall);
-    ViewDocument { id: key.id.clone(), fields, pending, conflicted, updated }
+impl Encode for Shown<'_> {
+    fn write(&self, out: &mut String) {
+        let mut object = Object::new(out);
+        object.field("id", self.id);
+        object.text("fields", &self.fields);
+        object.field("pending", &self.pending);
+        object.field("conflicted", &self.conflicted);
+        object.field("updated", &self.updated);
+        object.end();
+    }
 }
-
-record!(out View {
-    loaded: "loaded";
-    documents: "documents";
-});
-
-record!(out ViewDocument {
-    id: "id";
-    fields: "fields";
-    pending: "pending";
-    conflicted: "conflicted";
-    updated: "updated";
-});

@@ -157,8 +157,8 @@ impl Outbox {
     }
 
     /// The documents that have operations here, from `first` on.
-    pub fn lanes_from(&self, first: &DocKey) -> impl Iterator<Item = &DocKey> {
-        self.lanes.range(first.clone()..).map(|(doc, _)| doc)
+    pub fn lanes_from(&self, first: DocKey) -> impl Iterator<Item = &DocKey> {
+        self.lanes.range(first..).map(|(doc, _)| doc)
     }
 
     /// Whether the document has operations here.

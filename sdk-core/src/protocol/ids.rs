@@ -22,11 +22,15 @@ macro_rules! name {
         impl $name {
             /// Checks `text`; nothing is normalised, so equal names are equal bytes.
             pub fn new(text: &str) -> Result<Self, InvalidId> {
-                let check: fn(&str) -> Option<&'static str> = $check;
-                match check(text) {
+                match Self::problem(text) {
                     None => Ok(Self(text.into())),
                     Some(problem) => Err(InvalidId { kind: $kind, problem }),
                 }
+            }
+
+            fn problem(text: &str) -> Option<&'static str> {
+                let check: fn(&str) -> Option<&'static str> = $check;
+                check(text)
             }
 
             /// The name as text.
@@ -123,6 +127,13 @@ name! {
     Epoch, "epoch", |text| free_text(text, 64)
 }
 
+impl FieldName {
+    /// Whether the text is one.
+    pub(crate) fn is_valid(text: &str) -> bool {
+        Self::problem(text).is_none()
+    }
+}
+
 impl DocumentId {
     /// The first id in the order of ids.
     pub fn smallest() -> Self {
@@ -140,6 +151,9 @@ impl Epoch {
 fn free_text(text: &str, most: usize) -> Option<&'static str> {
     if text.is_empty() || text.len() > most {
         Some("is empty or too long")
+    } else if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        // Nearly all names: no character has to be made of them.
+        None
     } else if text.chars().any(char::is_control) {
         Some("may not hold control characters")
     } else {

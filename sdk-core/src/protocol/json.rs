@@ -34,7 +34,7 @@ impl Json {
     }
 
     /// A text that is known to be acceptable.
-    pub(super) fn of(text: String) -> Self {
+    pub(crate) fn of(text: String) -> Self {
         Self(text.into())
     }
 

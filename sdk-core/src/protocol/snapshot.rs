@@ -126,13 +126,15 @@ impl Manifest {
     }
 }
 
-/// Reads the documents of a chunk's text, in order: each id, and its document as text.
+/// Reads the documents of a chunk's text, in order: each id, and its document as `read` has it; [`Reader::skip`] gives
+/// it as text.
 ///
 /// # Errors
-/// It is not a chunk, or what `take` says.
-pub fn read_chunk<'a>(
+/// It is not a chunk, or what `read` and `take` say.
+pub fn read_chunk<'a, T>(
     text: &'a str,
-    take: &mut dyn FnMut(Cow<'a, str>, &'a str) -> Result<(), Bad>,
+    read: &dyn Fn(&mut Reader<'a>) -> Result<T, Bad>,
+    take: &mut dyn FnMut(Cow<'a, str>, T) -> Result<(), Bad>,
 ) -> Result<(), Bad> {
     let mut reader = Reader::new(text);
     reader.object(&mut |reader, name| match name {
@@ -141,7 +143,7 @@ pub fn read_chunk<'a>(
             reader.object(&mut |reader, name| {
                 match name {
                     "id" if id.is_none() => id = Some(reader.string()?),
-                    "doc" if doc.is_none() => doc = Some(reader.skip()?),
+                    "doc" if doc.is_none() => doc = Some(read(reader)?),
                     "id" | "doc" => return Err(reader.bad("a name comes twice")),
                     _ => drop(reader.skip()?),
                 }
@@ -222,7 +224,7 @@ mod tests {
     fn a_chunk_is_read_document_by_document() {
         let text = r#"{"salt":"x","documents":[{"id":"a","doc":{"rev":1}},{"doc":{ "rev":2 },"id":"b\"","later":1}]}"#;
         let mut found = Vec::new();
-        read_chunk(text, &mut |id, doc| {
+        read_chunk(text, &Reader::skip, &mut |id, doc| {
             found.push((id.into_owned(), doc));
             Ok(())
         })
@@ -231,7 +233,7 @@ mod tests {
         for bad in
             ["", "{}x", r#"{"documents":[{"id":"a"}]}"#, r#"{"documents":[{"id":"a","id":"b","doc":1}]}"#]
         {
-            assert!(read_chunk(bad, &mut |_, _| Ok(())).is_err(), "{bad}");
+            assert!(read_chunk(bad, &Reader::skip, &mut |_, _| Ok(())).is_err(), "{bad}");
         }
     }
 }

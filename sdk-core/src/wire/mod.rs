@@ -93,7 +93,14 @@ pub fn decode<T: Decode>(text: &str) -> Result<T, Bad> {
 /// Appends a string, quoted and escaped.
 pub fn write_text(text: &str, out: &mut String) {
     out.push('"');
-    for c in text.chars() {
+    let mut rest = text;
+    loop {
+        let (plain, special) =
+            rest.split_at_checked(reader::plain_run(rest.as_bytes())).unwrap_or((rest, ""));
+        out.push_str(plain);
+        let mut chars = special.chars();
+        let Some(c) = chars.next() else { break };
+        rest = chars.as_str();
         match c {
             '"' | '\\' => out.extend(['\\', c]),
             '\n' => out.push_str("\\n"),
@@ -120,7 +127,7 @@ pub fn write_number(mut number: u64, out: &mut String) {
             break;
         }
     }
-    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+    out.push_str(std::str::from_utf8(&digits[at..]).unwrap_or_default());
 }
 
 /// Writes the fields of an object one after another.
@@ -139,16 +146,23 @@ impl<'a> Object<'a> {
 
     /// Appends a field, unless its value says that it is absent. The name needs no escaping.
     pub fn field(&mut self, name: &str, value: &dyn Encode) {
-        if value.is_absent() {
-            return;
+        if !value.is_absent() {
+            self.name(name);
+            value.write(self.out);
         }
-        if std::mem::replace(&mut self.started, true) {
-            self.out.push(',');
-        }
-        self.out.push('"');
+    }
+
+    /// Appends a field whose value is JSON text already.
+    pub fn text(&mut self, name: &str, value: &str) {
+        self.name(name);
+        self.out.push_str(value);
+    }
+
+    fn name(&mut self, name: &str) {
+        let started = std::mem::replace(&mut self.started, true);
+        self.out.push_str(if started { ",\"" } else { "\"" });
         self.out.push_str(name);
         self.out.push_str("\":");
-        value.write(self.out);
     }
 
     /// Ends the object.

@@ -27,7 +27,7 @@ impl Bad {
 }
 
 /// A place in a text.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -49,6 +49,12 @@ impl<'a> Reader<'a> {
         Bad(Box::new(Details { problem, at: self.at, too_deep: self.depth > self.most }))
     }
 
+    /// Where the next value begins, for [`since`](Self::since).
+    pub fn place(&mut self) -> usize {
+        self.peek();
+        self.at
+    }
+
     /// The next byte that is no white space, without taking it.
     pub fn peek(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
@@ -60,9 +66,51 @@ impl<'a> Reader<'a> {
 
     /// Takes a byte if it comes next.
     fn take(&mut self, byte: u8) -> bool {
+        // Between the tokens of what we write is no white space.
+        if self.text.as_bytes().get(self.at) == Some(&byte) {
+            self.at += 1;
+            return true;
+        }
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
         found
+    }
+
+    /// Takes a text that comes next as it is, without white space before it; what stands within our own texts in one way
+    /// only is passed over so in one step.
+    pub fn literal(&mut self, text: &str) -> bool {
+        let found = self.rest().starts_with(text.as_bytes());
+        self.at += if found { text.len() } else { 0 };
+        found
+    }
+
+    /// Takes a whole number of so many digits at most that comes next as we write it; nothing of another value.
+    pub fn digits(&mut self, most: usize) -> Option<u64> {
+        let rest = self.rest();
+        let (mut number, mut count) = (0, 0);
+        while let Some(digit @ b'0'..=b'9') = rest.get(count) {
+            number = number * 10 + u64::from(digit - b'0');
+            count += 1;
+            if count > most {
+                return None;
+            }
+        }
+        if count == 0 || (count > 1 && rest[0] == b'0') {
+            return None;
+        }
+        self.at += count;
+        Some(number)
+    }
+
+    /// Takes a string that comes next and has no escapes; nothing of another value.
+    pub fn unescaped(&mut self) -> Option<&'a str> {
+        let inside = self.rest().strip_prefix(b"\"")?;
+        let start = self.at + 1;
+        let end = start + plain_run(inside);
+        let found = self.text.as_bytes().get(end) == Some(&b'"');
+        let text = self.text.get(start..end).filter(|_| found)?;
+        self.at = end + 1;
+        Some(text)
     }
 
     /// Nothing but white space is left.
@@ -165,7 +213,7 @@ impl<'a> Reader<'a> {
                     copied = self.at;
                 }
                 Some(0..=0x1f) | None => return Err(self.bad("a string does not end")),
-                Some(_) => self.at += 1,
+                Some(_) => self.at += plain_run(self.rest()),
             }
         }
         let rest = self.since(copied);
@@ -295,7 +343,7 @@ impl<'a> Reader<'a> {
                 }
                 (Some(b'\\'), Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')) => self.at += 2,
                 (Some(b'\\' | 0..=0x1f) | None, _) => return Err(self.bad("a string does not end")),
-                _ => self.at += 1,
+                _ => self.at += plain_run(self.rest()),
             }
         }
         self.at += 1;
@@ -322,7 +370,7 @@ impl<'a> Reader<'a> {
 
     /// The text from a place before up to here. Both are the ends of tokens, so neither is within a character; the
     /// panic that slicing has for that case would bring the printing of characters with it.
-    fn since(&self, start: usize) -> &'a str {
+    pub fn since(&self, start: usize) -> &'a str {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
@@ -334,7 +382,7 @@ impl<'a> Reader<'a> {
     /// Passes over a number, or one of the three words.
     fn scalar(&mut self) -> Result<(), Bad> {
         let rest = self.rest();
-        let end = rest.iter().position(|byte| b",]} \t\n\r:\"".contains(byte)).unwrap_or(rest.len());
+        let end = rest.iter().position(ends_scalar).unwrap_or(rest.len());
         let word = &rest[..end];
         if !matches!(word, b"true" | b"false" | b"null") && !is_number(word) {
             return Err(self.bad("a value was expected"));
@@ -342,6 +390,30 @@ impl<'a> Reader<'a> {
         self.at += end;
         Ok(())
     }
+}
+
+fn ends_scalar(byte: &u8) -> bool {
+    matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r' | b':' | b'"')
+}
+
+/// How many bytes, from the first on, stand for themselves in a string. Strings are most of what is read, and eight
+/// bytes are looked at together.
+pub(super) fn plain_run(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 0xff;
+    let mut at = 0;
+    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let word = u64::from_le_bytes(*eight);
+        // The high bit of each byte that is smaller than `than`, and at times of some that follow such a byte.
+        let below = |word: u64, than: u64| word.wrapping_sub(ONES * than) & !word & (ONES * 0x80);
+        let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        let special = below(word, 0x20) | is(b'"') | is(b'\\');
+        if special != 0 {
+            return at + special.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    at + bytes[at..].iter().position(ends).unwrap_or(bytes.len() - at)
 }
 
 /// Whether the bytes are a number of RFC 8259, section 6.

@@ -95,7 +95,7 @@ impl Cutter {
 mod tests {
     use std::collections::BTreeSet;
 
-    use sdk_core::protocol::read_chunk;
+    use sdk_core::{protocol::read_chunk, wire::Reader};
 
     use super::*;
 
@@ -120,7 +120,7 @@ mod tests {
             let mut found = Vec::new();
             for Cut { chunk, text } in cut(&documents) {
                 let before = found.len();
-                read_chunk(&text, &mut |id, doc| {
+                read_chunk(&text, &Reader::skip, &mut |id, doc| {
                     found.push((id.into_owned(), doc.to_owned()));
                     Ok(())
                 })

@@ -201,7 +201,7 @@ impl World {
             };
             let key = DocKey { collection, id: document.id.clone() };
             self.claim(query.selects(&key), "a view shows what it was asked for", || format!("{key}"));
-            for value in document.fields.values() {
+            for value in document.values().values() {
                 self.check_origin(index, value);
             }
         }

@@ -335,20 +335,20 @@ impl World {
                 let id = id.parse().expect("a document's id");
                 query.selects(&sdk_core::protocol::DocKey { collection: name.clone(), id })
             });
-            let wanted: Vec<(&str, Vec<(&str, String)>)> = wanted
+            let wanted: Vec<(&str, Vec<(String, String)>)> = wanted
                 .take(limit)
                 .map(|(id, (document, _))| {
                     let values =
-                        document.values().map(|(name, value)| (name.as_str(), value.as_str().to_owned()));
+                        document.values().map(|(name, value)| (name.to_string(), value.as_str().to_owned()));
                     (id.as_str(), values.collect())
                 })
                 .collect();
-            let shown: Vec<(&str, Vec<(&str, String)>)> = view
+            let shown: Vec<(&str, Vec<(String, String)>)> = view
                 .documents
                 .iter()
                 .map(|document| {
-                    let values = document.fields.iter();
-                    let values = values.map(|(name, value)| (name.as_str(), value.as_str().to_owned()));
+                    let values = document.values().into_iter();
+                    let values = values.map(|(name, value)| (name.to_string(), value.as_str().to_owned()));
                     (document.id.as_str(), values.collect())
                 })
                 .collect();

@@ -168,17 +168,14 @@ impl World {
 
     fn check_own(&mut self, index: usize, doc: &DocKey, shown: Option<&ViewDocument>, loaded: bool) {
         let expected = self.expected(index, doc, loaded);
+        let seen = shown.map(ViewDocument::values).unwrap_or_default();
         let value = |name: &str| {
-            let fields = &shown?.fields;
-            fields
-                .iter()
-                .find(|(field, _)| field.as_str() == name)
-                .map(|(_, value)| value.as_str().to_owned())
+            seen.iter().find(|(field, _)| field.as_str() == name).map(|(_, value)| value.as_str().to_owned())
         };
         let named = expected.fields.iter().all(|(name, wanted)| value(name) == *wanted);
         let known = |name: &str| expected.fields.contains_key(name) || expected.open.contains(name);
-        let fields = shown.into_iter().flat_map(|document| document.fields.keys());
-        let bare = !expected.bare || fields.into_iter().all(|name| known(name.as_str()));
+
+        let bare = !expected.bare || seen.keys().all(|name| known(name.as_str()));
         self.claim(named && bare, "an application sees its own edits", || {
             format!("client {index} sees {shown:?} of {doc} and should see {expected:?}")
         });
@@ -313,7 +310,7 @@ impl World {
     }
 
     fn check_monotonic(&mut self, index: usize, doc: &DocKey, document: &ViewDocument) {
-        for (name, value) in document.fields.iter() {
+        for (name, value) in &document.values() {
             let Some(ticket) = ticket_of(value) else { continue };
             let judged = self.ledger.submissions.get(&ticket).and_then(|one| one.judged.as_ref());
             let Some(offset) = judged.map(|position| position.offset.0) else {

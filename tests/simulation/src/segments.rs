@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sdk_core::{
     engine::storage::Generation,
     protocol::{CollectionName, Document, decode, read_chunk},
+    wire::Reader,
 };
 use serde::Deserialize;
 
@@ -47,7 +48,7 @@ impl Copy {
         for ((of, number, _), text) in &self.segments {
             if of == name && *number == generation {
                 // What cannot be read is not there; that shows where it is missing.
-                let _ = read_chunk(text, &mut |id, doc| {
+                let _ = read_chunk(text, &Reader::skip, &mut |id, doc| {
                     documents.insert(id.into_owned(), doc.to_owned());
                     Ok(())
                 });

@@ -23,7 +23,7 @@ impl Bench {
     pub(super) fn shown(&self, id: &str) -> Option<String> {
         let documents = self.engine.view(QueryId(1)).unwrap().documents;
         let document = documents.into_iter().find(|document| document.id.as_str() == id)?;
-        document.fields.values().next().map(|value| value.as_str().to_owned())
+        document.values().values().next().map(|value| value.as_str().to_owned())
     }
 
     fn looking() -> Self {

@@ -284,6 +284,6 @@ fn an_edit_shows_whole_while_the_document_that_it_left_as_it_was_is_not_at_hand(
     assert_eq!(later.engine.status().damaged, 0);
     later.input(Input::Open(QueryId(1), Query::all(cards())));
     let view = later.engine.view(QueryId(1)).unwrap();
-    let names: Vec<&str> = view.documents[0].fields.keys().map(|name| name.as_str()).collect();
-    assert_eq!(names, ["kept", "new"]);
+    let values = view.documents[0].values();
+    assert_eq!(values.keys().map(FieldName::as_str).collect::<Vec<_>>(), ["kept", "new"]);
 }

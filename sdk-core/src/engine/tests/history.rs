@@ -45,7 +45,7 @@ fn an_edit_stays_in_view_while_the_replica_is_fetched_again() {
     bench.input(Input::Loaded(reads[0], Ok(Rows { documents: vec![stored], segments: vec![] })));
     let shown = |bench: &Bench| {
         let view = bench.engine.view(QueryId(1)).unwrap();
-        view.documents[0].fields.values().map(|value| value.as_str().to_owned()).collect::<Vec<_>>()
+        view.documents[0].values().values().map(|value| value.as_str().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(shown(&bench), ["1"]);
     bench.receive(link, changes(Some(5), 6, "b"));

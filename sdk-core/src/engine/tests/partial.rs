@@ -5,7 +5,7 @@ use super::*;
 /// The values that show, by id of their document.
 fn shown(bench: &Bench) -> Vec<(String, String)> {
     let documents = bench.engine.view(QueryId(1)).unwrap().documents;
-    let value = |document: &ViewDocument| document.fields.values().next().unwrap().as_str().to_owned();
+    let value = |document: &ViewDocument| document.values().values().next().unwrap().as_str().to_owned();
     documents.iter().map(|document| (document.id.to_string(), value(document))).collect()
 }
 
