@@ -86,7 +86,8 @@ impl Connection {
         let revoked = self.read(|transaction| transaction.store(FENCE)?.get_all_keys()).await?;
         let term = Term::after(&revoked).ok_or_else(|| JsValue::from_str("a fence that is not ours"))?;
         let begin = |transaction: &Transaction| term.begin(transaction);
-        self.run(|db| Transaction::writing(db, &self.stores, Durability::Strict), begin).await?;
+        // The loss of power would end whoever had it before, too.
+        self.run(|db| Transaction::writing(db, &self.stores, Durability::Relaxed), begin).await?;
         self.term.set(Some(term));
         Ok(term)
     }

@@ -1,6 +1,6 @@
 //! The rebuildable side: a copy of what the server has.
 
-use js_sys::Array;
+use js_sys::{Array, Uint8Array};
 use sdk_core::{
     engine::storage::{Clear, Generation, Query, ReplicaBatch, Rows, Scan, StoreError, StoredDocument},
     protocol::{CollectionName, DocKey, StreamPosition, decode, encode},
@@ -16,7 +16,8 @@ const SCHEMA: Schema = Schema { version: 2, stores: &[DOCUMENTS, CURSORS, SEGMEN
 const DOCUMENTS: &str = "documents";
 /// Collection name to its position as JSON text.
 const CURSORS: &str = "cursors";
-/// Segment key (bytes) to its text.
+/// Segment key (bytes) to its text in UTF-8: bytes pass from the disk into the engine as they are, while a text of
+/// JavaScript's is made of them first and then taken apart again.
 const SEGMENTS: &str = "segments";
 /// Collection name to the note on its snapshots.
 const NOTES: &str = "notes";
@@ -71,7 +72,7 @@ impl Replica {
         let mut texts = Vec::new();
         for request in segments {
             for text in results(&request).ok_or_else(foreign)? {
-                texts.push(text.as_string().ok_or_else(foreign)?);
+                texts.push(segment_text(text).ok_or_else(foreign)?);
             }
         }
         texts.truncate(scan.segments);
@@ -179,7 +180,8 @@ fn ask(transaction: &Transaction, batch: &ReplicaBatch, cursors: &[(&str, String
         documents.put_with_key(&document.text.as_str().into(), &keys::document(&document.key))?;
     }
     for segment in &batch.stage {
-        segments.put_with_key(&segment.text.as_str().into(), &keys::segment(segment))?;
+        let text = Uint8Array::from(segment.text.as_bytes());
+        segments.put_with_key(&text, &keys::segment(segment))?;
     }
     for (name, text) in &batch.notes {
         notes.put_with_key(&text.into(), &name.as_str().into())?;
@@ -188,6 +190,14 @@ fn ask(transaction: &Transaction, batch: &ReplicaBatch, cursors: &[(&str, String
         positions.put_with_key(&text.into(), &(*name).into())?;
     }
     Ok(())
+}
+
+/// The text of a segment. Earlier releases stored it as such.
+fn segment_text(stored: JsValue) -> Option<String> {
+    match stored.dyn_into::<Uint8Array>() {
+        Ok(bytes) => String::from_utf8(bytes.to_vec()).ok(),
+        Err(text) => text.as_string(),
+    }
 }
 
 /// One text for each collection.
