@@ -27,7 +27,24 @@ const EDITS = /** @type {const} */ ([
   [/^let wasmModule, wasmInstance, wasm;$/m, "let wasm;"],
   [/^ *wasmInstance = instance;$/m, ""],
   [/^ *wasmModule = module;$/m, ""],
-  // Character by character is for short texts; here a whole replica may come in one.
-  [/if \(realloc === undefined\) \{/, "if (realloc === undefined || arg.length > 200) {"],
+  // Character by character is for short texts; here a whole replica may come in one. Most of what is stored is ASCII,
+  // and goes in at once; other text takes more bytes than it has characters, how many is known when it is encoded.
+  [
+    /if \(realloc === undefined\) \{/,
+    `if (realloc !== undefined && arg.length > 200) {
+        const ptr = malloc(arg.length, 1) >>> 0;
+        const room = getUint8ArrayMemory0().subarray(ptr, ptr + arg.length);
+        if (cachedTextEncoder.encodeInto(arg, room).read === arg.length) {
+            WASM_VECTOR_LEN = arg.length;
+            return ptr;
+        }
+        const buf = cachedTextEncoder.encode(arg);
+        const moved = realloc(ptr, arg.length, buf.length, 1) >>> 0;
+        getUint8ArrayMemory0().subarray(moved, moved + buf.length).set(buf);
+        WASM_VECTOR_LEN = buf.length;
+        return moved;
+    }
+    if (realloc === undefined) {`,
+  ],
   [/wasm = instance\.exports;/, "wasm = guard(instance.exports);"],
 ]);

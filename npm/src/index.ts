@@ -1,6 +1,6 @@
 import { openClient } from "./client.js";
 import { loadEngine } from "./load.js";
-import { BROWSER } from "./tabs/host.js";
+import { BROWSER, wakeBrowser } from "./tabs/host.js";
 import { shared } from "./tabs/tab.js";
 import type { Client, ClientOptions, Collections } from "./types.js";
 
@@ -18,6 +18,7 @@ export async function createClient<const C extends Collections>(
   options: ClientOptions<C>,
 ): Promise<Client<C>> {
   options.signal?.throwIfAborted();
+  wakeBrowser();
   const engine = await loadEngine(options.wasm, options.signal);
   return openClient(shared(engine, BROWSER), options, engine);
 }

@@ -9,8 +9,11 @@ export function share<T>(before: unknown, after: T): T {
   const parts = after as Record<string, unknown>;
   if (typeof before !== "object" || before === null) {
     // Nothing to take over, as in a first snapshot, of which a page waits to show the first documents.
-    for (const part of Object.values(parts)) {
-      share(undefined, part);
+    for (const name in parts) {
+      const part = parts[name];
+      if (typeof part === "object") {
+        share(undefined, part);
+      }
     }
     return Object.freeze(after);
   }

@@ -43,3 +43,14 @@ export const BROWSER: Host = {
     return () => listening.abort();
   },
 };
+
+/** Has the browser start what serves locks and storage. That takes it a while, in which the engine can be loaded. */
+export function wakeBrowser(): void {
+  const nothing = () => undefined;
+  try {
+    BROWSER.locks?.query().catch(nothing);
+    indexedDB.databases().catch(nothing);
+  } catch {
+    // Where there is no such thing, whoever needs it says so.
+  }
+}

@@ -37,14 +37,23 @@ export class Opening {
     shares: boolean,
   ): Promise<[engine: Engine, submissions: Submissions | undefined]> {
     const [options, token, , ...rest] = this.#start;
-    const engine = await this.#open(options, token, heard, ...rest);
+    // Unless this is the first time, the engine has made their database before: it is opened beside the other.
+    const early = shares ? this.#submissions().catch(() => undefined) : Promise.resolve(undefined);
+    let submissions: Submissions | undefined;
     try {
-      const submissions = await this.#shareable(engine, shares);
-      this.#failures = 0;
-      return [engine, submissions];
-    } catch (error) {
-      await engine.stop();
-      throw error;
+      const engine = await this.#open(options, token, heard, ...rest);
+      try {
+        submissions = await this.#shareable(engine, shares, early);
+        this.#failures = 0;
+        return [engine, submissions];
+      } catch (error) {
+        await engine.stop();
+        throw error;
+      }
+    } finally {
+      if (!submissions) {
+        void early.then((unused) => unused?.close());
+      }
     }
   }
 
@@ -53,14 +62,18 @@ export class Opening {
     return this.#wasDurable && (this.#failures += 1) <= MOST_ATTEMPTS;
   }
 
-  async #shareable(engine: Engine, shares: boolean): Promise<Submissions | undefined> {
+  async #shareable(
+    engine: Engine,
+    shares: boolean,
+    early: Promise<Submissions | undefined>,
+  ): Promise<Submissions | undefined> {
     const { durable } = JSON.parse(engine.status()) as WireStatus;
     this.#wasDurable ||= durable;
     if (!shares) {
       return undefined;
     }
     if (durable) {
-      return this.#submissions();
+      return (await early) ?? this.#submissions();
     }
     if (this.#wasDurable && this.#failures < MOST_ATTEMPTS) {
       throw new RealtimeError("storage_unavailable", "the storage of this device cannot be opened");

@@ -19,7 +19,7 @@ const STORE = "submissions";
 /** Opens the submissions of the client `name`, whose database the engine makes; rejects where it has not. */
 export async function openSubmissions(name: string): Promise<Submissions> {
   const stored = new StoredSubmissions(`webwaka:${name}:outbox`);
-  await stored.all();
+  await stored.open();
   return stored;
 }
 
@@ -29,6 +29,10 @@ class StoredSubmissions implements Submissions {
 
   constructor(name: string) {
     this.#name = name;
+  }
+
+  async open(): Promise<void> {
+    await (this.#database ??= this.#connect()).catch((error: unknown) => Promise.reject(failed(error)));
   }
 
   async put(submissions: readonly (readonly [string, string])[]): Promise<void> {
@@ -70,7 +74,7 @@ class StoredSubmissions implements Submissions {
   }
 
   async #attempt(mode: IDBTransactionMode, ask: (store: IDBObjectStore) => IDBRequest[]): Promise<unknown[]> {
-    const database = await (this.#database ??= this.#open());
+    const database = await (this.#database ??= this.#connect());
     const transaction = database.transaction(STORE, mode, { durability: "strict" });
     const requests = ask(transaction.objectStore(STORE));
     await new Promise<void>((resolve, reject) => {
@@ -80,12 +84,21 @@ class StoredSubmissions implements Submissions {
     return requests.map(({ result }) => result as unknown);
   }
 
-  async #open(): Promise<IDBDatabase> {
+  async #connect(): Promise<IDBDatabase> {
     const database = await new Promise<IDBDatabase>((resolve, reject) => {
       const request = indexedDB.open(this.#name);
       // Not there: the engine makes it, with all that belongs in it.
       request.onupgradeneeded = () => request.transaction?.abort();
-      request.onsuccess = () => resolve(request.result);
+      request.onsuccess = () => {
+        const { result } = request;
+        if (result.objectStoreNames.contains(STORE)) {
+          resolve(result);
+        } else {
+          // From before there were submissions: the engine adds what is missing.
+          result.close();
+          reject(new DOMException("there are no submissions", "NotFoundError"));
+        }
+      };
       request.onerror = () => reject(request.error as DOMException);
     });
     database.onversionchange = database.onclose = () => this.close();

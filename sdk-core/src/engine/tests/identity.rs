@@ -123,7 +123,7 @@ fn what_was_judged_in_the_name_of_a_copy_is_not_shown_twice_and_is_known_to_what
     let doc = reconcile::apply(Strategy::FieldLevel, &Document::default(), &write).document;
     let shown = |bench: &Bench| {
         let view = bench.engine.view(QueryId(1)).unwrap();
-        view.documents[0].fields.values().next().unwrap().as_str().to_owned()
+        view.documents[0].values().values().next().unwrap().as_str().to_owned()
     };
     // A page that is not the last: the operation stays laid over what may already contain it.
     bench.receive(
@@ -190,8 +190,8 @@ fn an_edit_that_waits_for_another_id_stays_in_view_whatever_came_under_this_one(
     bench.receive(link, ServerFrame::Changes(page));
     bench.commit();
     let view = bench.engine.view(QueryId(1)).unwrap();
-    let shown: Vec<_> =
-        view.documents[0].fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let values = view.documents[0].values();
+    let shown: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(shown, [("likes", "1"), ("n", "7")]);
     assert!(view.documents[0].pending);
 }
