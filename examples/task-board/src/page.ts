@@ -3,6 +3,7 @@ import { RealtimeError } from "@webwaka/realtime";
 import { BoardView, type BoardActions } from "./board.js";
 import { Cards, inColumn, toBoard, type BoardCard, type BoardClient } from "./cards.js";
 import { ConflictInbox } from "./conflicts.js";
+import { Feed } from "./feed.js";
 import { Header } from "./header.js";
 import { Notice } from "./notice.js";
 import { outcomeTeller } from "./outcomes.js";
@@ -65,6 +66,7 @@ export function showBoard(root: Element, client: BoardClient, name: string): Pro
         leaving.abort();
         live.close();
         notice.close();
+        feed.close();
         changeName(client.status.pending);
       },
     });
@@ -73,6 +75,7 @@ export function showBoard(root: Element, client: BoardClient, name: string): Pro
       discard: (seq) => client.discard(seq),
     });
     const notice = new Notice(client, attempt);
+    const feed = new Feed(client, name, attempt);
     const conflicts = new ConflictInbox(name, (seq, choice) =>
       attempt(async () => void (await client.resolve(seq, choice))),
     );
@@ -99,6 +102,7 @@ export function showBoard(root: Element, client: BoardClient, name: string): Pro
       conflicts.element,
       notice.element,
       view.element,
+      feed.element,
       toasts.element,
     );
     showStatus();

@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { board } from "./harness/board.mjs";
+import { browser } from "./harness/browser.mjs";
+import { proxy } from "./harness/proxy.mjs";
+import { server } from "./harness/server.mjs";
+import { until } from "./harness/until.mjs";
+
+const said = ({ tab }) => tab.locator(".feed-list p").allInnerTexts();
+
+async function say({ tab }, text) {
+  const box = tab.getByLabel("Say something to everyone");
+  await box.fill(text);
+  await box.press("Enter");
+}
+
+async function untilSaid(person, ...texts) {
+  await until(`they read ${texts}`, async () => (await said(person)).join() === texts.join());
+}
+
+test("what is said on the board reaches everyone, newest first, also where no WebSocket gets through and after a reload", async (t) => {
+  const host = await server(t);
+  const line = await proxy(t, host.port);
+  line.set("no websocket");
+  const chromium = await browser(t);
+  const ada = await board(await chromium.tab(), host.url(), "Ada");
+  const ben = await board(await chromium.tab(), line.url, "Ben");
+  await ada.untilLink("Live");
+  await say(ada, "Lunch at one");
+  await untilSaid(ada, "Lunch at one");
+  await untilSaid(ben, "Lunch at one");
+  await say(ben, "Two, please");
+  for (const person of [ada, ben]) await untilSaid(person, "Two, please", "Lunch at one");
+  await ben.tab.reload();
+  await untilSaid(await board(ben.tab, undefined, "Ben"), "Two, please", "Lunch at one");
+});
+
+test("what nobody heard stays in the box, and what was said meanwhile comes when the network does", async (t) => {
+  const host = await server(t);
+  const line = await proxy(t, host.port);
+  const chromium = await browser(t);
+  const ada = await board(await chromium.tab(), host.url(), "Ada");
+  const ben = await board(await chromium.tab(), line.url, "Ben");
+  await ben.untilLink("Live");
+  await say(ada, "First");
+  await untilSaid(ben, "First");
+  line.set("refused");
+  await say(ben, "Anybody?");
+  await ben.tab.getByText("nobody has heard it").waitFor();
+  assert.equal(await ben.tab.getByLabel("Say something to everyone").inputValue(), "Anybody?");
+  await say(ada, "Second");
+  await untilSaid(ada, "Second", "First");
+  line.set("open");
+  await ben.tab.evaluate(() => dispatchEvent(new Event("online")));
+  await untilSaid(ben, "Second", "First");
+});
