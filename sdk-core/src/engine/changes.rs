@@ -5,7 +5,7 @@ use crate::protocol::Changes;
 
 impl Engine {
     pub(super) fn changes(&mut self, now: super::Now, changes: Changes) {
-        if self.takes_snapshot(&changes) {
+        if self.replica.has_outrun(&changes) || self.takes_snapshot(&changes) {
             return;
         }
         let (name, epoch) = (changes.collection.clone(), changes.to.epoch.clone());

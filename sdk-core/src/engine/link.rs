@@ -33,7 +33,7 @@ impl Engine {
             versions: VERSIONS.to_vec(),
             token: token.to_owned(),
             client: self.client(),
-            resume: self.replica.resume(),
+            resume: self.replica.greet(),
         };
         self.effects.push_back(Effect::Send(id, ClientFrame::Hello(hello)));
     }
@@ -92,6 +92,7 @@ impl Engine {
         self.request = None;
         self.outbox.requeue();
         self.replica.link_changed();
+        self.replica.welcomed();
         self.topics.link_changed();
         self.replica.fall_behind();
     }

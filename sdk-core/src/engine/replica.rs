@@ -22,6 +22,10 @@ pub(super) struct Collection {
     pub(super) strategy: Strategy,
     /// What has arrived.
     pub(super) received: Option<StreamPosition>,
+    /// What the server was told in this link's hello.
+    greeted: Option<StreamPosition>,
+    /// More came over HTTP between the hello and the welcome, and the hello is not answered yet.
+    outrun: bool,
     /// What is stored and shown.
     pub(super) applied: Option<StreamPosition>,
     /// The history of the documents in view. It outlives `applied`, as they do: an edit still knows what its maker had
@@ -95,6 +99,8 @@ impl Replica {
         let collection = |strategy| Collection {
             strategy,
             received: None,
+            greeted: None,
+            outrun: false,
             applied: None,
             history: Epoch::unread(),
             // A former life may have ended between two pages.
@@ -178,6 +184,33 @@ impl Replica {
     pub(super) fn resume(&self) -> Vec<Resume> {
         let known = |name: &CollectionName| Some(self.collections.get(name)?.resume(name));
         self.order.iter().filter_map(known).collect()
+    }
+
+    /// The same for a hello. Until the welcome, what comes over HTTP may lead further.
+    pub(super) fn greet(&mut self) -> Vec<Resume> {
+        for collection in self.collections.values_mut() {
+            (collection.greeted, collection.outrun) = (collection.received.clone(), false);
+        }
+        self.resume()
+    }
+
+    /// The welcome has come; next are the answers to the hello.
+    pub(super) fn welcomed(&mut self) {
+        for collection in self.collections.values_mut() {
+            collection.outrun = collection.greeted != collection.received;
+        }
+    }
+
+    /// Whether changes say that what the hello told is void, while more has come since: to begin anew would be to go back.
+    /// The server is asked again, about that.
+    pub(super) fn has_outrun(&mut self, changes: &Changes) -> bool {
+        let Some(collection) = self.collections.get_mut(&changes.collection) else { return false };
+        let outrun = std::mem::take(&mut collection.outrun) && !changes.recovered && changes.from.is_none();
+        if outrun {
+            collection.freshness = Freshness::Unknown;
+            collection.wants_pull = true;
+        }
+        outrun
     }
 
     /// Takes changes from the server. Those that do not follow on what is known are not taken, but pulled.

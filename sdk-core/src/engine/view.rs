@@ -386,6 +386,7 @@ impl Engine {
         let epoch = &collection.history;
         let mut document = authoritative.map(|kept| kept.document().into_owned()).unwrap_or_default();
         let (mut pending, mut conflicted) = (false, false);
+        let mut before: Vec<Dot> = Vec::new();
         for entry in self.outbox.lane(key).filter(|entry| entry.is_visible()) {
             let Some(mut operation) = entry.edit().map(Cow::Borrowed) else { continue };
             if authoritative.is_none() && operation.base.was.is_some() {
@@ -393,6 +394,12 @@ impl Engine {
                 operation.to_mut().base.was = None;
             }
             let by = entry.dot(self.ids.meta.actor).unwrap_or(Dot { actor: UNMET, seq: operation.seq });
+            // A lane may be known by several names. Whoever made an operation had seen those before it, by whichever.
+            for other in before.iter().filter(|other| other.actor != by.actor) {
+                let _ = operation.to_mut().base.clock.record(*other);
+            }
+            before.retain(|other| other.actor != by.actor);
+            before.push(by);
             if document.clock.covers(by) {
                 continue;
             }

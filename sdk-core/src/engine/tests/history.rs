@@ -1,6 +1,7 @@
 //! Histories that end, and what is shown and settled meanwhile.
 
 use super::*;
+use crate::protocol::PullReply;
 
 #[test]
 fn a_judgement_of_a_former_epoch_settles_with_the_present_one() {
@@ -173,4 +174,50 @@ fn a_judgement_keeps_its_place_when_the_store_fails() {
     bench.receive(link, changes(Some(5), 6, "a"));
     bench.commit();
     assert_eq!(bench.engine.status().pending, 0);
+}
+
+#[test]
+fn an_answer_to_a_hello_that_http_has_outrun_does_not_take_the_replica_back() {
+    let stored = Stored { cursors: Some(vec![(cards(), at(5))]), ..Stored::default() };
+    let mut bench = Bench::new(stored);
+    let epoch = Epoch::new("later").unwrap();
+    let position = |offset| StreamPosition { epoch: epoch.clone(), offset: Offset(offset) };
+    let anew = |offset, more| Changes {
+        collection: cards(),
+        from: None,
+        to: position(offset),
+        documents: vec![],
+        recovered: false,
+        more,
+    };
+    // The first WebSocket does not open, so that HTTP stands in; the second one is slow to be welcomed.
+    bench.input(Input::Wake);
+    bench.input(Input::Token(Ok("token".into())));
+    let link = bench.link();
+    bench.input(Input::LinkDown(link));
+    bench.input(Input::Wake);
+    let link = bench.link();
+    bench.frames();
+    bench.input(Input::LinkUp(link));
+    assert!(
+        matches!(&bench.frames()[..], [ClientFrame::Hello(hello)] if hello.resume[0].after == Some(at(5)))
+    );
+    let calls = bench.take(|effect| if let Effect::Http(id, _) = effect { Some(*id) } else { None });
+    let reply = PullReply { welcome: welcome("ada"), changes: vec![anew(20, false)] };
+    bench.input(Input::HttpDone(*calls.last().expect("HTTP stands in"), Ok(Reply::Pull(reply))));
+    bench.commit();
+    assert!(bench.events().iter().any(|event| matches!(event, Event::NotRecovered(_))));
+    bench.receive(link, ServerFrame::Welcome(welcome("ada")));
+    bench.answer_fence();
+    // What the server read for the hello is from before.
+    bench.receive(link, ServerFrame::Changes(anew(12, true)));
+    assert!(!bench.events().iter().any(|event| matches!(event, Event::NotRecovered(_))));
+    let frames = bench.frames();
+    assert!(
+        matches!(&frames[..], [ClientFrame::Pull(resume)] if resume.after == Some(position(20))),
+        "{frames:?}"
+    );
+    // That one is meant.
+    bench.receive(link, ServerFrame::Changes(anew(3, false)));
+    assert!(bench.events().iter().any(|event| matches!(event, Event::NotRecovered(_))));
 }

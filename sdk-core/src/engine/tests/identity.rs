@@ -195,3 +195,19 @@ fn an_edit_that_waits_for_another_id_stays_in_view_whatever_came_under_this_one(
     assert_eq!(shown, [("likes", "1"), ("n", "7")]);
     assert!(view.documents[0].pending);
 }
+
+#[test]
+fn what_comes_after_an_edit_that_waits_for_another_id_is_shown_upon_it() {
+    let mut bench = Bench::fresh();
+    bench.input(Input::Open(QueryId(1), Query::all(cards())));
+    bench.load(vec![]);
+    let link = bench.connect();
+    let intents = vec![Intent::Delete {}];
+    bench.input(Input::Submit { ticket: Ticket(1), doc: key("a"), schema: 0, intents, after: vec![] });
+    bench.commit();
+    bench.submit(2, "a", 7);
+    bench.commit();
+    bench.receive(link, reused(1));
+    let view = bench.engine.view(QueryId(1)).unwrap();
+    assert_eq!(view.documents.len(), 1, "its maker knew of the deletion");
+}
