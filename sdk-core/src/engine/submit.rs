@@ -224,7 +224,9 @@ impl Engine {
             if *parent >= self.ids.upcoming() || self.outbox.is_unsaved(*parent) {
                 return Err(Refusal::Invalid("an operation can wait only for earlier, saved ones".into()));
             }
-            if self.outbox.get(*parent).is_some_and(|entry| !entry.is_visible()) {
+            // One that is being withdrawn is not there either, and has not succeeded.
+            let withdrawn = self.aborted.contains_key(parent);
+            if withdrawn || self.outbox.get(*parent).is_some_and(|entry| !entry.is_visible()) {
                 return Err(Refusal::DependencyFailed { parent: *parent });
             }
         }

@@ -76,7 +76,7 @@ impl Outbox {
             if entry.identity == Claim::Taken {
                 // Elsewhere those behind it may have been sent together with it, and are judged under the same id.
                 if careful {
-                    held.get_or_insert_with(lane, || *seq);
+                    hold(&mut held, lane, *seq);
                 }
                 continue;
             }
@@ -87,11 +87,11 @@ impl Outbox {
                 |edit: &Operation| self.lane(&edit.doc).any(|other| other.state == State::InFlight);
             let behind = careful && entry.edit().is_some_and(in_flight);
             if behind || !self.parents_succeeded(entry) {
-                held.get_or_insert_with(lane, || *seq);
+                hold(&mut held, lane, *seq);
                 continue;
             }
             if careful {
-                held.get_or_insert_with(lane, || *seq);
+                hold(&mut held, lane, *seq);
             }
             bytes = bytes.saturating_sub(entry.bytes);
             ready.push(*seq);
@@ -111,8 +111,7 @@ impl Outbox {
         };
         for seq in changing.filter(stands).chain(&self.published).chain(&self.halting) {
             if let Some(entry) = self.entries.get(seq) {
-                let first = held.get_or_insert_with(entry.lane(), || *seq);
-                *first = (*seq).min(*first);
+                hold(&mut held, entry.lane(), *seq);
             }
         }
         held
@@ -141,4 +140,10 @@ impl Outbox {
         self.set_state(seq, State::InFlight);
         Some(work)
     }
+}
+
+/// Has what is behind an operation of a lane wait; the first that stands in the way counts.
+fn hold<'a>(held: &mut SortedMap<Lane<'a>, Seq>, lane: Lane<'a>, seq: Seq) {
+    let first = held.get_or_insert_with(lane, || seq);
+    *first = seq.min(*first);
 }

@@ -358,3 +358,16 @@ fn who_waited_for_a_dead_letter_waits_for_what_became_of_it() {
     outbox.judge(accepted(3), None, Millis(0));
     assert_eq!(next(&mut outbox), [4]);
 }
+
+#[test]
+fn what_waits_for_another_holds_its_lane_also_if_a_later_one_is_being_saved() {
+    let mut outbox = Outbox::default();
+    add(&mut outbox, 1, "parent");
+    let waits = operation(2, "lane");
+    outbox.add(waits.into(), 100, vec![Seq(1)]).unwrap();
+    add(&mut outbox, 3, "lane");
+    outbox.flush().unwrap();
+    outbox.confirm();
+    add(&mut outbox, 4, "lane");
+    assert_eq!(next(&mut outbox), [1], "3 does not overtake 2");
+}

@@ -266,3 +266,16 @@ fn who_would_depend_on_what_is_dead_or_unknown_is_refused() {
     let expected = [&refused[..], &[(4, "invalid_operation"), (5, "invalid_operation")]].concat();
     assert_eq!(codes(&bench.events()), expected);
 }
+
+#[test]
+fn nothing_can_wait_for_an_operation_that_is_being_withdrawn() {
+    let mut bench = Bench::fresh();
+    bench.submit(1, "a", 1);
+    bench.commit();
+    bench.input(Input::Amend(Ticket(2), Seq(1), Amendment::Abort));
+    let (doc, intents, after) = (key("b"), set(1), vec![Seq(1)]);
+    bench.input(Input::Submit { ticket: Ticket(3), doc, schema: 0, intents, after });
+    let refused = Event::Refused(Ticket(3), Refusal::DependencyFailed { parent: Seq(1) });
+    assert!(bench.events().contains(&refused), "it would be sent without the other");
+    bench.commit();
+}
