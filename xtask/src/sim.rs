@@ -20,11 +20,8 @@ pub(crate) struct Seeds {
     #[arg(long, value_name = "COUNT|A..B")]
     seeds: Option<String>,
     /// The tabs of a browser, by the npm package.
-    #[arg(long, conflicts_with_all = ["wide", "json"])]
+    #[arg(long, conflicts_with = "json")]
     tabs: bool,
-    /// With snapshots, clones of clients and restored devices; rare runs of these do not hold all claims yet.
-    #[arg(long)]
-    wide: bool,
     /// Tell every step.
     #[arg(long)]
     verbose: bool,
@@ -36,14 +33,7 @@ pub(crate) struct Seeds {
 impl Seeds {
     /// So many seeds, from 0.
     pub(crate) fn first(count: u64) -> Self {
-        Self {
-            seed: None,
-            seeds: Some(count.to_string()),
-            tabs: false,
-            wide: false,
-            verbose: false,
-            json: false,
-        }
+        Self { seed: None, seeds: Some(count.to_string()), tabs: false, verbose: false, json: false }
     }
 }
 
@@ -70,7 +60,7 @@ pub(crate) fn tabs(workspace: &Workspace, Seeds { seed, seeds, verbose, .. }: &S
 
 /// The simulator of clients with these seeds. It is built as the tests are but for what is [`HOT`], so that it is several times as
 /// fast; a profile of its own would compile everything else once more, and take longer than the seeds do.
-pub(crate) fn run(workspace: &Workspace, Seeds { seed, seeds, wide, verbose, json, .. }: &Seeds) -> Run {
+pub(crate) fn run(workspace: &Workspace, Seeds { seed, seeds, verbose, json, .. }: &Seeds) -> Run {
     let optimised = HOT.map(|package| format!("profile.dev.package.{package}.opt-level=1"));
     let mut run = Run::cargo(["run", "--package", "simulation"]).dir(workspace.root());
     for setting in &optimised {
@@ -82,9 +72,6 @@ pub(crate) fn run(workspace: &Workspace, Seeds { seed, seeds, wide, verbose, jso
     }
     if let Some(seeds) = seeds {
         run = run.args(["--seeds", seeds]);
-    }
-    if *wide {
-        run = run.arg("--wide");
     }
     if *verbose {
         run = run.arg("--verbose");

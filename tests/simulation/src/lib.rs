@@ -43,8 +43,6 @@ pub use world::{Ended, Violation};
 pub struct Settings {
     /// Every step is told.
     pub verbose: bool,
-    /// There are snapshots, clones of clients and restored devices as well. Rare runs of these do not hold all claims yet.
-    pub wide: bool,
 }
 
 /// Runs one seed.

@@ -1,5 +1,5 @@
-//! Runs seeds: `simulation --seed N [--verbose]` or `simulation --seeds COUNT|A..B`, with `--wide` for snapshots and
-//! copied clients, and `--json` for a last line that a program can read.
+//! Runs seeds: `simulation --seed N [--verbose]` or `simulation --seeds COUNT|A..B`, with `--json` for a last line that
+//! a program can read.
 
 use std::{
     ops::Range,
@@ -15,7 +15,7 @@ use std::{
 use serde::Serialize;
 use simulation::{Ended, Settings, Tally, hash_of, run};
 
-const USAGE: &str = "usage: simulation (--seed N | --seeds COUNT|A..B) [--wide] [--verbose] [--json]";
+const USAGE: &str = "usage: simulation (--seed N | --seeds COUNT|A..B) [--verbose] [--json]";
 
 struct Arguments {
     seeds: Range<u64>,
@@ -70,8 +70,7 @@ fn run_all(arguments: &Arguments) -> Vec<(u64, Ended)> {
                     if let Some(violation) = &ended.violation {
                         println!("seed {seed} FAILED: {}", violation.claim);
                         println!("  {}", violation.seen);
-                        let wide = if arguments.settings.wide { " --wide" } else { "" };
-                        println!("  replay: cargo xtask sim --seed {seed}{wide}");
+                        println!("  replay: cargo xtask sim --seed {seed}");
                     }
                     ends.lock().expect("no thread panics while it adds").push((seed, ended));
                 }
@@ -147,7 +146,6 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Strin
             }
             "--seeds" => seeds = Some(range(&value()?)?),
             "--verbose" => settings.verbose = true,
-            "--wide" => settings.wide = true,
             "--json" => json = true,
             _ => return Err(format!("unknown argument {argument}")),
         }

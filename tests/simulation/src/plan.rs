@@ -113,13 +113,6 @@ pub(crate) enum Fault {
     NewEpoch,
 }
 
-impl Fault {
-    /// Whether there are several of a client afterwards.
-    fn copies(self) -> bool {
-        matches!(self, Self::Clone | Self::Restore)
-    }
-}
-
 const FAULTS: [Fault; 19] = [
     Fault::Cut,
     Fault::Partition,
@@ -161,13 +154,13 @@ const SMALL: Limits = Limits {
 
 impl Plan {
     /// The plan of a seed. Each fault is in about half of the runs, so that rare pairs meet without the others.
-    pub(crate) fn of(random: &mut Rng, wide: bool) -> Self {
+    pub(crate) fn of(random: &mut Rng) -> Self {
         let small = random.u8(0..3) == 0;
         let tenants = if random.u8(0..3) == 0 { 2 } else { 1 };
         let clients = (0..tenants).map(|_| random.usize(2..=if tenants == 1 { 5 } else { 3 })).collect();
         let pick = |random: &mut Rng, choices: &[u64]| choices[random.usize(0..choices.len())];
         let large = !small && random.u8(0..12) == 0;
-        let narrow = wide && !small && !large && random.u8(0..2) == 0;
+        let narrow = !small && !large && random.u8(0..2) == 0;
         let cuts = Cuts {
             sizes: Sizes {
                 least: random.choice([1, 300]).unwrap_or(1),
@@ -199,8 +192,8 @@ impl Plan {
                 _ => Limits::default(),
             },
             calm: pick(random, &[3_000, 12_000, 40_000]),
-            snapshots: wide,
-            faults: FAULTS.into_iter().filter(|fault| random.bool() && (wide || !fault.copies())).collect(),
+            snapshots: random.u8(0..8) > 0,
+            faults: FAULTS.into_iter().filter(|_| random.bool()).collect(),
             http_trouble: pick(random, &[0, 50, 300]),
             part_trouble: pick(random, &[0, 30, 150]),
             cuts,

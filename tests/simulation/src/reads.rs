@@ -150,7 +150,8 @@ impl World {
             let doc = DocKey { collection: query.collection().clone(), id: document.id.clone() };
             // A merge writes old values anew, so there they tell nothing.
             let tells = !workload::strategy(&doc.collection).has_conflicts();
-            if tells && !document.pending && !self.clients[index].reads.is_open(&doc) {
+            // Before the store was read only what is pending shows, be it judged meanwhile and found to be late.
+            if tells && view.loaded && !document.pending && !self.clients[index].reads.is_open(&doc) {
                 self.check_monotonic(index, &doc, document);
             }
         }

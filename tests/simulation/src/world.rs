@@ -156,9 +156,9 @@ pub struct Ended {
 
 impl World {
     /// The run of a seed, before its first event.
-    pub(crate) fn new(seed: u64, Settings { verbose, wide }: Settings) -> Self {
+    pub(crate) fn new(seed: u64, Settings { verbose }: Settings) -> Self {
         let mut random = Rng::with_seed(seed);
-        let plan = Plan::of(&mut random, wide);
+        let plan = Plan::of(&mut random);
         let mut clients = Vec::new();
         for (tenant, count) in plan.clients.iter().enumerate() {
             for number in 0..*count {
