@@ -42,8 +42,10 @@ export class Page {
   readonly #born: number;
   dead = false;
   frozen = false;
-  /** The engine of this page traps the next time that it starts a timer. */
-  traps = false;
+  /** The engine of this page traps the next time that it starts a timer, or when this method is called. */
+  traps: string | undefined;
+  /** The method of the engine that runs. */
+  calling: string | undefined;
   /** Since when nobody can see it. */
   #hidden: number | undefined;
   #held: (() => void)[] = [];
@@ -76,7 +78,7 @@ export class Page {
     try {
       run();
     } catch (error) {
-      this.#world.violation(`${this.name} threw ${String(error)}`);
+      this.#world.violation(`${this.name} threw ${(error as Error)?.stack ?? String(error)}`);
     }
   }
 
@@ -123,7 +125,14 @@ export class Page {
       setInterval: (run: () => void, delay = 0) => this.#startTimer(run, delay, true),
       clearInterval: clear,
       Date: { now: () => world.unixTime() },
-      performance: { now: () => world.agenda.now - this.#born },
+      performance: {
+        now: () => {
+          if (this.traps !== undefined && this.traps === this.calling) {
+            this.#trap();
+          }
+          return world.agenda.now - this.#born;
+        },
+      },
       crypto: {
         getRandomValues: (bytes: Uint8Array) => bytes.map((_, i) => (bytes[i] = random.between(0, 255))),
       },
@@ -159,10 +168,14 @@ export class Page {
     return globals;
   }
 
+  #trap(): never {
+    this.traps = undefined;
+    throw new WebAssembly.RuntimeError("unreachable");
+  }
+
   #startTimer(run: () => void, delay: number, again: boolean): number {
-    if (this.traps && !again && !PAUSES.has(delay)) {
-      this.traps = false;
-      throw new WebAssembly.RuntimeError("unreachable");
+    if (this.traps === "timer" && !again && !PAUSES.has(delay)) {
+      this.#trap();
     }
     const id = (this.#timer += 1);
     this.#timers.add(id);

@@ -21,6 +21,11 @@ export class Faults {
     this.#world = world;
   }
 
+  /** Whether the storage fails at this moment. */
+  get hinder(): boolean {
+    return this.#trouble > 0;
+  }
+
   /** What becomes of a transaction. */
   commit(page: Page, database: string, writes: boolean, adopts: boolean): Commit {
     const { random } = this.#world;
@@ -118,8 +123,8 @@ export class Faults {
 
   trap(tab: Tab): void {
     if (tab.client?.status.role === "leader" && (this.#traps += 1) <= 3) {
-      this.#world.trace(`the engine of ${tab.page.name} is to trap`);
-      tab.page.traps = true;
+      tab.page.traps = this.#world.random.pick(["timer", "timer", "adopt", "submit", "submit", "openQuery"]);
+      this.#world.trace(`the engine of ${tab.page.name} is to trap: ${tab.page.traps}`);
     }
   }
 

@@ -74,6 +74,7 @@ export class Plan {
       this.#world.agenda.after(this.#world.random.latency(3_000), () => this.open());
     }
     this.#next();
+    this.#look();
   }
 
   open(): void {
@@ -107,6 +108,11 @@ export class Plan {
     this.#world.living
       .filter((tab) => tab.client?.status.network === false)
       .forEach((tab) => tab.allowNetwork(true));
+  }
+
+  #look(): void {
+    this.#world.living.forEach((tab) => tab.hurry());
+    this.#world.agenda.after(2_000, () => this.#look());
   }
 
   #next(): void {

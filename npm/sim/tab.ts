@@ -7,6 +7,8 @@ import type { World } from "./world.js";
 /** A document's fields: each write sets one that nobody else sets. */
 type Card = Record<string, boolean>;
 
+/** Milliseconds within which an edit is saved in a tab that is seen, while the storage is well. */
+const PATIENCE = 45_000;
 /** Documents that all tabs write to. */
 const DOCUMENTS = ["a", "b", "c"];
 
@@ -14,6 +16,8 @@ const DOCUMENTS = ["a", "b", "c"];
 export interface Write {
   readonly field: string;
   readonly document: string;
+  /** Since when it has had nothing but time to be saved. */
+  since: number;
   /** `durable` has resolved; what is refused has rejected with a code. */
   state: "asked" | "durable" | { refused: string };
   /** Its tab could not be shown anything when it was saved. */
@@ -59,7 +63,8 @@ export class Tab {
     } as const;
     this.page.perform(() => {
       const program = this.#world.program.load(this.page);
-      program.open(this.#world.program.module, options, this.versions).then(
+      const calling = (method: string | undefined) => void (this.page.calling = method);
+      program.open(this.#world.program.module, options, calling, this.versions).then(
         (client) => this.#opened(client),
         (error: { code?: string }) => {
           this.failure = error.code ?? String(error);
@@ -78,7 +83,7 @@ export class Tab {
     const { random } = this.#world;
     const field = `${this.page.name}.${this.writes.length + 1}`;
     const document = random.chance(0.05) ? REFUSED : (random.pick(DOCUMENTS) as string);
-    const write: Write = { field, document, state: "asked" };
+    const write: Write = { field, document, since: this.#world.agenda.now, state: "asked" };
     this.page.perform(() => {
       if (!this.client || this.closing) {
         return;
@@ -96,6 +101,26 @@ export class Tab {
           },
         );
     });
+  }
+
+  /** Holds the tab to it that its edits are saved before long, whatever becomes of the others. */
+  hurry(): void {
+    const { agenda, faults } = this.#world;
+    const isHindered = this.page.frozen || this.page.hidden || this.away || faults.hinder;
+    for (const write of this.writes) {
+      if (isHindered) {
+        write.since = agenda.now;
+      } else if (
+        write.state === "asked" &&
+        !this.closing &&
+        !this.ended &&
+        agenda.now - write.since > PATIENCE
+      ) {
+        this.#world.violation(
+          `${this.page.name} has waited for ${write.field} to be saved for ${PATIENCE / 1_000} s`,
+        );
+      }
+    }
   }
 
   /** Reads a document, which has to show what this tab has written to it. */
@@ -162,9 +187,19 @@ export class Tab {
   #opened(client: Client<Collections>): void {
     this.client = client;
     this.#world.trace(`${this.page.name} is open as ${client.status.role}`);
-    this.#live = client.collection<Card>("cards").live();
-    this.#live.subscribe(() => this.#look());
+    this.#watch(client);
     client.subscribe(() => this.#world.trace(`${this.page.name} is ${this.#standing()}`));
+  }
+
+  /** Follows all documents; once more where the engine dies of it. */
+  #watch(client: Client<Collections>): void {
+    try {
+      const live = client.collection<Card>("cards").live();
+      live.subscribe(() => this.#look());
+      this.#live = live;
+    } catch {
+      this.page.task(1_000, () => this.#watch(client));
+    }
   }
 
   #standing(): string {
@@ -201,7 +236,14 @@ export class Tab {
   }
 
   #shown(): Record<string, string[]> | undefined {
-    if (!this.#live?.loaded) {
+    try {
+      if (!this.#live?.loaded) {
+        return undefined;
+      }
+    } catch {
+      // It was refused: the engine has died of it.
+      this.#live = undefined;
+      this.page.task(1_000, () => this.client && this.#watch(this.client));
       return undefined;
     }
     const documents = this.#live.getSnapshot().map(({ id, value }) => [id, Object.keys(value).sort()]);

@@ -224,7 +224,15 @@ class Supervisor {
     if (this.#network) {
       this.#call("setNetwork", this.#network);
     }
-    queries.forEach((args) => this.#call("openQuery", args));
+    for (const args of queries) {
+      try {
+        this.#call("openQuery", args);
+      } catch {
+        // It dies of this one, which is not tried again; whatever else there is goes to the next.
+        this.#queries.delete(args[0]);
+        this.#tell(JSON.stringify([{ queryRefused: args[0] }]));
+      }
+    }
     // Before anything is answered: who is to see what an answer is about has to wait until that is read anew.
     this.#tell(JSON.stringify(["reattached"]));
     this.#find();

@@ -177,6 +177,26 @@ test("a tab that shows what is stored does not take an engine without storage wh
   await until("it leads once there is storage again", () => second.client.status.role === "leader");
 });
 
+test("a follower whose query the engine dies of hears that, and its edits are answered", async () => {
+  const origin = new Origin();
+  const [first, second] = [await tab(origin), await tab(origin)];
+  first.engine.failure = new RealtimeError("engine_restarted", "it died");
+  const live = second.cards.live();
+  await until("it is refused", () => {
+    try {
+      live.getSnapshot();
+      return false;
+    } catch {
+      return true;
+    }
+  });
+  // The engine is back.
+  first.engine.emit("reattached");
+  const operation = second.cards.put("a", { title: "A" });
+  await adopt(origin, first.engine, 4);
+  assert.equal((await operation).seq, 4);
+});
+
 test("a tab that is put aside hands over, and follows when it comes back", async () => {
   const origin = new Origin();
   const [first, second] = [await tab(origin), await tab(origin)];

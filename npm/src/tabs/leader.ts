@@ -104,6 +104,17 @@ export class Leader {
     return this.#call(method, args);
   }
 
+  /** Opens the live queries of this tab's application anew; one that the engine dies of is refused. */
+  reopen(queries: readonly Arguments[]): void {
+    for (const args of queries) {
+      try {
+        this.#openQuery(undefined, args);
+      } catch {
+        this.#seat.tell([{ queryRefused: args[0] as number }]);
+      }
+    }
+  }
+
   /** What another tab says. */
   hear(message: Message, from: string): void {
     if ("attach" in message) {
@@ -279,7 +290,12 @@ export class Leader {
       return;
     }
     if (method === "openQuery") {
-      this.#openQuery(tab, args);
+      try {
+        this.#openQuery(tab, args);
+      } catch {
+        // The engine has died of it, or there are too many.
+        this.#tellFollower(tab, [{ queryRefused: args[0] as number }]);
+      }
     } else if (method === "closeQuery") {
       this.#closeQuery(tab, args[0] as number);
     } else if (method === "recall") {

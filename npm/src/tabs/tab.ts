@@ -98,6 +98,13 @@ class Tab implements Seat, Member {
 
   tell(events: WireEvent[]): void {
     this.#abreast.tell(events);
+    for (const event of events) {
+      if (typeof event === "object" && "queryRefused" in event) {
+        // Nobody follows it any more, nor should a later leader.
+        this.#mirror.note("closeQuery", [event.queryRefused]);
+        this.#abreast.heard(event.queryRefused);
+      }
+    }
     if (this.#leader) {
       this.#abreast.look((query) => this.#leader?.call("view", [query]) as string | undefined);
     }
@@ -369,8 +376,6 @@ class Tab implements Seat, Member {
   #take(event: WireEvent): void {
     if (event === "reattached") {
       this.reopened();
-    } else if (typeof event === "object" && "queryRefused" in event) {
-      this.#abreast.heard(event.queryRefused);
     }
     if (typeof event === "object" && "refused" in event) {
       // Where that is not certain, the store tells later what there is of it.
@@ -440,7 +445,7 @@ class Tab implements Seat, Member {
       this.#goAlone(leader);
     }
     leader.start(engine, submissions);
-    this.#mirror.queries.forEach((args) => leader.call("openQuery", args));
+    leader.reopen(this.#mirror.queries);
     this.#abreast.await(this.#mirror.names);
     this.#ready.resolve();
     this.tell(["statusChanged"]);
