@@ -6,6 +6,9 @@ import { fileURLToPath } from "node:url";
 
 const TYPES = { html: "text/html", js: "text/javascript", wasm: "application/wasm" };
 
+/** What a contender's documentation has a page say at its head. */
+const HEAD = { ours: "<link rel=preload href=/engine.wasm as=fetch crossorigin>" };
+
 /**
  * The contender is there for calls from outside. A job in the address is done at once, as an application reads what it
  * shows: waiting for somebody who drives the browser to say so would be the larger part of a cold start, and alike for all.
@@ -47,7 +50,7 @@ export async function serve({ folder, contenders, modules }) {
     files.set(`${contender}.js`, outputFiles[0].contents);
     files.set(
       `${contender}.html`,
-      `<!doctype html><title>${contender}</title><script type=module src=/${contender}.js></script>`,
+      `<!doctype html><title>${contender}</title>${HEAD[contender] ?? ""}<script type=module src=/${contender}.js></script>`,
     );
   }
   const server = createServer((request, response) => {
