@@ -27,7 +27,7 @@ pub(super) const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buf
 pub(super) const TRUE: HeaderValue = HeaderValue::from_static("true");
 
 /// What a page of another origin may send.
-pub(crate) const SENT: [HeaderName; 12] = [
+pub(crate) const SENT: [HeaderName; 19] = [
     TTL,
     EXPIRES_AT,
     RETENTION,
@@ -40,6 +40,13 @@ pub(crate) const SENT: [HeaderName; 12] = [
     PRODUCER_EPOCH,
     PRODUCER_SEQUENCE,
     axum::http::header::IF_NONE_MATCH,
+    HeaderName::from_static("ce-specversion"),
+    HeaderName::from_static("ce-id"),
+    HeaderName::from_static("ce-source"),
+    HeaderName::from_static("ce-type"),
+    HeaderName::from_static("ce-time"),
+    HeaderName::from_static("ce-subject"),
+    HeaderName::from_static("ce-dataschema"),
 ];
 
 /// What a page of another origin may see.

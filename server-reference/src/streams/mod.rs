@@ -4,6 +4,7 @@
 //! DELETE. A GET may wait for what is yet to come, for one answer (long-poll) or for many (server-sent events). What
 //! the protocol leaves open, and the consumer groups at `/v1/groups/{group}`, are in `docs/protocol.md`.
 
+mod cloudevents;
 mod cursor;
 mod groups;
 pub(crate) mod header;

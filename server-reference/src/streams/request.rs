@@ -220,7 +220,7 @@ fn short_text(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, 
 }
 
 /// A header that may come once.
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
@@ -233,8 +233,8 @@ fn bad(name: &HeaderName, problem: &str) -> Refusal {
     Refusal::new(Code::BadHeader, format!("{name} {problem}"))
 }
 
-/// A path without its percent escapes.
-fn decode(path: &str) -> Option<String> {
+/// A text without its percent escapes.
+pub(super) fn decode(path: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.bytes();
     while let Some(byte) = rest.next() {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use sdk_core::protocol::ErrorCode;
 
 use super::{
-    header,
+    cloudevents, header,
     problem::{Code, Refusal},
     put, request,
 };
@@ -55,6 +55,13 @@ pub(super) async fn append(
 ) -> Result<Response, Refusal> {
     let topic = request::topic(&name)?;
     let headers = request.headers();
+    if let Some(mode) = cloudevents::Mode::of(headers)
+        && !cloudevents::is_own_type(&service, &scope, &topic, headers).await
+    {
+        let said = (mode, headers.clone());
+        let body = whole_body(&service, request).await?;
+        return cloudevents::publish(&service, scope, topic, said, body).await;
+    }
     let (close, sequence) = (request::closed(headers), request::sequence(headers)?);
     let producer = request::producer(headers)?;
     // A request without a body may say of it whatever it likes.
@@ -134,7 +141,11 @@ async fn first_events(
     }
 }
 
-fn split(service: &Service, content_type: &ContentType, body: Bytes) -> Result<Vec<Bytes>, Refusal> {
+pub(super) fn split(
+    service: &Service,
+    content_type: &ContentType,
+    body: Bytes,
+) -> Result<Vec<Bytes>, Refusal> {
     let events = content_type.split(body).map_err(|bad| Refusal::new(Code::BadEvent, bad.to_string()))?;
     let (most, largest) = (service.streams.append_events, service.streams.event_bytes);
     if events.len() > most {

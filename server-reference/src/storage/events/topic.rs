@@ -66,6 +66,17 @@ impl ContentType {
         }
     }
 
+    /// Whether it is JSON of some kind.
+    pub fn is_json(&self) -> bool {
+        let essence = self.essence().to_ascii_lowercase();
+        essence == "application/json" || essence.ends_with("+json")
+    }
+
+    /// Whether it is text of some kind.
+    pub fn is_text(&self) -> bool {
+        self.form() == Form::Text
+    }
+
     /// The events of a body, which are slices of it. The elements of a JSON array are one each; an empty body has none.
     ///
     /// # Errors
