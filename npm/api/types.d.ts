@@ -4,7 +4,7 @@ import type { ErrorCode, RealtimeError } from "./errors.js";
 import type { Author, Operation, RejectedOperation, Waiting } from "./outcome.js";
 import type { Migrations } from "./schema.js";
 import type { Incident, Status } from "./status.js";
-import type { Topic } from "./topics.js";
+import type { RejectedEvent, Topic } from "./topics.js";
 /** How concurrent edits of a document are resolved. The first client to name a collection settles it. */
 export type Strategy = 
 /** Field by field: edits of different fields both stay; of one field, the later stays. */
@@ -161,6 +161,8 @@ export interface Client<C extends Collections = Collections> extends AsyncDispos
     resolve(seq: number, decision: "mine" | "theirs" | object): Promise<Operation>;
     /** The operations that the server refused. */
     rejected(): readonly RejectedOperation[];
+    /** The events that the server refused and nobody has discarded, oldest first. Each holds back those behind it. */
+    rejectedEvents(): readonly RejectedEvent[];
     /**
      * The handle of an operation that waits or was rejected, also of one that was saved before this page was loaded. Throws
      * with code `invalid_value` if there is none of this number.

@@ -10,6 +10,7 @@ import type {
   WireQuery,
   WireRejected,
   WireStatus,
+  WireUnpublished,
   WireTopic,
   WireView,
 } from "./seam.js";
@@ -90,21 +91,18 @@ export class Bridge implements Amender {
     return this.#engine === undefined;
   }
 
-  /** Hands over an operation, to be sent after others; resolves when it is durable. */
-  submit(
-    collection: string,
-    id: string,
-    intents: string,
-    after?: readonly number[],
-  ): Promise<SavedOperation> {
+  /**
+   * Hands over an operation, to be sent after others; resolves when it is durable: intents for a document, or an event for
+   * a topic, with the key that it coalesces by for an id.
+   */
+  submit(target: string, id: string, work: string, after?: readonly number[]): Promise<SavedOperation> {
     const parents = after?.length ? JSON.stringify(after) : undefined;
-    return this.ask((engine, ticket) =>
-      engine.submit(ticket, collection, id, this.#schema, intents, parents),
-    );
+    return this.ask((engine, ticket) => engine.submit(ticket, target, id, this.#schema, work, parents));
   }
 
-  edit(seq: number, intents: string): Promise<SavedOperation> {
-    return this.ask((engine, ticket) => engine.edit(ticket, seq, this.#schema, intents));
+  /** Replaces what an operation does, by intents or by an event. */
+  edit(seq: number, work: string): Promise<SavedOperation> {
+    return this.ask((engine, ticket) => engine.edit(ticket, seq, this.#schema, work));
   }
 
   retry(seq: number): Promise<SavedOperation> {
@@ -207,8 +205,8 @@ export class Bridge implements Amender {
   }
 
   /** The operations that the server refused. */
-  readRejected(): WireRejected[] {
-    return JSON.parse(this.call((engine) => engine.rejected())) as WireRejected[];
+  readRejected(): (WireRejected | WireUnpublished)[] {
+    return JSON.parse(this.call((engine) => engine.rejected())) as (WireRejected | WireUnpublished)[];
   }
 
   /** Tells the application of an incident, and ends if that is what it means. */

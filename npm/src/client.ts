@@ -22,6 +22,7 @@ import type {
   LogoutResult,
   OpenConflict,
   Operation,
+  RejectedEvent,
   RejectedOperation,
   Status,
   Strategy,
@@ -186,6 +187,7 @@ class LocalClient<C extends Collections> implements Client<C> {
   rejected(): readonly RejectedOperation[] {
     const rejected = this.#bridge
       .readRejected()
+      .filter((each) => "doc" in each)
       .map(({ seq, doc: [collection, id], intents, schema, reason, at, attempts }) => ({
         seq,
         collection,
@@ -198,6 +200,17 @@ class LocalClient<C extends Collections> implements Client<C> {
         attempts,
       }));
     return share(undefined, rejected);
+  }
+
+  rejectedEvents(): readonly RejectedEvent[] {
+    const events = this.#bridge.readRejected().flatMap((each) => {
+      if (!("topic" in each)) {
+        return [];
+      }
+      const { reason, at = 0, ...event } = each;
+      return [{ ...event, at, code: reason?.code ?? "unknown", message: reason?.message ?? "" }];
+    });
+    return share(undefined, events);
   }
 
   operation(seq: number): Operation {

@@ -8,6 +8,7 @@ import type {
   Outcome as WireOutcome,
   Rejected as WireRejected,
   Status as EngineStatus,
+  Unpublished as WireUnpublished,
   Strategy,
   View as WireView,
   Engine as WasmEngine,
@@ -102,7 +103,10 @@ export type WireEvent =
   | { slowResolver: [document: [collection: string, id: string], milliseconds: number] }
   | { submitted: [ticket: number, seq: number] }
   | { refused: [ticket: number, refusal: Refusal] }
-  | { settled: [seq: number, document: [collection: string, id: string], outcome: WireOutcome] }
+  /** Of an event there is no document. */
+  | { settled: [seq: number, document: [collection: string, id: string] | null, outcome: WireOutcome] }
+  /** An event that had ended as refused is an operation again. */
+  | { reopened: number }
   /** An operation has ended, and no tab remembers how. It may have been rejected. */
   | { forgotten: number }
   | { viewChanged: number }
@@ -114,4 +118,4 @@ export type WireEvent =
 /** The engine's status, to which the tab adds how it takes part. */
 export type WireStatus = EngineStatus & { role?: Role };
 
-export type { WireConflicted, WireOutcome, WireRejected, WireView };
+export type { WireConflicted, WireOutcome, WireRejected, WireUnpublished, WireView };

@@ -12,13 +12,20 @@ const PAUSE = 500;
 /** Calls that wait for an engine that is being restarted; one more is refused. */
 const MOST_WAITING = 1_024;
 
-/** Of these, what makes an operation of the intents that it was given. */
-const SUBMIT = "submit";
-
+/** An edit, or an event. */
 interface Unsettled {
   seq: number;
-  doc: [collection: string, id: string];
-  intents: unknown[];
+  doc?: [collection: string, id: string];
+  intents?: unknown[];
+  topic?: string;
+  event?: object;
+}
+
+/** Whether a call asked for what is stored. */
+function madeBy([method, [, target, id, , work]]: [string, Arguments], stored: Unsettled): boolean {
+  const { doc, intents, topic, event } = stored;
+  const wanted = doc ? [doc, intents] : [[topic, id], event];
+  return method === "submit" && canonical(wanted) === canonical([[target, id], JSON.parse(work as string)]);
 }
 
 /** Opens engines that outlive the instance they run in: after a trap a new one goes on from what is stored. */
@@ -252,12 +259,8 @@ class Supervisor {
   #find(): void {
     const stored = JSON.parse(this.#call("unsettled", []) as string) as Unsettled[];
     const news = stored.filter(({ seq }) => seq > this.#newest);
-    for (const [ticket, [method, [, collection, id, , intents]]] of [...this.#open]) {
-      if (method !== SUBMIT) {
-        continue;
-      }
-      const wanted = canonical([[collection, id], JSON.parse(intents as string)]);
-      const at = news.findIndex(({ doc, intents }) => canonical([doc, intents]) === wanted);
+    for (const [ticket, call] of [...this.#open]) {
+      const at = news.findIndex((stored) => madeBy(call, stored));
       const [found] = at < 0 ? [] : news.splice(0, at + 1).slice(-1);
       if (found) {
         this.#heard(JSON.stringify([{ submitted: [ticket, found.seq] }]));

@@ -1,12 +1,18 @@
 import type { Bridge, Follower } from "./bridge.js";
 import { RealtimeError } from "./errors.js";
+import { plainFields, write } from "./intents.js";
 import { LatestIterator } from "./latest.js";
 import { Listeners } from "./listeners.js";
 import type { WireQuery } from "./seam.js";
 import { share } from "./snapshot.js";
-import type { SubscribeOptions, Topic, TopicEvent } from "./topics.js";
+import type { CloudEvent, PublishOptions, SubscribeOptions, Topic, TopicEvent } from "./topics.js";
+import type { Operation } from "./types.js";
+import { orAborted } from "./waiting.js";
 
 const POSITION = /^[0-9a-f]{16}_[0-9a-f]{16}$/;
+
+/** Attributes that are text. */
+const CORE = /^(specversion|id|source|type|time|subject)$/;
 
 /** A topic as the application sees it. */
 export class BoundTopic<T> implements Topic<T> {
@@ -19,6 +25,29 @@ export class BoundTopic<T> implements Topic<T> {
     }
     this.name = name;
     this.#bridge = bridge;
+  }
+
+  async publish(event: CloudEvent, options?: PublishOptions): Promise<Operation> {
+    options?.signal?.throwIfAborted();
+    const after = [options?.after ?? []].flat().map(({ seq }) => seq);
+    const saved = this.#bridge.submit(this.name, options?.coalesce ?? "", this.#whole(event), after);
+    return orAborted(saved, options?.signal);
+  }
+
+  async republish({ seq }: Operation, event: CloudEvent): Promise<Operation> {
+    return this.#bridge.edit(seq, this.#whole(event));
+  }
+
+  /** The event with what its application did not say. */
+  #whole(event: CloudEvent): string {
+    const random = crypto.getRandomValues(new Uint8Array(16));
+    return write({
+      specversion: "1.0",
+      id: Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join(""),
+      source: `urn:webwaka:client:${this.#bridge.client}`,
+      time: new Date().toISOString(),
+      ...checked(event),
+    });
   }
 
   subscribe({ from, durable, signal }: SubscribeOptions = {}): AsyncIterableIterator<
@@ -124,6 +153,28 @@ class TopicReader<T> implements Follower {
   #take(position: string): void {
     this.#bridge.call((engine) => engine.taken(this.#name, position));
   }
+}
+
+/**
+ * What an application says of an event, if the server can take it: anything else would hold up its topic. The last
+ * word is the server's.
+ */
+function checked(event: CloudEvent): object {
+  const said = Object.entries(plainFields(event)).filter(
+    ([name, value]) => name === "data" || (value !== undefined && value !== null),
+  );
+  const good = said.every(
+    ([name, value]) =>
+      name.startsWith("data") ||
+      (/^[a-z0-9]{1,20}$/.test(name) &&
+        (typeof value === "string"
+          ? value.length > 0 && value.length <= 256
+          : !CORE.test(name) && (typeof value === "boolean" || value === ((value as number) | 0)))),
+  );
+  if (!good || !event.type) {
+    throw new RealtimeError("invalid_value", "this is no CloudEvent; nothing was stored");
+  }
+  return Object.fromEntries(said);
 }
 
 /** As the server has it. */

@@ -1,4 +1,5 @@
-import type { Waiting } from "./types.js";
+import type { ErrorCode } from "./errors.js";
+import type { Operation, Submitting, Waiting } from "./types.js";
 
 /** A topic of the server: events of which each has its position, and which stay when they were read. */
 export interface Topic<T = unknown> {
@@ -12,6 +13,55 @@ export interface Topic<T = unknown> {
    * events are no JSON; `too_many`.
    */
   subscribe(options?: SubscribeOptions): AsyncIterableIterator<TopicEvent<T>, undefined>;
+  /**
+   * Publishes an event, with or without a network. Resolves once it is saved on this device; the operation's outcome is
+   * `published`, with the event's position, once it is in the topic. However often it is sent, it is there once, and the
+   * events of this installation arrive in the order in which they were published. A topic that is missing is made.
+   *
+   * One that the server refuses waits in `client.rejectedEvents()`, and those behind it in this topic wait until it is
+   * published anew, retried, aborted or discarded.
+   */
+  publish(event: CloudEvent, options?: PublishOptions): Promise<Operation>;
+  /**
+   * Puts another event in the place of one that was published here and certainly never sent, or was refused; it keeps its
+   * place before those behind it. Rejects with code `too_late` if it may have been sent.
+   */
+  republish(operation: Operation, event: CloudEvent): Promise<Operation>;
+}
+
+/**
+ * An event as CloudEvents 1.0 has it, with extensions of text, booleans and whole numbers. What is missing of `id`, `source`
+ * and `time` is added; `source` and `id` together tell an event from every other of its topic.
+ */
+export interface CloudEvent {
+  /** What happened, such as `order.placed`. */
+  readonly type: string;
+  /** What it is about. Events of one subject keep their order also among the workers of a group. */
+  readonly subject?: string | undefined;
+  readonly data?: unknown;
+  readonly [attribute: string]: unknown;
+}
+
+/** How an event is published. */
+export interface PublishOptions extends Submitting {
+  /**
+   * It takes the place of an earlier event of this topic with the same key, if that was certainly not sent: of what is
+   * published while there is no network, the latest of each key goes out. Both are then one operation.
+   */
+  coalesce?: string;
+}
+
+/** An event that the server refused. */
+export interface RejectedEvent {
+  readonly seq: number;
+  readonly topic: string;
+  readonly event: Readonly<Record<string, unknown>>;
+  readonly code: ErrorCode;
+  readonly message: string;
+  /** Since when, in milliseconds of Unix time. */
+  readonly at: number;
+  /** How often it is known to have been sent. */
+  readonly attempts: number;
 }
 
 /** Where and how a topic is read. */

@@ -4,11 +4,13 @@ use js_sys::{Function, Promise};
 use sdk_core::{
     driver::{Driver, EventSink, Parts, Platform, TokenSource},
     engine::{
-        Amendment, Config, Event, QueryId, Subscription, Ticket, TokenError,
+        Amendment, Config, Event, QueryId, Subscription, Ticket, TokenError, Unpublished,
         storage::{MAX_QUERY, Query},
     },
-    protocol::{ClientId, CollectionName, DocKey, DocumentId, Seq, Strategy, decode, encode},
-    wire::{Decode, record, tagged},
+    protocol::{
+        ClientId, CollectionName, DocKey, DocumentId, InvalidId, Seq, Strategy, TopicName, decode, encode,
+    },
+    wire::{Decode, Encode, record, tagged, write_array},
 };
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -142,26 +144,37 @@ impl Engine {
         Ok(Engine { driver, store, hints })
     }
 
-    /// Submits an edit; an event answers with the ticket. `intents` is a JSON array of intents, written for the `schema`
-    /// of whoever asks, `after` one of the operations it waits for.
+    /// Submits an edit of a document, as a JSON array of intents; or an event for a topic, as a whole CloudEvent, with the
+    /// key under which a later one takes its place in that of the id, if it is not empty. An event answers with the ticket.
+    /// Intents are written for the `schema` of whoever asks; `after` is a JSON array of the operations it waits for.
     pub fn submit(
         &self,
         ticket: f64,
-        collection: &str,
+        target: &str,
         id: &str,
         schema: u32,
-        intents: &str,
+        work: &str,
         after: Option<String>,
     ) -> Result<(), JsValue> {
-        let doc = DocKey::new(collection, id).map_err(|error| CallError::value(error.to_string()))?;
         let after = after.map_or(Ok(Vec::new()), |after| read(&after))?;
-        self.driver.submit(Ticket(ticket as u64), doc, schema, read(intents)?, after);
+        let ticket = Ticket(ticket as u64);
+        let bad = |error: InvalidId| CallError::value(error.to_string());
+        if work.starts_with('{') {
+            let coalesce = (!id.is_empty()).then(|| id.to_owned());
+            self.driver.publish(ticket, TopicName::new(target).map_err(bad)?, read(work)?, coalesce, after);
+        } else {
+            let doc = DocKey::new(target, id).map_err(bad)?;
+            self.driver.submit(ticket, doc, schema, read(work)?, after);
+        }
         Ok(())
     }
 
-    /// Replaces what an operation does; answered like a submission.
-    pub fn edit(&self, ticket: f64, seq: f64, schema: u32, intents: &str) -> Result<(), JsValue> {
-        self.amend(ticket, seq, Amendment::Edit(schema, read(intents)?));
+    /// Replaces what an operation does, by a JSON array of intents, or by an event; answered like a submission.
+    pub fn edit(&self, ticket: f64, seq: f64, schema: u32, work: &str) -> Result<(), JsValue> {
+        let event = work.starts_with('{');
+        let amendment =
+            if event { Amendment::Republish(read(work)?) } else { Amendment::Edit(schema, read(work)?) };
+        self.amend(ticket, seq, amendment);
         Ok(())
     }
 
@@ -240,15 +253,21 @@ impl Engine {
         encode(&self.driver.status())
     }
 
-    /// The operations that the server refused and nobody has discarded, as JSON.
+    /// The operations that the server refused and nobody has discarded, as JSON: edits, and then events.
     pub fn rejected(&self) -> String {
-        encode(&self.driver.rejected())
+        together(&self.driver.rejected(), &self.unpublished(true))
     }
 
-    /// The operations that are stored and not settled, as JSON: after a restart, those that an earlier instance could
-    /// not tell of any more are found here.
+    /// The operations that are stored and not settled, as JSON, edits and then events: after a restart, those that an
+    /// earlier instance could not tell of any more are found here.
     pub fn unsettled(&self) -> String {
-        encode(&self.driver.unsettled())
+        together(&self.driver.unsettled(), &self.unpublished(false))
+    }
+
+    fn unpublished(&self, refused: bool) -> Vec<Unpublished> {
+        let mut events = self.driver.unpublished();
+        events.retain(|event| event.reason.is_some() == refused);
+        events
     }
 
     /// Drops a rejected operation for good.
@@ -289,6 +308,16 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Two lists as one.
+fn together(edits: &[impl Encode], events: &[Unpublished]) -> String {
+    let mut all: Vec<&dyn Encode> = Vec::new();
+    edits.iter().for_each(|edit| all.push(edit));
+    events.iter().for_each(|event| all.push(event));
+    let mut text = String::new();
+    write_array(&mut all.into_iter(), &mut text);
+    text
 }
 
 /// Reads an argument.

@@ -23,6 +23,10 @@ export class Told {
       this.#damaged = event.storageDamaged;
       return before === this.#damaged ? [] : [event];
     }
+    if ("reopened" in event) {
+      this.#ends.delete(event.reopened);
+      return [];
+    }
     if ("settled" in event) {
       this.#ends.set(event.settled[0], event);
       for (const seq of [...this.#ends.keys()].slice(0, -MOST)) {

@@ -20,6 +20,9 @@ pub enum EncodeError {
     /// A value nests too deep.
     #[error(transparent)]
     Value(#[from] crate::protocol::JsonError),
+    /// It is no CloudEvent.
+    #[error("not a CloudEvent: {0}")]
+    Event(crate::wire::Bad),
     /// A field has an unacceptable name.
     #[error(transparent)]
     Name(#[from] InvalidId),

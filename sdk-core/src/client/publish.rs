@@ -7,7 +7,7 @@ use super::{Client, EncodeError, Operation, SubmitError, Topic};
 use crate::{
     driver::Platform,
     engine::{Amendment, Unpublished},
-    protocol::{Json, Seq, TopicName},
+    protocol::{Json, Seq, TopicName, complete_event},
 };
 
 /// An event as an application describes it: a CloudEvent. What it does not say of its id, source and time is added when
@@ -44,8 +44,12 @@ impl CloudEvent {
         self
     }
 
-    fn json(&self) -> Result<Json, EncodeError> {
-        Ok(Json::parse(serde_json::to_string(&self.0)?)?)
+    /// The whole event, as this client publishes it.
+    fn of<P: Platform>(&self, client: &Client<P>) -> Result<Json, EncodeError> {
+        let described = Json::parse(serde_json::to_string(&self.0)?)?;
+        let (id, now) = client.driver.name();
+        let source = format!("urn:webwaka:client:{}", client.id());
+        complete_event(&described, &id.to_string(), &source, now).map_err(EncodeError::Event)
     }
 }
 
@@ -93,7 +97,7 @@ impl<P: Platform> Topic<P> {
     /// # Errors
     /// [`SubmitError`]
     pub async fn publish_with(&self, event: &CloudEvent, how: Publishing) -> Result<Operation, SubmitError> {
-        let event = event.json()?;
+        let event = event.of(&self.client)?;
         let Publishing { coalesce, after } = how;
         let topic: TopicName = self.name.clone();
         let driver = &self.client.driver;
@@ -114,6 +118,6 @@ impl<P: Platform> Client<P> {
     /// # Errors
     /// As [`edit`](Self::edit).
     pub async fn republish(&self, seq: Seq, event: &CloudEvent) -> Result<Operation, SubmitError> {
-        self.amend(seq, Amendment::Republish(event.json()?)).await
+        self.amend(seq, Amendment::Republish(event.of(self)?)).await
     }
 }

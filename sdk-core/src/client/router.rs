@@ -173,6 +173,7 @@ impl Waiting {
                 }
             }
             Event::NotRecovered(_)
+            | Event::Reopened(_)
             | Event::IdentityRenewed
             | Event::StorageLost
             | Event::Fenced

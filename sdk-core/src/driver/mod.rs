@@ -216,6 +216,12 @@ impl<P: Platform> Driver<P> {
         self.core().engine.unpublished()
     }
 
+    /// A name that nobody else has, with the time as the server has it, as far as this machine knows.
+    pub fn name(&self) -> (ClientId, Millis) {
+        let now = self.0.parts.runtime.now();
+        self.core().engine.name(now)
+    }
+
     /// Drops a rejected operation for good.
     pub fn discard(&self, seq: Seq) {
         self.dispatch(Input::Discard(seq));

@@ -1,7 +1,7 @@
 //! What the application wants of operations that it has submitted: to change, to try again, to withdraw.
 
 use super::{
-    Amendment, Engine, Refusal, Ticket,
+    Amendment, Engine, Event, Refusal, Ticket,
     submit::{Wanted, saw_first},
 };
 use crate::{
@@ -17,7 +17,12 @@ impl Engine {
     /// what is left of it if that fails.
     pub(super) fn amend(&mut self, ticket: Ticket, seq: Seq, amendment: Amendment) {
         if !self.outbox.is_changing(seq) {
-            let kept = self.adoption.is_orphan(ticket).then(|| self.amended(seq, &amendment)).flatten();
+            let kept = match (&amendment, self.outbox.edit(seq)) {
+                (Amendment::Edit(schema, intents), Some(old)) if self.adoption.is_orphan(ticket) => {
+                    Some(Wanted::Edit(old.doc.clone(), *schema, intents.clone()))
+                }
+                _ => None,
+            };
             let result = self.amend_now(seq, amendment);
             self.answer_or_bury(ticket, kept, result);
         } else if self.postponed.len() < MAX_POSTPONED {
@@ -31,19 +36,6 @@ impl Engine {
     pub(super) fn amend_postponed(&mut self) {
         for (ticket, seq, amendment) in std::mem::take(&mut self.postponed) {
             self.amend(ticket, seq, amendment);
-        }
-    }
-
-    /// What an operation would do after a change of that.
-    fn amended(&self, seq: Seq, amendment: &Amendment) -> Option<Wanted> {
-        match (amendment, &self.outbox.get(seq)?.work) {
-            (Amendment::Edit(schema, intents), Work::Edit(operation)) => {
-                Some(Wanted::Edit(operation.doc.clone(), *schema, intents.clone()))
-            }
-            (Amendment::Republish(event), Work::Event(old, key)) => {
-                Some(Wanted::Event(old.topic.clone(), event.clone(), key.clone()))
-            }
-            _ => None,
         }
     }
 
@@ -75,9 +67,12 @@ impl Engine {
             }
             // No judgement binds the number of an event, so that it can keep its place before those that wait behind it.
             (amended @ (Amendment::Republish(_) | Amendment::Retry), Work::Event(old, key)) => {
-                let event = if let Amendment::Republish(event) = &amended { event } else { &old.event };
+                let event = if let Amendment::Republish(event) = amended { event } else { old.event };
                 let (publication, bytes) = self.compose_event(seq, old.topic, event)?;
                 self.outbox.replace(Work::Event(publication, key), bytes).map_err(|full| self.full(full))?;
+                if is_dead {
+                    self.emit(Event::Reopened(seq));
+                }
                 Ok(seq)
             }
             (Amendment::Abort, _) => {

@@ -16,6 +16,8 @@ pub enum Event {
     Refused(Ticket, Refusal),
     /// An operation is settled; with the document that it edits, if it is no event.
     Settled(Seq, Option<DocKey>, Outcome),
+    /// An event that was a dead letter is an operation again, under its number: it will be settled once more.
+    Reopened(Seq),
     /// A live query shows something else than before, or a reader of a topic has more.
     ViewChanged(QueryId),
     /// The status is not what it was.
@@ -139,6 +141,7 @@ impl Encode for Event {
             Self::Submitted(ticket, seq) => ("submitted", &(ticket, seq)),
             Self::Refused(ticket, refusal) => ("refused", &(ticket, refusal)),
             Self::Settled(seq, doc, outcome) => ("settled", &(seq, doc, outcome)),
+            Self::Reopened(seq) => ("reopened", seq),
             Self::ViewChanged(id) => ("viewChanged", id),
             Self::StatusChanged => return write_text("statusChanged", out),
             Self::IdentityRenewed => return write_text("identityRenewed", out),

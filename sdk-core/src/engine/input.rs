@@ -74,7 +74,7 @@ pub enum Input {
         ticket: Ticket,
         /// Where it goes.
         topic: TopicName,
-        /// A CloudEvent; what is missing of version, id, source and time is added.
+        /// A [whole](crate::protocol::complete_event) CloudEvent.
         event: Json,
         /// With a key it takes the place of an earlier event for the topic with the same key that was not sent.
         coalesce: Option<String>,
@@ -147,7 +147,7 @@ pub enum Amendment {
     /// It shall do this instead, written for this version of the application's schema. A dead letter becomes a new
     /// operation.
     Edit(u32, Vec<Intent>),
-    /// It shall publish this event instead. A dead letter becomes an operation again, in its place.
+    /// It shall publish this event, a whole one, instead. A dead letter becomes an operation again, in its place.
     Republish(Json),
     /// A dead letter shall be tried again: an edit as a new operation, an event as it was and in its place.
     Retry,

@@ -253,6 +253,14 @@ impl Engine {
         self.ids.meta.client
     }
 
+    /// A name that nobody else has, and what the server's clock shows now, as far as this machine knows. The name is as
+    /// random as the id that a client has at first.
+    pub fn name(&mut self, now: Now) -> (ClientId, Millis) {
+        let mut bytes = [0; 16];
+        bytes.iter_mut().for_each(|byte| *byte = self.random.u8(..));
+        (self.config.fresh_client.mixed_with(bytes), self.server_time(now.wall))
+    }
+
     /// Does whatever can be done now.
     fn advance(&mut self, now: Millis) {
         self.advance_migrations();

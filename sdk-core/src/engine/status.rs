@@ -157,7 +157,7 @@ impl Engine {
 
     /// Whether the store has an operation, be it as it was before a change.
     fn is_stored(&self, entry: &Entry) -> bool {
-        !(entry.state == State::Saving && self.outbox.is_unsaved(entry.seq()))
+        !(matches!(entry.state, State::Saving) && self.outbox.is_unsaved(entry.seq()))
     }
 
     pub(super) fn link_state(&self) -> LinkState {

@@ -9,7 +9,7 @@ use crate::{
     outbox::{Dead, Full, MAX_PARENTS, State, Work, fold},
     protocol::{
         Base, DocKey, ErrorCode, FieldName, Fields, Intent, Json, Operation, Publication, Rejection, Seq,
-        TopicName, complete_event, encode,
+        TopicName, encode,
     },
     reconcile,
 };
@@ -59,7 +59,7 @@ impl Engine {
             Wanted::Event(topic, event, key) => {
                 let same = key.as_ref().filter(|_| after.is_empty());
                 let same = same.and_then(|key| self.outbox.replaceable(&topic, key));
-                let (publication, bytes) = self.compose_event(same.unwrap_or(upcoming), topic, &event)?;
+                let (publication, bytes) = self.compose_event(same.unwrap_or(upcoming), topic, event)?;
                 let work = Work::Event(publication, key);
                 if let Some(seq) = same {
                     self.outbox.replace(work, bytes).map_err(|full| self.full(full))?;
@@ -106,26 +106,19 @@ impl Engine {
         self.answer_when_durable(ticket, result);
     }
 
-    /// An event as it goes out, with its size. The id that it gets, if it has none, is as random as the first one that a
-    /// client draws, so that no other client gets the same.
+    /// An event as it goes out, with its size. That it is one is for the facade to see to: it makes it whole.
     pub(super) fn compose_event(
-        &mut self,
+        &self,
         seq: Seq,
         topic: TopicName,
-        described: &Json,
+        event: Json,
     ) -> Result<(Publication, usize), Refusal> {
-        let mut bytes = [0; 16];
-        bytes.iter_mut().for_each(|byte| *byte = self.random.u8(..));
-        let id = self.config.fresh_client.mixed_with(bytes).to_string();
-        let source = format!("urn:webwaka:client:{}", self.client());
-        let event = complete_event(described, &id, &source, self.server_now());
-        let event = event.map_err(|bad| Refusal::Invalid(bad.to_string()))?;
-        let publication = Publication { seq, topic, event };
         let limit = self.config.operation_bytes.min(self.limits.operation_bytes);
-        let bytes = publication.event.as_str().len();
+        let bytes = event.as_str().len();
         if bytes > limit {
             return Err(Refusal::TooLarge { bytes, limit });
         }
+        let publication = Publication { seq, topic, event };
         let bytes = encode(&publication).len();
         Ok((publication, bytes))
     }

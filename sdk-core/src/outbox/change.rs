@@ -120,9 +120,8 @@ impl Outbox {
     /// The event for a topic that one of the same key may take the place of; under the same conditions, wherever it stands
     /// in its lane.
     pub fn replaceable(&self, topic: &TopicName, key: &str) -> Option<Seq> {
-        let waiting = self.queued.iter().chain(self.changes.keys()).filter_map(|seq| self.entries.get(seq));
         let same = |entry: &&Entry| matches!(&entry.work, Work::Event(event, Some(of)) if event.topic == *topic && of == key);
-        waiting.filter(same).filter(|entry| self.is_apart(entry)).map(Entry::seq).max()
+        self.entries.values().rfind(|entry| same(entry) && self.is_apart(entry)).map(Entry::seq)
     }
 
     /// Whether an operation was never sent, is not being saved at this moment, waits for nothing, and nothing for it.
@@ -167,7 +166,7 @@ impl Outbox {
         self.packs.confirm();
         let saved: Vec<Seq> = std::mem::take(&mut self.flushing).into_iter().map(|(seq, _)| seq).collect();
         for seq in &saved {
-            if self.entries.get(seq).is_some_and(|entry| entry.state == State::Saving) {
+            if self.entries.get(seq).is_some_and(|entry| matches!(entry.state, State::Saving)) {
                 self.set_state(*seq, State::Queued);
             }
         }
@@ -186,7 +185,7 @@ impl Outbox {
             if let Some((mut entry, record)) = before {
                 if let Some(at) = self.dead_parent(&entry) {
                     entry.state = State::Rejected(Dead::of_dependency(at));
-                } else if entry.state == State::Saving {
+                } else if matches!(entry.state, State::Saving) {
                     entry.state = State::Queued;
                 }
                 if let Some(record) = record {

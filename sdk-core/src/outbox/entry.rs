@@ -4,7 +4,7 @@ use crate::clock::{Dot, Millis};
 use crate::protocol::{
     ActorId, Collision, DocKey, Operation, Outcome, Publication, Rejection, Seq, StreamPosition, TopicName,
 };
-use crate::wire::record;
+use crate::wire::{encode, record};
 
 /// An operation with what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +108,16 @@ impl Work {
         match self {
             Self::Edit(operation) => operation.seq,
             Self::Event(publication, _) => publication.seq,
+        }
+    }
+}
+
+impl Work {
+    /// Its JSON text.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Edit(operation) => encode(operation),
+            Self::Event(publication, _) => encode(publication),
         }
     }
 }

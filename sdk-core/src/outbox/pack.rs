@@ -4,7 +4,7 @@
 //! again with the rest; when all are gone, it is removed.
 
 use super::entry::{Clashing, Dead, Entry, State, Work};
-use crate::protocol::{Operation, Publication, Seq};
+use crate::protocol::{Json, Operation, Publication, Seq, TopicName};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::wire::{Bad, Reader, decode, encode, record};
 
@@ -28,9 +28,12 @@ struct Record {
 }
 
 /// Either an edit or an event.
+#[derive(Default)]
 struct Packed {
     op: Option<Operation>,
-    event: Option<Publication>,
+    seq: Option<Seq>,
+    topic: Option<TopicName>,
+    event: Option<Json>,
     coalesce: Option<String>,
     after: Vec<Seq>,
     attempts: u32,
@@ -44,6 +47,8 @@ record!(Record {
 
 record!(Packed {
     op: "op";
+    seq: "seq";
+    topic: "topic";
     event: "event";
     coalesce: "coalesce";
     after: "after", or_empty;
@@ -76,7 +81,10 @@ impl Packs {
     /// rewrites or removes it.
     pub(super) fn restore(&mut self, key: u64, text: &str) -> Result<Vec<Entry>, Bad> {
         let record: Record = decode(text)?;
-        let entries: Vec<Entry> = record.operations.into_iter().map(entry).collect::<Result<_, _>>()?;
+        let mut entries = Vec::with_capacity(record.operations.len());
+        for packed in record.operations {
+            entries.push(entry(packed)?);
+        }
         for entry in &entries {
             self.home.insert(entry.seq(), key);
             self.members.get_or_insert_with(key, Default::default).insert(entry.seq());
@@ -181,18 +189,13 @@ impl Packs {
 
 /// An operation as it was stored.
 fn entry(packed: Packed) -> Result<Entry, Bad> {
-    let Packed { op, event, coalesce, after, attempts, rejected, conflict } = packed;
-    let (work, bytes) = match (op, event) {
-        (Some(op), None) => {
-            let bytes = encode(&op).len();
-            (Work::Edit(op), bytes)
-        }
-        (None, Some(event)) => {
-            let bytes = encode(&event).len();
-            (Work::Event(event, coalesce), bytes)
-        }
+    let Packed { op, seq, topic, event, coalesce, after, attempts, rejected, conflict } = packed;
+    let work = match (op, seq.zip(topic).zip(event)) {
+        (Some(op), None) => Work::Edit(op),
+        (None, Some(((seq, topic), event))) => Work::Event(Publication { seq, topic, event }, coalesce),
         _ => return Err(Reader::new("").bad("neither an edit nor an event")),
     };
+    let bytes = work.text().len();
     let state = match (rejected, conflict) {
         (Some(dead), _) => State::Rejected(dead),
         (None, Some(clashing)) => State::Conflicted(clashing),
@@ -208,12 +211,23 @@ fn text(members: &SortedSet<Seq>, entries: &SortedMap<Seq, Entry>) -> String {
             State::Conflicted(clashing) => (None, Some(clashing.clone())),
             _ => (None, None),
         };
-        let (op, event, coalesce) = match entry.work.clone() {
-            Work::Edit(operation) => (Some(operation), None, None),
-            Work::Event(event, coalesce) => (None, Some(event), coalesce),
+        let mut packed = Packed {
+            after: entry.after.clone(),
+            attempts: entry.attempts,
+            rejected,
+            conflict,
+            ..Packed::default()
         };
-        let (after, attempts) = (entry.after.clone(), entry.attempts);
-        Packed { op, event, coalesce, after, attempts, rejected, conflict }
+        match &entry.work {
+            Work::Edit(operation) => packed.op = Some(operation.clone()),
+            Work::Event(Publication { seq, topic, event }, coalesce) => {
+                packed.seq = Some(*seq);
+                packed.topic = Some(topic.clone());
+                packed.event = Some(event.clone());
+                packed.coalesce.clone_from(coalesce);
+            }
+        }
+        packed
     };
     encode(&Record { operations: members.iter().filter_map(|seq| entries.get(seq)).map(packed).collect() })
 }

@@ -32,10 +32,10 @@ impl Outbox {
         let bytes = limits.frame_bytes / 2;
         let mut batch = Batch::default();
         for seq in self.ready(most.min(limits.batch_operations).min(room), bytes) {
-            match self.send(seq, actor) {
-                Some(Work::Edit(operation)) => batch.operations.push(operation),
-                Some(Work::Event(publication, _)) => batch.publications.push(publication),
-                None => {}
+            self.send(seq, actor);
+            match &self.entries[&seq].work {
+                Work::Edit(operation) => batch.operations.push(operation.clone()),
+                Work::Event(publication, _) => batch.publications.push(publication.clone()),
             }
         }
         batch
@@ -103,16 +103,14 @@ impl Outbox {
     /// has no judgement yet or was refused, and which one that is: those behind it wait.
     fn held(&self) -> SortedMap<Lane<'_>, Seq> {
         let mut held = SortedMap::new();
-        let changing = self.changes.keys().chain(self.flushing.keys());
-        let changing = changing.chain(&self.conflicted).chain(&self.outdated);
-        let stands = |seq: &&Seq| {
-            let state = self.entries.get(seq).map(|entry| &entry.state);
-            matches!(state, Some(State::Saving | State::Conflicted(_))) || self.outdated.contains(seq)
-        };
-        for seq in changing.filter(stands).chain(&self.published).chain(&self.halting) {
-            if let Some(entry) = self.entries.get(seq) {
+        for seq in self.changes.keys().chain(self.flushing.keys()) {
+            let waits = |entry: &&Entry| matches!(entry.state, State::Saving | State::Conflicted(_));
+            if let Some(entry) = self.entries.get(seq).filter(waits) {
                 hold(&mut held, entry.lane(), *seq);
             }
+        }
+        for seq in [&self.conflicted, &self.outdated, &self.published, &self.halting].into_iter().flatten() {
+            hold(&mut held, self.entries[seq].lane(), *seq);
         }
         held
     }
@@ -125,20 +123,18 @@ impl Outbox {
         })
     }
 
-    fn send(&mut self, seq: Seq, actor: Option<ActorId>) -> Option<Work> {
+    fn send(&mut self, seq: Seq, actor: Option<ActorId>) {
         let before = self.edit(seq).and_then(|operation| {
             let before = self.lane(&operation.doc).take_while(|entry| entry.seq() < seq);
             before.filter(|entry| entry.is_visible()).last()?.dot(actor)
         });
-        let entry = self.entries.get_mut(&seq)?;
+        let Some(entry) = self.entries.get_mut(&seq) else { return };
         if let (Work::Edit(operation), Some(dot)) = (&mut entry.work, before) {
             // A full clock loses nothing: the server knows the order of a lane by itself.
             let _ = operation.base.clock.record(dot);
         }
         entry.attempts = entry.attempts.saturating_add(1);
-        let work = entry.work.clone();
         self.set_state(seq, State::InFlight);
-        Some(work)
     }
 }
 

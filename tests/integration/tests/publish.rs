@@ -9,7 +9,7 @@ use std::{
 use futures::future::join_all;
 use integration_tests::{Proxy, Server, Topic, Weather, client, eventually, open, waits};
 use sdk_core::{
-    client::{CloudEvent, Operation, Publishing},
+    client::{CloudEvent, EncodeError, Operation, Publishing, SubmitError},
     native::NativeClient,
     protocol::{ErrorCode, Outcome},
 };
@@ -152,6 +152,22 @@ async fn a_refused_event_holds_its_topic_until_it_is_mended() {
     eve.abort(refused.id().seq).await.unwrap();
     let second = waits("the next", waiting.outcome()).await.unwrap();
     assert!(matches!(second, Outcome::Rejected(_)), "it was held back, and is refused for itself");
+}
+
+#[tokio::test]
+async fn what_is_no_event_is_refused_before_it_is_stored() {
+    let server = Server::start();
+    let (ada, _ada) = client(&server.url(), server.tokens("ada")).await;
+    let topic = ada.topic("log").unwrap();
+    for bad in [CloudEvent::new(""), event(1).with("Upper", "x"), event(1).with("time", "yesterday")] {
+        let refused = topic.publish(&bad).await;
+        assert!(matches!(refused, Err(SubmitError::Encode(EncodeError::Event(_)))), "{refused:?}");
+    }
+    assert!(ada.unpublished().is_empty());
+    let named = event(2).with("id", "7").with("source", "/here").subject("a");
+    assert_eq!(offset(&topic.publish(&named).await.unwrap()).await, 1);
+    let [seen] = &events(&server, "log").await[..] else { panic!("one is there") };
+    assert_eq!((&seen["id"], &seen["source"], &seen["subject"]), (&json!("7"), &json!("/here"), &json!("a")));
 }
 
 #[tokio::test]
