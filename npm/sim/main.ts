@@ -6,8 +6,8 @@
  * the network, and a server of the protocol in `server.ts`. All that comes to a page comes as a task of one agenda in virtual
  * time, and a seed decides when, so that equal seeds make equal histories.
  *
- * Not here: HTTP where no WebSocket gets through, conflicts and snapshots, which the simulator of clients covers; topics; storage
- * that is deleted while pages are open; tabs without Web Locks.
+ * Not here: HTTP where no WebSocket gets through, conflicts and snapshots, which the simulator of clients covers; storage that
+ * is deleted while pages are open; tabs without Web Locks.
  */
 
 import { readFileSync } from "node:fs";
@@ -95,7 +95,7 @@ function finish(results: Result[]): void {
   console.log(
     `${results.length} seeds, ${failed.length} failed; ` +
       `${sum(({ tally }) => tally.tabs)} tabs, ${sum(({ tally }) => tally.writes)} writes, ` +
-      `${sum(({ tally }) => tally.durable)} saved, ${sum(({ tally }) => tally.unknown)} outcomes unknown, ` +
+      `${sum(({ tally }) => tally.durable)} saved, ${sum(({ tally }) => tally.unknown)} outcomes unknown, ${sum(({ tally }) => tally.events)} events, ` +
       `${sum(({ tally }) => tally.steps)} steps; at rest ` +
       `${Math.round(sum(({ tally }) => tally.rest) / results.length / 1_000)} s after the end on average`,
   );

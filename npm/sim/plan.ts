@@ -48,6 +48,8 @@ export class Plan {
             `elsewhere.${world.server.offset}`,
           ),
       ],
+      [often(6), () => world.server.append(random.between(1, 8))],
+      [often(1), () => world.server.topic.trim(random.between(0, world.server.topic.head))],
       [8, () => this.#any()?.read()],
       [5, () => this.open()],
       [often(3), () => this.#kill()],

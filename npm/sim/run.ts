@@ -23,6 +23,7 @@ export interface Tally {
   writes: number;
   durable: number;
   unknown: number;
+  events: number;
   steps: number;
   rest: number;
 }
@@ -65,6 +66,7 @@ export async function simulate(
     writes: writes.length,
     durable: writes.filter(({ state }) => state === "durable").length,
     unknown: writes.filter(({ outcome }) => typeof outcome === "object").length,
+    events: world.tabs.reduce((sum, { reader }) => sum + reader.events, 0),
     steps: world.steps,
     rest: world.agenda.now - (end - REST),
   };

@@ -1,3 +1,4 @@
+import { Topic } from "./topic.js";
 import type { World } from "./world.js";
 
 type Stamp = { at: [number, number]; by: [actor: number, seq: number]; rev: number };
@@ -43,6 +44,8 @@ export class Session {
   /** What the client has been sent up to, if it reads. */
   position: number | undefined;
   #silences = 0;
+  /** Places of those who read the topic; of one that has to ask for more there is none. */
+  readonly #readers = new Map<number, number>();
 
   constructor(server: Server, send: (frame: object) => void, close: () => void) {
     this.#server = server;
@@ -62,6 +65,25 @@ export class Session {
       this.#server.tell(() => this.send({ outcomes: { judgements } }));
     } else if (name === "pull") {
       this.#resume(body as unknown as Resume);
+    } else if (name === "subscribe") {
+      const { sub, start } = body as unknown as { sub: number; start: Record<string, unknown> };
+      this.#page(sub, this.#server.topic.begin(start));
+    } else if (name === "unsubscribe") {
+      this.#readers.delete((body as unknown as { sub: number }).sub);
+    }
+  }
+
+  /** There are more events. */
+  appended(): void {
+    [...this.#readers].forEach(([sub, at]) => this.#page(sub, at));
+  }
+
+  #page(sub: number, at: number): void {
+    const { frame, to, more } = this.#server.topic.page(sub, at);
+    this.send(frame);
+    this.#readers.delete(sub);
+    if (!more) {
+      this.#readers.set(sub, to);
     }
   }
 
@@ -117,6 +139,7 @@ interface Resume {
 export class Server {
   readonly #world: World;
   readonly sessions = new Set<Session>();
+  readonly topic = new Topic();
   readonly #actors = new Map<string, number>();
   readonly #judged = new Map<string, Judged>();
   readonly #documents = new Map<string, Document>();
@@ -164,6 +187,13 @@ export class Server {
     this.#apply(id, [{ set: { [field]: true } }], [this.time(), 0], [this.actor("elsewhere"), seq]);
     this.writers.set(field, [`elsewhere:${seq}`]);
     this.#publish();
+  }
+
+  /** Events come into the topic. */
+  append(count: number): void {
+    this.topic.append(count);
+    this.#world.trace(`the topic has ${this.topic.head} events`);
+    this.sessions.forEach((session) => session.appended());
   }
 
   judge({ seq, doc, maker, at, intents }: Operation, client: string, actor: number): object {

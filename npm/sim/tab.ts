@@ -1,6 +1,7 @@
 import type { Client, Incident, Live, Operation, Outcome } from "../src/types.js";
 import { Page } from "./browser.js";
 import type { Collections } from "./page.js";
+import { Reader } from "./reader.js";
 import { REFUSED } from "./server.js";
 import type { World } from "./world.js";
 
@@ -40,6 +41,7 @@ export class Tab {
   ended = false;
   /** It is put aside or stopped, or about to be. */
   away = false;
+  readonly reader: Reader;
   #live: Live<Card> | undefined;
   /** Fields that were shown, and could not be taken back any more then. */
   #seen: string[] = [];
@@ -48,6 +50,7 @@ export class Tab {
     this.#world = world;
     this.versions = versions;
     this.page = new Page(world, name);
+    this.reader = new Reader(world, this);
   }
 
   start(): void {
@@ -181,13 +184,14 @@ export class Tab {
       return `${page.name} has the status ${JSON.stringify(client.status)}`;
     }
     const [shown, held] = [this.#shown(), this.#world.server.state()].map((state) => JSON.stringify(state));
-    return shown === held ? undefined : `${page.name} shows ${shown}, the server has ${held}`;
+    return shown === held ? this.reader.unrest() : `${page.name} shows ${shown}, the server has ${held}`;
   }
 
   #opened(client: Client<Collections>): void {
     this.client = client;
     this.#world.trace(`${this.page.name} is open as ${client.status.role}`);
     this.#watch(client);
+    this.reader.start(client);
     client.subscribe(() => this.#world.trace(`${this.page.name} is ${this.#standing()}`));
   }
 
