@@ -4,7 +4,7 @@
 use super::{Dead, Entry, Full, Outbox, Records, State, Work};
 use crate::clock::Millis;
 use crate::protocol::{DocKey, Operation, Seq, TopicName};
-use crate::sorted::SortedMap;
+use crate::sorted::{SortedMap, SortedSet};
 
 /// What a change replaced: an operation and its record; nothing if the operation is new.
 pub(super) type Before = Option<(Entry, Option<u64>)>;
@@ -164,6 +164,7 @@ impl Outbox {
     /// be sent are now queued.
     pub fn confirm(&mut self) -> Vec<Seq> {
         self.packs.confirm();
+        self.unsure = SortedSet::default();
         let saved: Vec<Seq> = std::mem::take(&mut self.flushing).into_iter().map(|(seq, _)| seq).collect();
         for seq in &saved {
             if self.entries.get(seq).is_some_and(|entry| matches!(entry.state, State::Saving)) {
@@ -191,7 +192,10 @@ impl Outbox {
                 if let Some(record) = record {
                     self.packs.put_back(seq, record);
                 }
+                // The store may have written the change although it said otherwise. It is not sent before it is stored as
+                // it stands: a restart would find another form of it, or none, and know nothing of this one.
                 self.insert(entry);
+                self.unsure.insert(seq);
             }
             undone.push((seq, doc));
         }

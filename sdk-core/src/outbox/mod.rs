@@ -68,6 +68,8 @@ pub struct Outbox {
     changes: SortedMap<Seq, Before>,
     /// The same of the commit under way.
     flushing: SortedMap<Seq, Before>,
+    /// Operations whose change could not be saved, until they are stored anew as they were.
+    unsure: SortedSet<Seq>,
     bytes: usize,
     /// Stored records that could not be read.
     unreadable: usize,
@@ -222,6 +224,7 @@ impl Outbox {
         let entry = self.entries.remove(&seq)?;
         self.bytes -= entry.bytes;
         self.taken.remove(&seq);
+        self.unsure.remove(&seq);
         self.outdated.remove(&seq);
         self.count(seq, &entry.state, entry.event().is_some(), false);
         if let Some(operation) = entry.edit() {

@@ -69,7 +69,10 @@ impl Outbox {
             if ready.len() >= most || (entry.bytes > bytes && !ready.is_empty()) {
                 break;
             }
-            if held.get(&lane).is_some_and(|first| first < seq) || self.outdated.contains(seq) {
+            if held.get(&lane).is_some_and(|first| first < seq)
+                || self.outdated.contains(seq)
+                || self.unsure.contains(seq)
+            {
                 continue;
             }
             let careful = entry.edit().is_some_and(|edit| self.careful.contains(&edit.doc.collection));
@@ -109,7 +112,8 @@ impl Outbox {
                 hold(&mut held, entry.lane(), *seq);
             }
         }
-        for seq in [&self.conflicted, &self.outdated, &self.published, &self.halting].into_iter().flatten() {
+        let waiting = [&self.conflicted, &self.outdated, &self.published, &self.halting, &self.unsure];
+        for seq in waiting.into_iter().flatten() {
             hold(&mut held, self.entries[seq].lane(), *seq);
         }
         held

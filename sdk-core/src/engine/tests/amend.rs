@@ -279,3 +279,21 @@ fn nothing_can_wait_for_an_operation_that_is_being_withdrawn() {
     assert!(bench.events().contains(&refused), "it would be sent without the other");
     bench.commit();
 }
+
+#[test]
+fn what_could_not_be_changed_is_sent_once_it_is_stored_as_it_was() {
+    for amendment in [|| Amendment::Edit(0, set(2)), || Amendment::Abort] {
+        let mut bench = Bench::fresh();
+        bench.submit(1, "a", 1);
+        bench.commit();
+        bench.input(Input::Amend(Ticket(2), Seq(1), amendment()));
+        let commits = bench.take(|effect| if let Effect::Commit(id, _) = effect { Some(*id) } else { None });
+        bench.input(Input::StoreFailed(commits[0], StoreError::Failed("written all the same".into())));
+        bench.connect();
+        assert!(bench.pushed().is_empty(), "what is stored may be the change");
+        bench.later(60_000);
+        bench.commit();
+        bench.connect();
+        assert_eq!(bench.pushed()[0].intents, set(1));
+    }
+}
