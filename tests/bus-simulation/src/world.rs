@@ -1,0 +1,594 @@
+//! One run: a topic with retention, producers whose answers get lost, readers, workers that share a group and forget
+//! their leases, an operator, a clock, and a server that is started again.
+
+use bytes::Bytes;
+use fastrand::Rng;
+use sdk_core::clock::Millis;
+use server_reference::{
+    dev::DevIssuer,
+    storage::{
+        events::{
+            Append, Change, Claim, ContentType, DeadLetters, EventLog, Fate, GroupName, GroupStore, LetterId,
+            LogError, NewGroup, NewTopic, Poison, Position, Producer, Retention, Rules, Settle, Start,
+            TopicName, Unread, Verdict, Which,
+        },
+        sqlite::events::{Caps, EventStore},
+    },
+    tenant::TenantScope,
+};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{
+    model::{Item, Lease, Letter, Model, State},
+    reader::Reader,
+};
+
+/// When the world begins, in Unix milliseconds.
+const BEGINNING: u64 = 1_700_000_000_000;
+/// Steps before everything is brought to an end.
+const STEPS: usize = 120;
+/// Lanes.
+const KEYS: u8 = 4;
+
+/// What became of a run.
+#[derive(Debug)]
+pub struct Ended {
+    /// What did not hold, if anything.
+    pub violation: Option<String>,
+    /// Of all that was answered.
+    pub hash: u64,
+}
+
+/// One run.
+pub(crate) struct World {
+    random: Rng,
+    now: u64,
+    folder: TempDir,
+    runtime: Runtime,
+    store: Option<EventStore>,
+    scope: TenantScope,
+    retention: Retention,
+    model: Model,
+    producers: Vec<Sender>,
+    readers: Vec<Reader>,
+    hash: u64,
+    verbose: bool,
+}
+
+/// A producer: the batch that it does not know the fate of, and how far it has come.
+#[derive(Default)]
+struct Sender {
+    epoch: u64,
+    sequence: u64,
+    unknown: Option<Vec<String>>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, verbose: bool) -> Self {
+        let mut random = Rng::with_seed(seed);
+        let issuer = DevIssuer::from_secret([7; 32]);
+        let token = issuer.mint("t", "ada", 3_600, Millis(BEGINNING)).expect("a key of 32 bytes signs");
+        let identity = issuer.verifier().verify(&token, Millis(BEGINNING)).expect("it has just been made");
+        let some =
+            |random: &mut Rng, share: f64, from, to| (random.f64() < share).then(|| random.u64(from..=to));
+        let retention = Retention {
+            events: some(&mut random, 0.3, 5, 60),
+            age: some(&mut random, 0.2, 20_000, 200_000),
+            bytes: None,
+        };
+        let backoff = random.u64(0..=2_000);
+        let rules = Rules {
+            lease_ms: random.u64(1_000..=20_000),
+            attempts: random.u32(1..=4),
+            backoff_ms: backoff,
+            backoff_max_ms: backoff * random.u64(1..=8),
+            poison: *random.choice(&[Poison::Halt, Poison::Park, Poison::Skip]).expect("there are three"),
+            outstanding: if random.f64() < 0.3 { random.u64(1..=10) } else { 1_000 },
+            unread: Unread {
+                events: some(&mut random, 0.2, 5, 40),
+                bytes: None,
+                age_seconds: some(&mut random, 0.15, 10, 100),
+            },
+            ..Rules::default()
+        };
+        Self {
+            now: BEGINNING,
+            folder: tempfile::tempdir().expect("there is room for a folder"),
+            runtime: Builder::new_current_thread().build().expect("a runtime needs memory alone"),
+            store: None,
+            scope: TenantScope::of(identity),
+            retention,
+            model: Model::new(rules),
+            producers: (0..3).map(|_| Sender::default()).collect(),
+            readers: (0..3).map(|_| Reader::default()).collect(),
+            hash: 0xcbf2_9ce4_8422_2325,
+            random,
+            verbose,
+        }
+    }
+
+    pub(crate) fn run(mut self) -> Ended {
+        let violation = self.live().err();
+        Ended { violation, hash: self.hash }
+    }
+
+    fn live(&mut self) -> Result<(), String> {
+        self.restart()?;
+        let new = NewTopic { content_type: Some(json()), retention: self.retention, ..NewTopic::default() };
+        self.runtime
+            .block_on(self.store().create(self.scope.clone(), topic(), new, self.time()))
+            .map_err(words)?;
+        let new = NewGroup { topic: topic(), start: Start::Earliest, rules: self.model.rules.clone() };
+        self.runtime
+            .block_on(self.store().make_group(self.scope.clone(), group(), new, self.time()))
+            .map_err(words)?;
+        for _ in 0..STEPS {
+            match self.random.u8(0..100) {
+                0..22 => self.produce()?,
+                22..44 => self.claim(None)?,
+                44..66 => self.settle()?,
+                66..76 => self.read()?,
+                76..84 => self.operate()?,
+                84..88 => self.tidy()?,
+                88..91 => self.restart()?,
+                _ => {
+                    let most = if self.random.bool() { 500 } else { 30_000 };
+                    self.now += self.random.u64(0..=most);
+                }
+            }
+            self.hold()?;
+        }
+        self.finish()
+    }
+
+    /// Everything is worked on until nothing is left, and nothing was lost unawares.
+    fn finish(&mut self) -> Result<(), String> {
+        for sender in 0..self.producers.len() {
+            if self.producers[sender].unknown.is_some() {
+                self.send(sender, false)?;
+            }
+        }
+        for _ in 0..10_000 {
+            let open = self.model.count(|state| !matches!(state, State::Resolved | State::Halted));
+            let halted: Vec<LetterId> =
+                self.letters()?.into_iter().filter(|(_, _, live)| !live).map(|(id, ..)| id).collect();
+            if !halted.is_empty() {
+                self.discard(&halted)?;
+            }
+            if open == 0 && halted.is_empty() {
+                break;
+            }
+            self.claim(Some(1_000))?;
+            let lease = self.model.leases.len() - 1;
+            if !self.model.leases[lease].over {
+                self.answer(lease, None, Verdict::Ack)?;
+            }
+            self.hold()?;
+            self.now += 25_000;
+        }
+        for _ in 0..10_000 {
+            self.read()?;
+            if self.readers.iter().all(|reader| reader.at.is_some_and(|at| at.offset == self.model.tail())) {
+                break;
+            }
+        }
+        let tail = self.model.tail();
+        if self.model.cursor() != tail {
+            return Err(format!("the group never came beyond {} of {tail}", self.model.cursor()));
+        }
+        match self.readers.iter().find(|reader| reader.read + reader.missed != tail) {
+            Some(reader) => Err(format!("a reader of {tail} events has {reader:?}")),
+            None => Ok(()),
+        }
+    }
+
+    fn produce(&mut self) -> Result<(), String> {
+        let sender = self.random.usize(0..self.producers.len());
+        let lost = self.random.u8(0..4) == 0;
+        self.send(sender, lost)
+    }
+
+    /// Sends a batch, or once more the one whose answer was lost.
+    fn send(&mut self, sender: usize, lost: bool) -> Result<(), String> {
+        let repeated = self.producers[sender].unknown.take();
+        let is_new = repeated.is_none();
+        let count = self.random.usize(1..=5);
+        let first = self.model.tail() + 1;
+        let batch = repeated.unwrap_or_else(|| (first..).take(count).map(|n| self.event(n)).collect());
+        if is_new && self.random.u8(0..10) == 0 {
+            // It was started again.
+            let sender = &mut self.producers[sender];
+            (sender.epoch, sender.sequence) = (sender.epoch + 1, 0);
+        }
+        let Sender { epoch, sequence, .. } = self.producers[sender];
+        let append = Append {
+            content_type: Some(json()),
+            events: batch.iter().map(|body| Bytes::copy_from_slice(body.as_bytes())).collect(),
+            producer: Some(Producer { id: format!("p{sender}"), epoch, sequence }),
+            ..Append::default()
+        };
+        let appended =
+            self.runtime.block_on(self.store().append(self.scope.clone(), topic(), append, self.time()));
+        let appended = appended.map_err(words)?;
+        self.note(format_args!("p{sender} sends {} (lost: {lost}): {appended:?}", batch.len()));
+        if appended.fresh != is_new {
+            return Err(format!(
+                "a batch of p{sender} that was new ({is_new}) was taken as {}",
+                appended.fresh
+            ));
+        }
+        if is_new {
+            let at = self.now;
+            self.model.items.extend(batch.iter().map(|body| item(body, at)));
+        }
+        if lost {
+            self.producers[sender].unknown = Some(batch);
+        } else {
+            self.producers[sender].sequence += 1;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, number: u64) -> String {
+        match self.random.u8(0..KEYS + 2) {
+            key @ 0..KEYS => format!("{{\"subject\":\"k{key}\",\"n\":{number}}}"),
+            _ => format!("{{\"n\":{number}}}"),
+        }
+    }
+
+    fn claim(&mut self, most: Option<usize>) -> Result<(), String> {
+        let events = most.unwrap_or_else(|| self.random.usize(1..=8));
+        let secret = format!("s{}", self.model.leases.len());
+        let worker = format!("w{}", self.random.u8(0..5));
+        let chance = self.random.u64(..);
+        let claim = Claim { worker, events, bytes: 1_000_000, secret, chance };
+        let now = self.now;
+        let claimed =
+            self.runtime.block_on(self.store().claim(self.scope.clone(), group(), claim, self.time()));
+        let claimed = claimed.map_err(words)?;
+        self.note(format_args!("claim of {events}: {claimed:?}"));
+        self.model.lapse(now);
+        self.model.shed(now);
+        let untold = self.model.lost - self.model.told;
+        if claimed.lost.map_or(0, |lost| lost.events) != untold {
+            return Err(format!("{untold} lost events nobody was told of, and it was {:?}", claimed.lost));
+        }
+        if claimed.events.is_empty() && self.model.rules.outstanding > self.model.tail() {
+            let due = (1..=self.model.tail()).find(|number| self.model.is_due(*number, now));
+            if let Some(number) = due {
+                return Err(format!("{number} may be handed out, and was not"));
+            }
+        }
+        let Some(given) = claimed.lease else {
+            return if claimed.events.is_empty() { Ok(()) } else { Err("events without a lease".into()) };
+        };
+        if self.model.leases.iter().any(|lease| lease.id == given.id) {
+            return Err(format!("the lease {} was given twice", given.id));
+        }
+        let lease = self.model.leases.len() as u64;
+        let mut members = Vec::new();
+        for delivery in &claimed.events {
+            let number = delivery.position.offset;
+            if let Some(why) = self.model.obstacle(number, now) {
+                return Err(why);
+            }
+            let item = self.model.item(number);
+            if item.edited.as_ref().unwrap_or(&item.body).as_bytes() != delivery.body
+                || item.at != delivery.at.0
+            {
+                return Err(format!("{number} was handed out as another event"));
+            }
+            if item.attempts + 1 != delivery.attempt {
+                return Err(format!(
+                    "attempt {} of {number} is called {}",
+                    item.attempts + 1,
+                    delivery.attempt
+                ));
+            }
+            item.state = State::Out(lease);
+            members.push(number);
+        }
+        let told = self.model.lost;
+        let until = given.until.0;
+        self.model.leases.push(Lease { id: given.id, until, members, told, over: false });
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), String> {
+        let Some(newest) = self.model.leases.len().checked_sub(1) else { return Ok(()) };
+        // Mostly a late one, and sometimes one that is long over.
+        let lease = newest.saturating_sub(self.random.usize(0..6));
+        let some = (self.random.u8(0..3) > 0).then(|| {
+            let members = self.model.leases[lease].members.clone();
+            members.into_iter().filter(|_| self.random.bool()).collect::<Vec<_>>()
+        });
+        let verdict = match self.random.u8(0..10) {
+            0..6 => Verdict::Ack,
+            6..9 => {
+                let delay = self.random.bool().then(|| self.random.u64(0..=5_000));
+                Verdict::Nack { delay, error: "no".into() }
+            }
+            _ => Verdict::Extend,
+        };
+        self.answer(lease, some, verdict)
+    }
+
+    fn answer(&mut self, lease: usize, some: Option<Vec<u64>>, verdict: Verdict) -> Result<(), String> {
+        let now = self.now;
+        let held = self.model.leases[lease].clone();
+        let epoch = self
+            .runtime
+            .block_on(self.store().describe(self.scope.clone(), topic(), self.time()))
+            .map_err(words)?
+            .tail
+            .epoch;
+        let positions = some
+            .clone()
+            .map(|some| some.into_iter().map(|offset| Position { epoch, offset }).collect::<Vec<_>>());
+        let settle = Settle {
+            lease: held.id.clone(),
+            positions,
+            verdict: verdict.clone(),
+            chance: self.random.u64(..),
+        };
+        let settled =
+            self.runtime.block_on(self.store().settle(self.scope.clone(), group(), settle, self.time()));
+        self.note(format_args!("{verdict:?} of {some:?} under {lease}: {settled:?}"));
+        let is_good = !held.over && held.until > now;
+        let settled = match (settled, is_good) {
+            (Ok(settled), true) => settled,
+            (Err(LogError::Fenced), false) => return Ok(()),
+            (settled, _) => return Err(format!("under a lease that is good ({is_good}): {settled:?}")),
+        };
+        self.model.told = self.model.told.max(held.told);
+        let mut changed = 0;
+        if verdict == Verdict::Extend {
+            let until = held.until.max(now + self.model.rules.lease_ms);
+            self.model.leases[lease].until = until;
+        } else {
+            for number in some.unwrap_or(held.members) {
+                let item = self.model.item(number);
+                if item.state != State::Out(lease as u64) {
+                    continue;
+                }
+                changed += 1;
+                match verdict {
+                    Verdict::Nack { delay, .. } => self.model.fail(number, now, delay),
+                    _ => (item.state, item.letter) = (State::Resolved, None),
+                }
+            }
+        }
+        let until = self.model.leases[lease].until;
+        if (settled.events, settled.until.0) != (changed, until) {
+            return Err(format!("{changed} were settled until {until}, and told was {settled:?}"));
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<(), String> {
+        let reader = self.random.usize(0..self.readers.len());
+        let bytes = self.random.usize(1..=400);
+        let question = self.readers[reader].question(bytes);
+        let answer =
+            self.runtime.block_on(self.store().read(self.scope.clone(), topic(), question, self.time()));
+        self.note(format_args!("reader {reader}: {answer:?}"));
+        self.readers[reader].take(answer, &self.model)
+    }
+
+    fn operate(&mut self) -> Result<(), String> {
+        let letters = self.letters()?;
+        let expected: Vec<_> = self.model.letters().collect();
+        let seen: Vec<_> = letters
+            .iter()
+            .map(|(id, number, live)| (*number, Letter { round: id.round, live: *live }))
+            .collect();
+        let mut sorted = seen.clone();
+        sorted.sort_by_key(|(number, _)| *number);
+        if sorted != expected {
+            return Err(format!("dead letters are {seen:?} and should be {expected:?}"));
+        }
+        let Some((id, number, live)) = letters.get(self.random.usize(0..letters.len().max(1))).copied()
+        else {
+            return Ok(());
+        };
+        match self.random.u8(0..4) {
+            0 => self.discard(&[id]),
+            1 => {
+                let body = format!("{{\"edited\":{}}}", self.random.u8(..));
+                let edit = Change::Edit(id, json(), Bytes::copy_from_slice(body.as_bytes()));
+                let edited = self.change(edit);
+                match (edited, live) {
+                    (Ok(_), false) => self.model.item(number).edited = Some(body),
+                    (Err(LogError::LetterLive), true) => {}
+                    (edited, _) => return Err(format!("an edit of {number} (live: {live}): {edited:?}")),
+                }
+                Ok(())
+            }
+            _ => {
+                // Whoever repeats what was done to an earlier death changes nothing.
+                let stale = LetterId { round: id.round + 1, ..id };
+                let fates = self.change(Change::Retry(vec![id, stale, id])).map_err(words)?;
+                let expected = [(id, Fate::Retrying), (stale, Fate::Gone), (id, Fate::Retrying)];
+                if fates != expected {
+                    return Err(format!("retried: {fates:?}"));
+                }
+                let item = self.model.item(number);
+                if !live {
+                    item.again |= item.state == State::Resolved;
+                    (item.state, item.attempts, item.due) = (State::Waiting, 0, (0, 0));
+                    item.letter = Some(Letter { round: id.round, live: true });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn discard(&mut self, ids: &[LetterId]) -> Result<(), String> {
+        let known = self.letters()?;
+        for (id, fate) in self.change(Change::Discard(ids.to_vec())).map_err(words)? {
+            let Some((_, number, live)) = known.iter().find(|(known, ..)| *known == id) else {
+                return Err(format!("{id} was never there"));
+            };
+            let expected = if *live { Fate::Retrying } else { Fate::Discarded };
+            if fate != expected {
+                return Err(format!("{number} was {expected:?}, and {fate:?} was told"));
+            }
+            let item = self.model.item(*number);
+            if !live {
+                (item.state, item.letter) = (State::Resolved, None);
+            }
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, change: Change) -> Result<Vec<(LetterId, Fate)>, LogError> {
+        let changed = self.runtime.block_on(self.store().change_letters(
+            self.scope.clone(),
+            group(),
+            change.clone(),
+            self.time(),
+        ));
+        self.note(format_args!("{change:?}: {changed:?}"));
+        changed
+    }
+
+    /// Each letter with the number of its event, and whether it is being tried.
+    fn letters(&mut self) -> Result<Vec<(LetterId, u64, bool)>, String> {
+        let which = Which::After(0, 1_000);
+        let letters =
+            self.runtime.block_on(self.store().letters(self.scope.clone(), group(), which, self.time()));
+        let told = |letter: server_reference::storage::events::Letter| {
+            let position: Position = letter.position.parse().map_err(|_| "no position".to_owned())?;
+            Ok((letter.id, position.offset, letter.retrying))
+        };
+        letters.map_err(words)?.into_iter().map(told).collect()
+    }
+
+    fn tidy(&mut self) -> Result<(), String> {
+        self.runtime.block_on(self.store().tidy(self.time())).map_err(words)?;
+        self.look_at_the_head()?;
+        self.model.lapse(self.now);
+        if self.model.rules.unread != Unread::default() {
+            self.model.shed(self.now);
+        }
+        if let Some(events) = self.retention.events
+            && self.model.trimmed < self.model.tail().saturating_sub(events)
+        {
+            return Err(format!(
+                "{} of {} are gone, and {events} to be kept",
+                self.model.trimmed,
+                self.model.tail()
+            ));
+        }
+        Ok(())
+    }
+
+    /// The server is started again. What it acknowledged is there.
+    fn restart(&mut self) -> Result<(), String> {
+        self.store = None;
+        let path = self.folder.path().join("events.db");
+        let store = EventStore::open(&path, Caps::default(), Box::new(|| 7), Box::new(|_| {}));
+        self.store = Some(store.map_err(|error| error.to_string())?);
+        self.note(format_args!("restart"));
+        Ok(())
+    }
+
+    /// No more is gone than retention takes, and what is gone stays so.
+    fn look_at_the_head(&mut self) -> Result<(), String> {
+        let state = self
+            .runtime
+            .block_on(self.store().describe(self.scope.clone(), topic(), self.time()))
+            .map_err(words)?;
+        let tail = self.model.tail();
+        if state.tail.offset != tail {
+            return Err(format!("the topic ends at {} and has {tail} events", state.tail.offset));
+        }
+        let trimmed = state.earliest.offset;
+        let by_number = self.retention.events.map_or(0, |events| tail.saturating_sub(events));
+        let oldest = self.retention.age.map_or(0, |age| self.now.saturating_sub(age));
+        let by_age = self.model.items.iter().filter(|item| item.at < oldest).count() as u64;
+        if trimmed < self.model.trimmed || trimmed > by_number.max(by_age) {
+            return Err(format!("{trimmed} of {tail} are gone, and were {}", self.model.trimmed));
+        }
+        self.model.trimmed = trimmed;
+        Ok(())
+    }
+
+    /// What is true after each step.
+    fn hold(&mut self) -> Result<(), String> {
+        self.look_at_the_head()?;
+        let state = self
+            .runtime
+            .block_on(self.store().group(self.scope.clone(), group(), self.time()))
+            .map_err(words)?;
+        let seen =
+            [state.cursor.offset, state.leased, state.halted, state.lost, state.skipped, state.letters];
+        let model = &self.model;
+        let expected = [
+            model.cursor(),
+            model.count(|state| matches!(state, State::Out(_))),
+            model.count(|state| state == State::Halted),
+            model.lost,
+            model.skipped,
+            model.letters().count() as u64,
+        ];
+        if seen != expected {
+            return Err(format!(
+                "cursor, leased, halted, lost, skipped, letters: {seen:?}, not {expected:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn store(&self) -> &EventStore {
+        self.store.as_ref().expect("it is started before anything else")
+    }
+
+    fn time(&self) -> Millis {
+        Millis(self.now)
+    }
+
+    fn note(&mut self, what: std::fmt::Arguments<'_>) {
+        let line = format!("{} {what}", self.now - BEGINNING);
+        for byte in line.bytes() {
+            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        if self.verbose {
+            println!("{line}");
+        }
+    }
+}
+
+fn item(body: &str, at: u64) -> Item {
+    let value: serde_json::Value = serde_json::from_str(body).expect("events are JSON");
+    let key = value["subject"].as_str().and_then(|key| key.strip_prefix('k')?.parse().ok());
+    Item {
+        key,
+        at,
+        body: body.to_owned(),
+        edited: None,
+        state: State::Waiting,
+        again: false,
+        attempts: 0,
+        due: (0, 0),
+        letter: None,
+    }
+}
+
+fn topic() -> TopicName {
+    TopicName::new("orders").expect("it is a name")
+}
+
+fn group() -> GroupName {
+    GroupName::new("workers").expect("it is a name")
+}
+
+fn json() -> ContentType {
+    ContentType::new("application/json").expect("it is a type")
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it ends a chain of calls")]
+fn words(error: LogError) -> String {
+    format!("the log answered: {error:?}")
+}
