@@ -27,6 +27,9 @@ interface Work {
 /** Of so many seeds one is simulated twice, to see that it comes to the same. */
 const TWICE = 100;
 
+/** Seeds of one thread: memory of engines is given back when it ends, and hardly before. */
+const SHARE = 25;
+
 if (isMainThread) {
   await command();
 } else {
@@ -62,28 +65,32 @@ async function command(): Promise<void> {
   }
 }
 
+/** Runs shares of the seeds on all cores. */
 async function all({ wasm, script, seeds }: Work): Promise<Result[]> {
-  const threads = availableParallelism();
-  const shares = Array.from({ length: threads }, (_, thread) =>
-    seeds.filter((_, at) => at % threads === thread),
+  const shares = Array.from({ length: Math.ceil(seeds.length / SHARE) }, (_, at) =>
+    seeds.slice(at * SHARE, (at + 1) * SHARE),
   );
-  const results = await Promise.all(
-    shares.map(
-      (share) =>
-        new Promise<Result[]>((resolve, reject) => {
-          const results: Result[] = [];
-          const worker = new Worker(new URL(import.meta.url), { workerData: { wasm, script, seeds: share } });
-          worker.on("message", (result: Result) => results.push(result));
-          worker.on("error", reject);
-          worker.on("exit", () => resolve(results));
-        }),
-    ),
-  );
-  const found = results.flat().sort((one, other) => one.seed - other.seed);
-  if (found.length !== seeds.length) {
-    throw new Error(`${seeds.length - found.length} seeds came to no end`);
+  const results: Result[] = [];
+  const core = async () => {
+    for (let share = shares.shift(); share; share = shares.shift()) {
+      results.push(...(await work({ wasm, script, seeds: share })));
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, core));
+  if (results.length !== seeds.length) {
+    throw new Error(`${seeds.length - results.length} seeds came to no end`);
   }
-  return found;
+  return results.sort((one, other) => one.seed - other.seed);
+}
+
+function work(workerData: Work): Promise<Result[]> {
+  return new Promise((resolve, reject) => {
+    const results: Result[] = [];
+    const worker = new Worker(new URL(import.meta.url), { workerData });
+    worker.on("message", (result: Result) => results.push(result));
+    worker.on("error", reject);
+    worker.on("exit", () => resolve(results));
+  });
 }
 
 function finish(results: Result[]): void {

@@ -1,4 +1,4 @@
-//! `cargo xtask sim`: the simulators, of clients with their server and of the tabs of a browser.
+//! `cargo xtask sim`: the simulators, of clients with their server, of the tabs of a browser, and of the event bus.
 
 use anyhow::Result;
 use clap::Args;
@@ -22,6 +22,9 @@ pub(crate) struct Seeds {
     /// The tabs of a browser, by the npm package.
     #[arg(long, conflicts_with = "json")]
     tabs: bool,
+    /// The event bus: topics, and groups that share them.
+    #[arg(long, conflicts_with_all = ["json", "tabs"])]
+    bus: bool,
     /// Tell every step.
     #[arg(long)]
     verbose: bool,
@@ -31,14 +34,26 @@ pub(crate) struct Seeds {
 }
 
 impl Seeds {
+    /// The same of the event bus.
+    pub(crate) fn of_bus(self) -> Self {
+        Self { bus: true, ..self }
+    }
+
     /// So many seeds, from 0.
     pub(crate) fn first(count: u64) -> Self {
-        Self { seed: None, seeds: Some(count.to_string()), tabs: false, verbose: false, json: false }
+        Self {
+            seed: None,
+            seeds: Some(count.to_string()),
+            tabs: false,
+            bus: false,
+            verbose: false,
+            json: false,
+        }
     }
 }
 
 /// What a run spends its time in, beside SQLite, which is always optimised.
-const HOT: [&str; 3] = ["sdk-core", "server-reference", "simulation"];
+const HOT: [&str; 4] = ["sdk-core", "server-reference", "simulation", "bus-simulation"];
 
 /// The simulator that the seeds are for.
 pub(crate) fn chosen(workspace: &Workspace, seeds: &Seeds) -> Result<Run> {
@@ -58,11 +73,12 @@ pub(crate) fn tabs(workspace: &Workspace, Seeds { seed, seeds, verbose, .. }: &S
     Ok(if *verbose { run.arg("--verbose") } else { run })
 }
 
-/// The simulator of clients with these seeds. It is built as the tests are but for what is [`HOT`], so that it is several times as
+/// The simulator of clients, or of the event bus, with these seeds. It is built as the tests are but for what is [`HOT`], so that it is several times as
 /// fast; a profile of its own would compile everything else once more, and take longer than the seeds do.
-pub(crate) fn run(workspace: &Workspace, Seeds { seed, seeds, verbose, json, .. }: &Seeds) -> Run {
+pub(crate) fn run(workspace: &Workspace, Seeds { seed, seeds, bus, verbose, json, .. }: &Seeds) -> Run {
+    let package = if *bus { "bus-simulation" } else { "simulation" };
     let optimised = HOT.map(|package| format!("profile.dev.package.{package}.opt-level=1"));
-    let mut run = Run::cargo(["run", "--package", "simulation"]).dir(workspace.root());
+    let mut run = Run::cargo(["run", "--package", package]).dir(workspace.root());
     for setting in &optimised {
         run = run.args(["--config", setting]);
     }

@@ -20,6 +20,8 @@ use crate::{
     workspace::Workspace,
 };
 
+/// Seeds of the event bus, each of which waits for the disk some two hundred times.
+const BUS_SEEDS: u64 = 500;
 /// Seeds that the continuous integration simulates.
 const SEEDS: u64 = 2_000;
 
@@ -38,7 +40,7 @@ pub(crate) enum Job {
     Packaging,
     /// The store contract against IndexedDB, in Chromium.
     Wasm,
-    /// The simulators, of clients and of tabs.
+    /// The simulators, of clients, of the event bus and of tabs.
     Sim,
     /// The task board in Chromium, end to end.
     Browser,
@@ -84,6 +86,9 @@ fn run(workspace: &Workspace, job: Job, report: &mut Report) {
         Job::Sim => {
             let seeds = Seeds::first(SEEDS);
             report.check(format!("simulator, {SEEDS} seeds"), &sim::run(workspace, &seeds));
+            let bus = Seeds::first(BUS_SEEDS).of_bus();
+            report
+                .check(format!("simulator of the event bus, {BUS_SEEDS} seeds"), &sim::run(workspace, &bus));
             report
                 .claim(format!("simulator of tabs, {SEEDS} seeds"), || sim::tabs(workspace, &seeds)?.done());
         }

@@ -65,6 +65,7 @@ macro_rules! groups_contract {
             a_skipped_event_is_let_go,
             a_lapse_is_an_attempt,
             a_letter_that_is_retried_is_there_once,
+            a_retried_event_waits_for_its_key_whatever_is_lost_of_it,
             a_letter_that_dies_again_is_another,
             an_edited_letter_is_what_is_retried,
             letters_stay_when_their_group_and_topic_are_gone,

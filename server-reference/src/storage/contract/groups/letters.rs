@@ -114,6 +114,21 @@ pub(crate) async fn a_letter_that_is_retried_is_there_once(groups: Groups) {
     assert_eq!(groups.state().await.outstanding, 0);
 }
 
+pub(crate) async fn a_retried_event_waits_for_its_key_whatever_is_lost_of_it(groups: Groups) {
+    let retention = crate::storage::events::Retention { events: Some(3), ..Default::default() };
+    groups.topic("t", NewTopic { retention, ..NewTopic::default() }).await;
+    groups.make("g", "t", Start::Earliest, poison(Poison::Park)).await.unwrap();
+    groups.add("t", &[keyed("a", 1), keyed("a", 2), keyed("a", 3)], START).await;
+    groups.exhaust().await;
+    // The second is out, and the third waits for it. Then the first is tried again.
+    assert_eq!(numbers(&groups.claim(9, START).await), [2]);
+    groups.change(Change::Retry(vec![groups.dead().await[0].id])).await.unwrap();
+    // Nothing that is out is lost; the third is.
+    groups.add("t", &[plain(4), plain(5), plain(6)], START).await;
+    assert_eq!(numbers(&groups.claim(9, START).await), [4, 5, 6]);
+    assert_eq!(groups.state().await.lost, 1);
+}
+
 pub(crate) async fn a_letter_that_dies_again_is_another(groups: Groups) {
     groups.with(&[plain(1)], poison(Poison::Park)).await;
     groups.exhaust().await;
