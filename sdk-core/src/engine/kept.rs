@@ -9,7 +9,7 @@ use std::{borrow::Cow, ops::Range, sync::Arc};
 use crate::{
     clock::{MAX_ACTORS, Millis},
     protocol::{Document, FieldName, Json, MAX_DEPTH, Offset},
-    wire::{self, Bad, Decode, Reader},
+    wire::{self, Bad, Decode, Key, Reader},
 };
 
 /// A document at hand. Whatever is wrong with its text is known by now.
@@ -165,7 +165,22 @@ fn as_written(reader: &mut Reader<'_>) -> Option<(Offset, Range<usize>, Millis)>
 
 /// The fields that a document shows, as the text of an object, and when it was written; none if it does not exist.
 pub(super) fn show(document: &Document) -> Option<(String, Millis)> {
-    document.written.map(|stamp| (Json::object(document.values()), stamp.at.wall))
+    document.written.map(|stamp| (object(document.values()), stamp.at.wall))
+}
+
+/// The text of an object of values by name.
+fn object<'a>(fields: impl Iterator<Item = (&'a FieldName, Json)>) -> String {
+    let mut text = String::new();
+    let mut separator = '{';
+    for (name, value) in fields {
+        text.push(separator);
+        separator = ',';
+        name.write_key(&mut text);
+        text.push(':');
+        text.push_str(value.as_str());
+    }
+    text.push_str(if separator == '{' { "{}" } else { "}" });
+    text
 }
 
 #[cfg(test)]

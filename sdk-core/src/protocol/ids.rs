@@ -127,6 +127,7 @@ name! {
     Epoch, "epoch", |text| free_text(text, 64)
 }
 
+#[cfg(feature = "client")]
 impl FieldName {
     /// Whether the text is one.
     pub(crate) fn is_valid(text: &str) -> bool {

@@ -1,11 +1,7 @@
 //! What a field shows: the value assigned to it with the increments and members added since.
 
-use super::{
-    document::Register,
-    ids::{FieldName, MAX_SAFE_INTEGER},
-    json::Json,
-};
-use crate::wire::{Key, Reader, decode, encode};
+use super::{document::Register, ids::MAX_SAFE_INTEGER, json::Json};
+use crate::wire::{Reader, decode, encode};
 
 impl Register {
     /// The value for readers; none if the field has none.
@@ -67,21 +63,6 @@ impl Json {
     /// Values as an array.
     pub fn array(items: &[Self]) -> Self {
         Self::of(encode(items))
-    }
-
-    /// The text of an object of values by name.
-    pub(crate) fn object<'a>(fields: impl Iterator<Item = (&'a FieldName, Self)>) -> String {
-        let mut text = String::new();
-        let mut separator = '{';
-        for (name, value) in fields {
-            text.push(separator);
-            separator = ',';
-            name.write_key(&mut text);
-            text.push(':');
-            text.push_str(value.as_str());
-        }
-        text.push_str(if separator == '{' { "{}" } else { "}" });
-        text
     }
 
     /// The number, if the text is a whole one that JavaScript holds exactly.

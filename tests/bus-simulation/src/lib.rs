@@ -5,7 +5,9 @@
 //! those of its key; a lease that is over changes nothing; the cursor never passes an unresolved event; a batch that is
 //! sent again has no second effect; readers miss nothing that they are not told of. In the end all is worked on.
 
+mod claims;
 mod model;
+mod operator;
 mod reader;
 mod world;
 

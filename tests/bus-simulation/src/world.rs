@@ -42,14 +42,14 @@ pub struct Ended {
 
 /// One run.
 pub(crate) struct World {
-    random: Rng,
-    now: u64,
+    pub(crate) random: Rng,
+    pub(crate) now: u64,
     folder: TempDir,
-    runtime: Runtime,
+    pub(crate) runtime: Runtime,
     store: Option<EventStore>,
-    scope: TenantScope,
-    retention: Retention,
-    model: Model,
+    pub(crate) scope: TenantScope,
+    pub(crate) retention: Retention,
+    pub(crate) model: Model,
     producers: Vec<Sender>,
     readers: Vec<Reader>,
     hash: u64,
@@ -376,95 +376,6 @@ impl World {
         self.readers[reader].take(answer, &self.model)
     }
 
-    fn operate(&mut self) -> Result<(), String> {
-        let letters = self.letters()?;
-        let expected: Vec<_> = self.model.letters().collect();
-        let seen: Vec<_> = letters
-            .iter()
-            .map(|(id, number, live)| (*number, Letter { round: id.round, live: *live }))
-            .collect();
-        let mut sorted = seen.clone();
-        sorted.sort_by_key(|(number, _)| *number);
-        if sorted != expected {
-            return Err(format!("dead letters are {seen:?} and should be {expected:?}"));
-        }
-        let Some((id, number, live)) = letters.get(self.random.usize(0..letters.len().max(1))).copied()
-        else {
-            return Ok(());
-        };
-        match self.random.u8(0..4) {
-            0 => self.discard(&[id]),
-            1 => {
-                let body = format!("{{\"edited\":{}}}", self.random.u8(..));
-                let edit = Change::Edit(id, json(), Bytes::copy_from_slice(body.as_bytes()));
-                let edited = self.change(edit);
-                match (edited, live) {
-                    (Ok(_), false) => self.model.item(number).edited = Some(body),
-                    (Err(LogError::LetterLive), true) => {}
-                    (edited, _) => return Err(format!("an edit of {number} (live: {live}): {edited:?}")),
-                }
-                Ok(())
-            }
-            _ => {
-                // Whoever repeats what was done to an earlier death changes nothing.
-                let stale = LetterId { round: id.round + 1, ..id };
-                let fates = self.change(Change::Retry(vec![id, stale, id])).map_err(words)?;
-                let expected = [(id, Fate::Retrying), (stale, Fate::Gone), (id, Fate::Retrying)];
-                if fates != expected {
-                    return Err(format!("retried: {fates:?}"));
-                }
-                let item = self.model.item(number);
-                if !live {
-                    item.again |= item.state == State::Resolved;
-                    (item.state, item.attempts, item.due) = (State::Waiting, 0, (0, 0));
-                    item.letter = Some(Letter { round: id.round, live: true });
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn discard(&mut self, ids: &[LetterId]) -> Result<(), String> {
-        let known = self.letters()?;
-        for (id, fate) in self.change(Change::Discard(ids.to_vec())).map_err(words)? {
-            let Some((_, number, live)) = known.iter().find(|(known, ..)| *known == id) else {
-                return Err(format!("{id} was never there"));
-            };
-            let expected = if *live { Fate::Retrying } else { Fate::Discarded };
-            if fate != expected {
-                return Err(format!("{number} was {expected:?}, and {fate:?} was told"));
-            }
-            let item = self.model.item(*number);
-            if !live {
-                (item.state, item.letter) = (State::Resolved, None);
-            }
-        }
-        Ok(())
-    }
-
-    fn change(&mut self, change: Change) -> Result<Vec<(LetterId, Fate)>, LogError> {
-        let changed = self.runtime.block_on(self.store().change_letters(
-            self.scope.clone(),
-            group(),
-            change.clone(),
-            self.time(),
-        ));
-        self.note(format_args!("{change:?}: {changed:?}"));
-        changed
-    }
-
-    /// Each letter with the number of its event, and whether it is being tried.
-    fn letters(&mut self) -> Result<Vec<(LetterId, u64, bool)>, String> {
-        let which = Which::After(0, 1_000);
-        let letters =
-            self.runtime.block_on(self.store().letters(self.scope.clone(), group(), which, self.time()));
-        let told = |letter: server_reference::storage::events::Letter| {
-            let position: Position = letter.position.parse().map_err(|_| "no position".to_owned())?;
-            Ok((letter.id, position.offset, letter.retrying))
-        };
-        letters.map_err(words)?.into_iter().map(told).collect()
-    }
-
     fn tidy(&mut self) -> Result<(), String> {
         self.runtime.block_on(self.store().tidy(self.time())).map_err(words)?;
         self.look_at_the_head()?;
@@ -494,62 +405,15 @@ impl World {
         Ok(())
     }
 
-    /// No more is gone than retention takes, and what is gone stays so.
-    fn look_at_the_head(&mut self) -> Result<(), String> {
-        let state = self
-            .runtime
-            .block_on(self.store().describe(self.scope.clone(), topic(), self.time()))
-            .map_err(words)?;
-        let tail = self.model.tail();
-        if state.tail.offset != tail {
-            return Err(format!("the topic ends at {} and has {tail} events", state.tail.offset));
-        }
-        let trimmed = state.earliest.offset;
-        let by_number = self.retention.events.map_or(0, |events| tail.saturating_sub(events));
-        let oldest = self.retention.age.map_or(0, |age| self.now.saturating_sub(age));
-        let by_age = self.model.items.iter().filter(|item| item.at < oldest).count() as u64;
-        if trimmed < self.model.trimmed || trimmed > by_number.max(by_age) {
-            return Err(format!("{trimmed} of {tail} are gone, and were {}", self.model.trimmed));
-        }
-        self.model.trimmed = trimmed;
-        Ok(())
-    }
-
-    /// What is true after each step.
-    fn hold(&mut self) -> Result<(), String> {
-        self.look_at_the_head()?;
-        let state = self
-            .runtime
-            .block_on(self.store().group(self.scope.clone(), group(), self.time()))
-            .map_err(words)?;
-        let seen =
-            [state.cursor.offset, state.leased, state.halted, state.lost, state.skipped, state.letters];
-        let model = &self.model;
-        let expected = [
-            model.cursor(),
-            model.count(|state| matches!(state, State::Out(_))),
-            model.count(|state| state == State::Halted),
-            model.lost,
-            model.skipped,
-            model.letters().count() as u64,
-        ];
-        if seen != expected {
-            return Err(format!(
-                "cursor, leased, halted, lost, skipped, letters: {seen:?}, not {expected:?}"
-            ));
-        }
-        Ok(())
-    }
-
-    fn store(&self) -> &EventStore {
+    pub(crate) fn store(&self) -> &EventStore {
         self.store.as_ref().expect("it is started before anything else")
     }
 
-    fn time(&self) -> Millis {
+    pub(crate) fn time(&self) -> Millis {
         Millis(self.now)
     }
 
-    fn note(&mut self, what: std::fmt::Arguments<'_>) {
+    pub(crate) fn note(&mut self, what: std::fmt::Arguments<'_>) {
         let line = format!("{} {what}", self.now - BEGINNING);
         for byte in line.bytes() {
             self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
@@ -576,19 +440,19 @@ fn item(body: &str, at: u64) -> Item {
     }
 }
 
-fn topic() -> TopicName {
+pub(crate) fn topic() -> TopicName {
     TopicName::new("orders").expect("it is a name")
 }
 
-fn group() -> GroupName {
+pub(crate) fn group() -> GroupName {
     GroupName::new("workers").expect("it is a name")
 }
 
-fn json() -> ContentType {
+pub(crate) fn json() -> ContentType {
     ContentType::new("application/json").expect("it is a type")
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it ends a chain of calls")]
-fn words(error: LogError) -> String {
+pub(crate) fn words(error: LogError) -> String {
     format!("the log answered: {error:?}")
 }

@@ -48,7 +48,7 @@ export async function use(signal: AbortSignal): Promise<void> {
   await cards.delete("a");
 
   const outcome = await operation.outcome({ signal });
-  same<Outcome["type"], "accepted" | "merged" | "superseded" | "rejected" | "conflicted">(true);
+  same<Outcome["type"], "accepted" | "merged" | "superseded" | "rejected" | "conflicted" | "published">(true);
   if (outcome.type === "merged") {
     same<typeof outcome.lost, readonly string[]>(true);
   } else if (outcome.type === "rejected") {
