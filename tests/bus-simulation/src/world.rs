@@ -8,9 +8,9 @@ use server_reference::{
     dev::DevIssuer,
     storage::{
         events::{
-            Append, Change, Claim, ContentType, DeadLetters, EventLog, Fate, GroupName, GroupStore, LetterId,
-            LogError, NewGroup, NewTopic, Poison, Position, Producer, Retention, Rules, Settle, Start,
-            TopicName, Unread, Verdict, Which,
+            Append, Claim, ContentType, EventLog, GroupName, GroupStore, LetterId, LogError, NewGroup,
+            NewTopic, Poison, Position, Producer, Retention, Rules, Settle, Start, TopicName, Unread,
+            Verdict,
         },
         sqlite::events::{Caps, EventStore},
     },
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    model::{Item, Lease, Letter, Model, State},
+    model::{Item, Lease, Model, State},
     reader::Reader,
 };
 
