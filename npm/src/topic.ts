@@ -135,7 +135,7 @@ class TopicReader<T> implements Follower {
     const { position, items, over } = this.#bridge.topic<T>(this.#name);
     this.#waiting = items
       .filter((event) => event.position > this.#at)
-      .map((event) => share(undefined, event));
+      .map((event, at) => share(undefined, at === 0 ? this.#counted(event) : event));
     if (this.#waiting.length > 0) {
       return;
     }
@@ -150,10 +150,23 @@ class TopicReader<T> implements Follower {
     }
   }
 
+  /** The engine may have begun before what this reader has, and counts that as missing, too. */
+  #counted(event: TopicEvent<T>): TopicEvent<T> {
+    const missed = event.gap?.missed ?? 0;
+    const most = offset(event.position) - offset(this.#at);
+    const isSame = event.position.slice(0, EPOCH) === this.#at.slice(0, EPOCH);
+    return event.gap && isSame && missed > most ? { ...event, gap: { missed: most } } : event;
+  }
+
   #take(position: string): void {
     this.#bridge.call((engine) => engine.taken(this.#name, position));
   }
 }
+
+/** Where in a position its epoch ends; the offset comes after one more character. Both are hexadecimal. */
+const EPOCH = 16;
+
+const offset = (position: string): number => Number.parseInt(position.slice(EPOCH + 1), 16);
 
 /**
  * What an application says of an event, if the server can take it: anything else would hold up its topic. The last

@@ -67,6 +67,20 @@ test("events that cannot be given are told in their place", async () => {
   );
 });
 
+test("of what another engine counts as missing only that is told which this reader does not have", async () => {
+  const { client, engine } = await start();
+  const events = client.topic<{ n: number }>("t").subscribe();
+  const name = engine.last("openQuery");
+  engine.views.set(name, { items: [item(1), item(2), item(3)], position: at(3) });
+  engine.emit({ viewChanged: name });
+  for (let n = 1; n <= 3; n++) assert.equal((await events.next()).value?.data?.n, n);
+  const next = events.next();
+  // It has begun after the first.
+  engine.views.set(name, { items: [{ position: at(8), gap: { missed: 7 } }, item(9)], position: at(9) });
+  engine.emit({ viewChanged: name });
+  assert.deepEqual((await next).value, { position: at(8), gap: { missed: 5 } });
+});
+
 test("who begins with what is yet to come keeps the place where it stands", async () => {
   const { client, engine } = await start();
   const events = client.topic("t").subscribe();

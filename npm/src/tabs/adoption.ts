@@ -1,7 +1,7 @@
 import type { Submissions } from "./submissions.js";
 
 /** Milliseconds between looks that nobody asked for: for what a tab could leave but not tell of. */
-const FROM_TIME_TO_TIME = 30_000;
+const FROM_TIME_TO_TIME = 15_000;
 /** Receipts that are kept for tabs that may come back from where the browser has put them aside. */
 const MOST_RECEIPTS = 1_024;
 
@@ -23,10 +23,11 @@ export class Adoption {
   readonly #adopter: Adopter;
   readonly #living: () => Promise<ReadonlySet<string>>;
   /** Keys that were seen and are not to be asked for again: under way, or answered since the store was last read. */
-  readonly #known = new Map<string, "asked" | "answered" | "refused">();
+  readonly #known = new Map<string, "asked" | "answered" | "refused" | "refused long ago">();
   readonly #timer: ReturnType<typeof setInterval>;
   #looking = false;
   #again = false;
+  #departed = false;
   #stopped = false;
 
   /** `living` tells which tabs there are, whether or not they follow yet. */
@@ -34,7 +35,7 @@ export class Adoption {
     this.#submissions = submissions;
     this.#adopter = adopter;
     this.#living = living;
-    this.#timer = setInterval(() => this.reconsider(), FROM_TIME_TO_TIME);
+    this.#timer = setInterval(() => this.#reconsider(), FROM_TIME_TO_TIME);
     this.look();
   }
 
@@ -44,10 +45,21 @@ export class Adoption {
     void this.#look();
   }
 
-  /** There may be something new, and what was refused may end otherwise now. */
-  reconsider(): void {
+  /** A tab is gone: what was refused to it, or to one before it, nobody takes away. */
+  gone(): void {
+    this.#departed = true;
+    this.look();
+  }
+
+  /**
+   * What was refused may end otherwise now. Not what was refused just now: its tab may be about to take it away, and
+   * between a look and the commit after it would be done although its tab was told that it is not.
+   */
+  #reconsider(): void {
     for (const [key, state] of this.#known) {
       if (state === "refused") {
+        this.#known.set(key, "refused long ago");
+      } else if (state === "refused long ago") {
         this.#known.delete(key);
       }
     }
@@ -106,8 +118,11 @@ export class Adoption {
     }
     const all = await this.#submissions.all();
     const living = await this.#living();
-    for (const key of this.#known.keys()) {
-      if (!all.has(key)) {
+    const departed = this.#departed;
+    this.#departed = false;
+    for (const [key, state] of this.#known) {
+      const nobodys = departed && state.startsWith("refused") && !living.has(tabOf(key));
+      if (nobodys || !all.has(key)) {
         this.#known.delete(key);
       }
     }
@@ -120,7 +135,7 @@ export class Adoption {
         receipts.push(key);
       } else if (!this.#known.has(key)) {
         this.#known.set(key, "asked");
-        this.#adopter.adopt(key, held, !living.has(key.split("-")[1] ?? ""));
+        this.#adopter.adopt(key, held, !living.has(tabOf(key)));
       }
     }
     // Each tab takes its receipts away itself, once it has read them. The oldest ones have waited in vain.
@@ -129,3 +144,6 @@ export class Adoption {
     }
   }
 }
+
+/** Whose submission it is. */
+const tabOf = (key: string): string => key.split("-")[1] ?? "";

@@ -142,7 +142,7 @@ export class Leader {
   gone(tab: string): void {
     this.#followers.delete(tab);
     this.#closeQueries(tab);
-    this.#adoption?.reconsider();
+    this.#adoption?.gone();
   }
 
   /** Whether a tab is among those that follow. */

@@ -6,6 +6,7 @@ use sdk_core::{
     protocol::MAX_SAFE_INTEGER,
 };
 use wasm_bindgen::{JsCast, JsValue};
+use web_sys::IdbRequest;
 
 use crate::idb::{Connection, Durability, FENCE, Failure, Schema, Term};
 
@@ -17,6 +18,8 @@ const META: &str = "meta";
 const META_KEY: &str = "client";
 /// Key of a submission to its text, as the page that left it wrote it, or to the number of the operation it became.
 const SUBMISSIONS: &str = "submissions";
+/// How often it is looked for what was to be stored, where reading fails.
+const READS: u32 = 4;
 
 pub(super) struct Outbox {
     database: Connection,
@@ -84,8 +87,29 @@ impl Outbox {
                 self.database.accept_loss().await?;
                 Err(StoreError::Lost)
             }
+            Err(Failure::Refused(_)) if self.has_happened(batch).await => Ok(()),
             result => Ok(result?),
         }
+    }
+
+    /// Whether a batch that is said to have failed is stored all the same, where that matters: whoever left what it adopts
+    /// takes its receipt for saved. One of its records at least is new; another page's would be another.
+    async fn has_happened(&self, batch: &OutboxBatch) -> bool {
+        if batch.adopted.is_empty() || batch.put.is_empty() {
+            return false;
+        }
+        for _ in 0..READS {
+            let read = self.database.read(|transaction| {
+                let records = transaction.store(RECORDS)?;
+                batch.put.iter().map(|record| records.get(&number(record.key))).collect::<Result<Vec<_>, _>>()
+            });
+            if let Ok(found) = read.await {
+                let text = |found: &IdbRequest| found.result().ok().and_then(|text| text.as_string());
+                let mut pairs = batch.put.iter().zip(&found);
+                return pairs.all(|(record, found)| text(found).as_ref() == Some(&record.text));
+            }
+        }
+        false
     }
 
     /// Calls back whenever the browser or another page has closed it.
