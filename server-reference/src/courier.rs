@@ -79,8 +79,8 @@ impl Bag {
             if let Some(news) = waiting.news.pop_front() {
                 return Some(news);
             }
-            let moved = waiting.moved.iter().next().cloned();
-            if let Some(spot) = moved.and_then(|spot| waiting.moved.take(&spot)) {
+            if let Some(spot) = waiting.moved.iter().next().cloned() {
+                waiting.moved.remove(&spot);
                 let (tenant, topic) = spot;
                 return Some(News { tenant, topic, events: None });
             }

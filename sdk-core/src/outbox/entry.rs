@@ -110,9 +110,7 @@ impl Work {
             Self::Event(publication, _) => publication.seq,
         }
     }
-}
 
-impl Work {
     /// Its JSON text.
     pub fn text(&self) -> String {
         match self {

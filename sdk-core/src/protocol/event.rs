@@ -11,6 +11,8 @@ use crate::{
 
 /// Bytes of an attribute that is text.
 pub const MAX_ATTRIBUTE: usize = 1_024;
+/// Members that an event may have.
+pub const MAX_ATTRIBUTES: usize = 64;
 /// The last millisecond that a time of RFC 3339 can name.
 const END_OF_TIME: u64 = 253_402_300_799_999;
 
@@ -109,6 +111,9 @@ fn attributes(event: &str) -> Result<Attributes, Bad> {
         if names.iter().any(|known| known == name) {
             return Err(reader.bad("a name comes twice"));
         }
+        if names.len() == MAX_ATTRIBUTES {
+            return Err(reader.bad("more attributes than an event may have"));
+        }
         names.push(name.to_owned());
         if name == "data" {
             data += 1;
@@ -130,7 +135,7 @@ fn attributes(event: &str) -> Result<Attributes, Bad> {
             }
             _ => extension(reader, name)?,
         }
-        if data > 1 { Err(reader.bad("data and data_base64 exclude each other")) } else { Ok(()) }
+        Ok(())
     })?;
     reader.end()?;
     if data > 1 { Err(reader.bad("data and data_base64 exclude each other")) } else { Ok(found) }
@@ -270,6 +275,8 @@ mod tests {
         ] {
             assert!(complete(bad).is_err(), "{bad}");
         }
+        let many: String = (0..MAX_ATTRIBUTES).map(|n| format!(r#","a{n}":1"#)).collect();
+        assert!(complete(&format!(r#"{{"type":"t"{many}}}"#)).is_err());
         let long = format!(r#"{{"type":"{}"}}"#, "x".repeat(MAX_ATTRIBUTE + 1));
         assert!(complete(&long).is_err());
         for incomplete in

@@ -22,7 +22,7 @@ mod topic;
 
 pub use document::{Burial, Changed, Contribution, Document, Register, Stamp};
 pub use error::{ErrorCode, ProtocolError, Retry};
-pub use event::{EventName, MAX_ATTRIBUTE, Publication, complete_event};
+pub use event::{EventName, MAX_ATTRIBUTE, MAX_ATTRIBUTES, Publication, complete_event};
 pub use frame::{
     Changes, ClientFrame, GoAway, Hello, Identity, Outcomes, Publish, PullReply, PullRequest, Push,
     PushReply, PushRequest, Resume, SUBPROTOCOL, ServerFrame, VERSIONS, Welcome, decode, decode_server_frame,

@@ -1,8 +1,8 @@
 //! The WebSocket around a [`Session`]: it performs effects and brings back what came of them.
 //!
 //! Memory per connection is bounded by construction: a frame is taken from the socket only while the session wants one,
-//! a frame is in the buffer of bounded size before the next input is looked at, and the hub's queue is short. A peer that does not take what it
-//! is sent within the configured time is dropped.
+//! a frame is in the buffer, which has a bound, before the next input is looked at, and the hub's queue is short. A peer
+//! that does not take what it is sent within the configured time is dropped.
 
 use std::{pin::Pin, sync::Arc, task::Poll, time::Duration};
 
@@ -296,6 +296,8 @@ impl Connection {
 
     async fn close(&mut self, closing: Closing) {
         tracing::debug!(?closing, "session closed");
+        // Nobody sends past a session that is over.
+        self.reader = None;
         let (code, reason) = match closing {
             Closing::GoingAway => (close_code::AWAY, "going_away"),
             Closing::Refused(code) => (close_number(code), code.as_str()),

@@ -13,7 +13,7 @@ use super::{
     header,
     problem::{Code, Refusal},
     put, request,
-    sse::base64,
+    sse::base64_text,
     write::split,
 };
 use crate::{
@@ -143,10 +143,7 @@ fn whole(headers: &HeaderMap, body: &[u8]) -> Result<Bytes, Refusal> {
         }
         _ => {
             member(&mut event, "data_base64");
-            let mut encoded = Vec::new();
-            base64(&mut encoded, body);
-            // Digits of base64 are text.
-            write_text(&String::from_utf8_lossy(&encoded), &mut event);
+            write_text(&base64_text(body), &mut event);
         }
     }
     event.push('}');

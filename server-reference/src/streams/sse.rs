@@ -171,6 +171,13 @@ pub(super) fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
+/// The same as text.
+pub(super) fn base64_text(bytes: &[u8]) -> String {
+    let mut digits = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
+    base64(&mut digits, bytes);
+    digits.into_iter().map(char::from).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

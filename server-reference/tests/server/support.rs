@@ -124,6 +124,15 @@ impl Socket {
         }
     }
 
+    /// Whatever comes until the connection has ended, also what must not come behind a close.
+    pub(crate) async fn rest(&mut self) -> Vec<Result<Message, Error>> {
+        let mut all = Vec::new();
+        while let Some(message) = timeout(PATIENCE, self.0.next()).await.expect("the connection stays") {
+            all.push(message);
+        }
+        all
+    }
+
     /// The next frame that is not a change of a collection.
     pub(crate) async fn next_answer(&mut self) -> Option<ServerFrame> {
         loop {

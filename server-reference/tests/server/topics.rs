@@ -3,6 +3,8 @@
 use reqwest::Client;
 use sdk_core::protocol::{ClientFrame, Events, ServerFrame, Start, Subscribe, TopicPosition, Unsubscribe};
 
+use tokio_tungstenite::tungstenite::Message;
+
 use crate::support::{Running, Socket, push, set};
 
 const TOPIC: &str = "orders/eu";
@@ -92,6 +94,20 @@ async fn a_reader_that_stops_reading_catches_up_from_the_log_without_a_hole() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_session_that_is_over_hears_no_event_behind_its_close() {
+    let server = Running::start().await;
+    request(&server, Client::new().put(url(&server))).await;
+    let mut socket = server.session(1).await;
+    subscribe(&mut socket, Start::Latest {}).await;
+    assert!(events(&mut socket).await.events.is_empty());
+    socket.send_message(Message::Binary(vec![1].into())).await;
+    let Some(ServerFrame::Error(_)) = socket.next().await else { panic!("no error") };
+    append(&server, "[1]".into()).await;
+    let rest = socket.rest().await;
+    assert!(matches!(rest[..], [Ok(Message::Close(_))]), "{rest:?}");
 }
 
 /// Reads a subscription up to so many events, and answers for what it has of other frames.

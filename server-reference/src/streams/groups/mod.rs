@@ -18,7 +18,7 @@ use serde_json::{Value, json, value::RawValue};
 use super::{
     problem::{Code, Refusal},
     request,
-    sse::base64,
+    sse::base64_text,
 };
 use crate::{
     clock::wall,
@@ -205,13 +205,6 @@ enum Shown<'a> {
 impl<'a> Shown<'a> {
     fn of(content_type: &ContentType, body: &'a [u8]) -> Self {
         let json = if content_type.form() == Form::Json { serde_json::from_slice(body).ok() } else { None };
-        json.map_or_else(
-            || {
-                let mut text = Vec::with_capacity(body.len().div_ceil(3) * 4);
-                base64(&mut text, body);
-                Self::Base64(text.into_iter().map(char::from).collect())
-            },
-            Self::Event,
-        )
+        json.map_or_else(|| Self::Base64(base64_text(body)), Self::Event)
     }
 }

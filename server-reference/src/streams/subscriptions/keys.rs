@@ -95,12 +95,10 @@ impl Keys {
 
 /// RFC 4648, for URLs, without padding.
 fn base64url(bytes: &[u8]) -> String {
-    let mut text = Vec::new();
-    super::super::sse::base64(&mut text, bytes);
-    let digit = |byte: u8| match byte {
-        b'+' => '-',
-        b'/' => '_',
-        other => char::from(other),
+    let digit = |digit: char| match digit {
+        '+' => '-',
+        '/' => '_',
+        other => other,
     };
-    text.into_iter().filter(|byte| *byte != b'=').map(digit).collect()
+    super::super::sse::base64_text(bytes).trim_end_matches('=').chars().map(digit).collect()
 }
