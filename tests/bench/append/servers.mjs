@@ -1,6 +1,6 @@
 // The servers that are measured, each set so that an append is on the disk before it is answered, and how one append
 // and its answer look on the wire. Writers speak the protocols themselves: no client library weighs on any of them.
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -8,12 +8,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
+import { listening } from "../listening.mjs";
 import { connect, httpAnswer, natsAnswer, redisAnswer } from "./wire.mjs";
-
-const running = new Set();
-
-/** Whatever happens, nothing stays behind. */
-process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
 const http = (path, body, more = "") =>
   `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n${more}content-length: ${body.length}\r\n\r\n${body}`;
@@ -95,31 +91,14 @@ export async function start(server, folder) {
   const data = join(folder, `${server.key}-${randomBytes(4).toString("hex")}`);
   await mkdir(data);
   const free = await freePort();
-  const [program, ...options] = await server.command(data, free);
-  const child = spawn(program, options.map(String), { stdio: ["ignore", "pipe", "pipe"] });
-  running.add(child);
-  const ended = new Promise((resolve) => child.once("exit", resolve)).then(() => running.delete(child));
-  let text = "";
-  const port = await new Promise((resolve, reject) => {
-    child.on("error", reject);
-    ended.then(() => reject(new Error(`${server.name} ended:\n${text}`)));
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding("utf8").on("data", (chunk) => {
-        text = (text + chunk).slice(-4_000);
-        const found = /listening on http:\/\/127\.0\.0\.1:(\d+)/.exec(text);
-        if (found) resolve(Number(found[1]));
-        else if (/Server is ready|Ready to accept connections/.test(text)) resolve(free);
-      });
-    }
-  });
+  const command = await server.command(data, free);
+  const ready = /Server is ready|Ready to accept connections/;
+  const { port, stop } = await listening(server.name, command, { port: free, ready });
   const append = await server.prepare({ port, data });
   return {
     port,
     append,
-    async stop() {
-      child.kill("SIGKILL");
-      await ended;
-    },
+    stop: () => stop(),
   };
 }
 

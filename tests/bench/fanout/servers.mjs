@@ -1,17 +1,14 @@
 // The servers that are measured: how each is started, and how one subscribes and publishes in its protocol.
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { listening } from "../listening.mjs";
 import { open } from "./socket.mjs";
-
-const running = new Set();
-
-/** Whatever happens, nothing stays behind. */
-process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
 export const SERVERS = [
   {
@@ -75,7 +72,6 @@ export const SERVERS = [
     prepare: async () => ({}),
     subscribe: ({ port }, onText) => open(port, { first: "s" }, onText),
     async publisher({ port }) {
-      const { connect } = await import("node:net");
       const socket = connect({ port, host: "127.0.0.1", noDelay: true });
       await new Promise((resolve, reject) => socket.once("connect", resolve).once("error", reject));
       socket.write("p");
@@ -93,30 +89,14 @@ export const SERVERS = [
 /** Starts one with an empty folder. */
 export async function start(server) {
   const data = mkdtempSync(join(tmpdir(), "bench-fanout-"));
-  const [program, ...options] = server.command(data);
-  const child = spawn(program, options, { stdio: ["ignore", "pipe", "pipe"] });
-  running.add(child);
-  const ended = new Promise((resolve) => child.once("exit", resolve)).then(() => running.delete(child));
-  let text = "";
-  const port = await new Promise((resolve, reject) => {
-    child.on("error", reject);
-    ended.then(() => reject(new Error(`${server.name} ended:\n${text}`)));
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding("utf8").on("data", (chunk) => {
-        text = (text + chunk).slice(-4_000);
-        const found = /listening on http:\/\/127\.0\.0\.1:(\d+)/.exec(text);
-        if (found) resolve(Number(found[1]));
-      });
-    }
-  });
+  const { port, pid, stop } = await listening(server.name, server.command(data));
   const at = { port, ...(await server.prepare(port, data)) };
   return {
     subscribe: (onText) => server.subscribe(at, onText),
     publisher: () => server.publisher(at),
-    cpu: () => cpuSeconds(child.pid),
+    cpu: () => cpuSeconds(pid),
     async stop() {
-      child.kill("SIGKILL");
-      await ended;
+      await stop();
       rmSync(data, { recursive: true, force: true });
     },
   };

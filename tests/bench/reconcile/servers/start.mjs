@@ -1,17 +1,13 @@
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { listening } from "../../listening.mjs";
 import { documents } from "../documents.mjs";
 
 const script = (name) => fileURLToPath(new URL(name, import.meta.url));
-const running = new Set();
-
-/** Whatever happens, nothing stays behind. */
-process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
-
 /** How to start each server with an empty folder, and to put documents into it without a client of its own. */
 const SERVERS = {
   ours: {
@@ -63,34 +59,22 @@ export async function start(kind, folder, count = 0) {
   const data = join(folder, `${kind}-${randomBytes(4).toString("hex")}`);
   await mkdir(data);
   const { command, seed } = SERVERS[kind];
-  const [program, ...options] = command(data);
-  const child = spawn(program, options, { stdio: ["pipe", "pipe", "pipe"] });
-  running.add(child);
-  let log = "";
-  child.stderr.setEncoding("utf8").on("data", (chunk) => (log = (log + chunk).slice(-4_000)));
-  const ended = new Promise((resolve) => child.once("exit", resolve)).then(() => running.delete(child));
-  const url = await new Promise((resolve, reject) => {
-    let text = "";
-    ended.then(() => reject(new Error(`the server "${kind}" ended:\n${log}`)));
-    child.on("error", reject);
-    child.stdout.setEncoding("utf8").on("data", (chunk) => {
-      const found = /listening on (http:\/\/127\.0\.0\.1:\d+)/.exec((text += chunk));
-      if (found) resolve(found[1]);
-    });
-  });
+  const { port, stop } = await listening(`the server "${kind}"`, command(data));
+  const url = `http://127.0.0.1:${port}`;
   const token =
     kind === "ours" &&
-    execFileSync(program, ["token", "--data", data, "--subject", "ada", "--tenant", "dev", "--ttl", "3600"], {
-      encoding: "utf8",
-    }).trim();
+    execFileSync(
+      process.env.WEBWAKA_SERVER,
+      ["token", "--data", data, "--subject", "ada", "--tenant", "dev", "--ttl", "3600"],
+      {
+        encoding: "utf8",
+      },
+    ).trim();
   const server = { url, ...(token && { token }) };
   if (count > 0) await seed(server, count);
   return {
     ...server,
-    async stop() {
-      child.kill("SIGTERM");
-      await ended;
-    },
+    stop: () => stop("SIGTERM"),
   };
 }
 
