@@ -6,11 +6,10 @@ import { el } from "./dom.js";
 import type { Attempt } from "./outcomes.js";
 import { moment } from "./words.js";
 
-/** What somebody said to everyone. */
+/** What somebody said to everyone: an event. */
 interface Said {
-  readonly who: string;
-  readonly text: string;
-  readonly at: number;
+  readonly time?: string;
+  readonly data?: { readonly who?: string; readonly text?: string };
 }
 
 const TOPIC = "board/feed";
@@ -23,11 +22,13 @@ const SHOWN = 20;
 export class Feed {
   readonly element: HTMLElement;
   readonly #name: string;
+  readonly #client: BoardClient;
   readonly #list = el("ol", { class: "feed-list", role: "log", "aria-label": "What was said" });
   readonly #over = new AbortController();
 
   constructor(client: BoardClient, name: string, attempt: Attempt) {
     this.#name = name;
+    this.#client = client;
     const heading = el("h2", { id: "feed" }, "Feed");
     const text = el("input", {
       class: "feed-text",
@@ -42,14 +43,15 @@ export class Feed {
       event.preventDefault();
       const said = text.value.trim();
       if (said === "") return;
-      // What nobody heard is still in its place.
-      void attempt(() => this.#say(said)).then((heard) => {
-        if (heard && text.value.trim() === said) text.value = "";
+      // What could not be saved is still in its place. What is saved everyone reads in time, and until then the header says
+      // that it waits.
+      void attempt(() => this.#say(said)).then((saved) => {
+        if (saved && text.value.trim() === said) text.value = "";
       });
     });
     this.element = el("section", { class: "feed", "aria-labelledby": heading.id }, heading, form, this.#list);
     // Rejects when the board is left, or its client is closed.
-    void this.#read(client, this.#over.signal).catch(() => undefined);
+    void this.#read(this.#over.signal).catch(() => undefined);
   }
 
   /** Ends the reading. */
@@ -57,39 +59,38 @@ export class Feed {
     this.#over.abort();
   }
 
-  async #read(client: BoardClient, signal: AbortSignal): Promise<void> {
-    for await (const { link } of client.statuses({ signal })) {
+  async #read(signal: AbortSignal): Promise<void> {
+    for await (const { link } of this.#client.statuses({ signal })) {
       // Whoever comes first makes the topic.
-      if (link === "down" || !(await this.#make().catch(() => false))) continue;
-      const events = client.topic<Partial<Said>>(TOPIC).subscribe({ from: "earliest", signal });
+      if (link === "down" || !(await this.#make(signal).catch(() => false))) continue;
+      const events = this.#client.topic<Said>(TOPIC).subscribe({ from: "earliest", signal });
       for await (const event of events) this.#show(event);
     }
   }
 
-  #show({ gap, data }: TopicEvent<Partial<Said>>): void {
+  #show({ gap, data: said }: TopicEvent<Said>): void {
+    const text = said?.data?.text;
     // What is not kept any more is older than what is shown.
-    if (gap || typeof data.text !== "string") return;
-    const when = typeof data.at === "number" ? moment(data.at) : "";
-    const who = el("span", { class: "feed-who" }, `${String(data.who ?? "Somebody")} ${when}`);
-    this.#list.prepend(el("li", {}, who, el("p", {}, data.text)));
+    if (gap || typeof text !== "string") return;
+    const at = Date.parse(said?.time ?? "");
+    const when = Number.isNaN(at) ? "" : moment(at);
+    const who = el("span", { class: "feed-who" }, `${String(said?.data?.who ?? "Somebody")} ${when}`);
+    this.#list.prepend(el("li", {}, who, el("p", {}, text)));
     while (this.#list.children.length > SHOWN) this.#list.lastElementChild?.remove();
   }
 
-  async #make(): Promise<boolean> {
-    const answer = await this.#ask("PUT", undefined, { "stream-retention": `events=${KEPT}` });
-    return answer.ok;
+  /** Only so many events are kept, if this is what makes the topic: what was published without a network may come first. */
+  async #make(signal: AbortSignal): Promise<boolean> {
+    const headers = {
+      authorization: `Bearer ${await fetchToken(this.#name, signal)}`,
+      "content-type": "application/json",
+      "stream-retention": `events=${KEPT}`,
+    };
+    const answer = await fetch(`/v1/streams/${TOPIC}`, { method: "PUT", headers, signal });
+    return answer.ok || answer.status === 409;
   }
 
   async #say(text: string): Promise<void> {
-    const said: Said = { who: this.#name, text, at: Date.now() };
-    const answer = await this.#ask("POST", JSON.stringify(said)).catch(() => undefined);
-    if (!answer?.ok) throw new Error("the server was not reached, so nobody has heard it");
-  }
-
-  async #ask(method: string, body?: string, more?: Record<string, string>): Promise<Response> {
-    const { signal } = this.#over;
-    const authorization = `Bearer ${await fetchToken(this.#name, signal)}`;
-    const headers = { authorization, "content-type": "application/json", ...more };
-    return fetch(`/v1/streams/${TOPIC}`, { method, headers, signal, ...(body !== undefined && { body }) });
+    await this.#client.topic(TOPIC).publish({ type: "board.said", data: { who: this.#name, text } });
   }
 }
