@@ -1,7 +1,8 @@
 //! The native transport, against servers that behave and servers that do not.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, io::Write, time::Duration};
 
+use flate2::{Compression, write::GzEncoder};
 use futures::{SinkExt, StreamExt};
 use sdk_core::{
     driver::{HttpGet, HttpReply, HttpRequest, Link, Transport, TransportError},
@@ -245,6 +246,35 @@ async fn an_answer_that_goes_on_is_given_as_it_comes_until_no_more_is_wanted() {
 async fn a_body_beyond_the_limit_is_cut_off() {
     let endless = format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(6 << 20));
     let transport = serve(move |stream| answer(stream, endless)).await;
+    assert_eq!(post(&transport).await.map(|reply| reply.body.len()), Ok(4 << 20));
+}
+
+/// An answer in gzip, whose body is so many spaces.
+fn compressed(bytes: usize) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(" ".repeat(bytes).as_bytes()).unwrap();
+    let body = gzip.finish().unwrap();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", body.len());
+    [head.into_bytes(), body].concat()
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_asked_for_and_read() {
+    let (told, when_told) = tokio::sync::oneshot::channel();
+    let transport = serve(|mut stream| async move {
+        told.send(read_request(&mut stream).await).unwrap();
+        stream.write_all(&compressed(10_000)).await.unwrap();
+    });
+    let reply = post(&transport.await).await.unwrap();
+    assert!(reply.body == " ".repeat(10_000), "{} bytes", reply.body.len());
+    assert!(when_told.await.unwrap().to_lowercase().contains("\r\naccept-encoding: gzip\r\n"));
+}
+
+#[tokio::test]
+async fn a_small_answer_that_grows_beyond_the_limit_is_cut_off() {
+    let bomb = compressed(256 << 20);
+    assert!(bomb.len() < 1 << 20);
+    let transport = serve(move |stream| answer(stream, bomb)).await;
     assert_eq!(post(&transport).await.map(|reply| reply.body.len()), Ok(4 << 20));
 }
 

@@ -6,6 +6,7 @@
 //! Chunks whose documents are the same are the same chunk from one snapshot to the next.
 
 mod cut;
+mod packed;
 mod routes;
 pub mod store;
 
@@ -19,6 +20,7 @@ use sdk_core::protocol::{CollectionName, ContentHash, DocumentId, Manifest, Stre
 use tokio::sync::Mutex as Turn;
 
 pub use cut::Sizes;
+pub use packed::Packed;
 pub(crate) use routes::routes;
 
 use crate::{
@@ -110,7 +112,7 @@ impl Snapshots {
         self.documents.export(scope.clone(), collection.clone(), Box::new(recorder)).await
     }
 
-    /// The text of a chunk.
+    /// A chunk.
     ///
     /// # Errors
     /// [`StorageError::NoSuchCollection`] if the collection has no such chunk, or the scope does not cover it whole.
@@ -119,7 +121,7 @@ impl Snapshots {
         scope: &TenantScope,
         collection: &CollectionName,
         hash: &ContentHash,
-    ) -> Result<String, StorageError> {
+    ) -> Result<Packed, StorageError> {
         let spot = spot(scope, collection)?;
         lock(&self.store).chunk(&spot, hash)?.ok_or(StorageError::NoSuchCollection)
     }
@@ -167,7 +169,8 @@ struct Recorder {
 impl Recorder {
     fn keep(&mut self, cut: Option<cut::Cut>) -> Result<(), StorageError> {
         let Some(cut) = cut else { return Ok(()) };
-        lock(&self.store).add_chunk(&self.spot, &cut.chunk.hash, &cut.text)?;
+        let packed = Packed::of(&cut.text, &cut.chunk.hash)?;
+        lock(&self.store).add_chunk(&self.spot, &cut.chunk.hash, &packed)?;
         self.chunks.push(cut.chunk);
         Ok(())
     }

@@ -5,10 +5,11 @@ use std::{collections::HashSet, fs, path::Path, sync::Arc};
 use rusqlite::{Connection, OptionalExtension};
 use sdk_core::protocol::{CollectionName, ContentHash, Manifest, decode, encode};
 
+use super::Packed;
 use crate::storage::StorageError;
 
 /// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// Manifests kept of a collection: who is fetching the one before the newest can finish.
 const KEPT: usize = 2;
 
@@ -23,7 +24,7 @@ const TABLES: &str = "
         UNIQUE (tenant, collection, root)
     ) STRICT;
     CREATE TABLE chunks (
-        tenant TEXT NOT NULL, collection TEXT NOT NULL, hash TEXT NOT NULL, text TEXT NOT NULL,
+        tenant TEXT NOT NULL, collection TEXT NOT NULL, hash TEXT NOT NULL, gzip BLOB NOT NULL,
         PRIMARY KEY (tenant, collection, hash)
     ) STRICT;
 ";
@@ -89,10 +90,15 @@ impl SnapshotStore {
         Ok(self.connection.query_row(sql, spot.key(), |row| row.get(0))?)
     }
 
-    pub(super) fn add_chunk(&self, spot: &Spot, hash: &ContentHash, text: &str) -> Result<(), StorageError> {
-        let sql = "INSERT OR IGNORE INTO chunks (tenant, collection, hash, text) VALUES (?1, ?2, ?3, ?4)";
+    pub(super) fn add_chunk(
+        &self,
+        spot: &Spot,
+        hash: &ContentHash,
+        chunk: &Packed,
+    ) -> Result<(), StorageError> {
+        let sql = "INSERT OR IGNORE INTO chunks (tenant, collection, hash, gzip) VALUES (?1, ?2, ?3, ?4)";
         let mut insert = self.connection.prepare_cached(sql)?;
-        insert.execute((&*spot.tenant, spot.collection.as_str(), hash.to_string(), text))?;
+        insert.execute((&*spot.tenant, spot.collection.as_str(), hash.to_string(), &chunk.0))?;
         Ok(())
     }
 
@@ -140,11 +146,11 @@ impl SnapshotStore {
         text.map(|text| read(&text)).transpose()
     }
 
-    pub(super) fn chunk(&self, spot: &Spot, hash: &ContentHash) -> Result<Option<String>, StorageError> {
-        let sql = "SELECT text FROM chunks WHERE tenant = ?1 AND collection = ?2 AND hash = ?3";
+    pub(super) fn chunk(&self, spot: &Spot, hash: &ContentHash) -> Result<Option<Packed>, StorageError> {
+        let sql = "SELECT gzip FROM chunks WHERE tenant = ?1 AND collection = ?2 AND hash = ?3";
         let (tenant, collection) = spot.key();
-        let text = self.connection.query_row(sql, (tenant, collection, hash.to_string()), |row| row.get(0));
-        Ok(text.optional()?)
+        let gzip = self.connection.query_row(sql, (tenant, collection, hash.to_string()), |row| row.get(0));
+        Ok(gzip.optional()?.map(Packed))
     }
 }
 
@@ -174,4 +180,25 @@ fn prepare(mut connection: Connection) -> Result<Connection, StorageError> {
 
 fn read(text: &str) -> Result<Manifest, StorageError> {
     decode(text).map_err(|source| StorageError::Corrupt { what: "a manifest", source: Box::new(source) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshots_of_an_earlier_release_are_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshots.db");
+        let earlier = Connection::open(&path).unwrap();
+        let tables = "CREATE TABLE chunks (hash TEXT, text TEXT) STRICT; PRAGMA user_version = 1";
+        earlier.execute_batch(tables).unwrap();
+        drop(earlier);
+        let store = SnapshotStore::open(&path, Box::new(|| "salt".into())).unwrap();
+        let spot = Spot { tenant: "acme".into(), collection: CollectionName::new("cards").unwrap() };
+        let hash = ContentHash::of("text");
+        let chunk = Packed::of("text", &hash).unwrap();
+        store.add_chunk(&spot, &hash, &chunk).unwrap();
+        assert_eq!(store.chunk(&spot, &hash).unwrap(), Some(chunk));
+    }
 }

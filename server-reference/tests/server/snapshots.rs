@@ -1,8 +1,9 @@
 //! Snapshots over real sockets.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Read};
 
 use crate::support::{Running, cards, client, set};
+use flate2::read::GzDecoder;
 use reqwest::{Client, Response};
 use sdk_core::protocol::{
     ContentHash, Document, Manifest, PullReply, PullRequest, PushRequest, StreamPosition, decode, encode,
@@ -14,7 +15,17 @@ use serde_json::json;
 type Copy = BTreeMap<String, String>;
 
 async fn get(server: &Running, path: &str, token: &str) -> Response {
-    Client::new().get(server.http(path)).bearer_auth(token).send().await.unwrap()
+    with(server, path, token, &[]).await
+}
+
+/// An answer as it comes over the wire.
+async fn with(server: &Running, path: &str, token: &str, headers: &[(&str, &str)]) -> Response {
+    let client = Client::builder().no_gzip().build().unwrap();
+    let mut request = client.get(server.http(path)).bearer_auth(token);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.send().await.unwrap()
 }
 
 async fn post(server: &Running, path: &str, tenant: &str, body: String) -> String {
@@ -122,8 +133,7 @@ async fn a_chunk_may_be_kept_by_any_cache_and_never_changes() {
     assert_eq!(headers["etag"], tag);
     assert_eq!(headers["x-content-type-options"], "nosniff");
     assert_eq!(headers["content-type"], "application/json");
-    let known = Client::new().get(server.http(&path)).bearer_auth(&token).header("if-none-match", tag);
-    let known = known.send().await.unwrap();
+    let known = with(&server, &path, &token, &[("if-none-match", &tag)]).await;
     assert_eq!((known.status().as_u16(), known.text().await.unwrap()), (304, String::new()));
 
     // Far enough beyond it that a reader would need more than a page.
@@ -133,6 +143,34 @@ async fn a_chunk_may_be_kept_by_any_cache_and_never_changes() {
     let again = get(&server, &format!("/v1/snapshots/cards?root={}", first.root), &token).await;
     assert_eq!(read_manifest(&again.text().await.unwrap()), Ok(first.clone()), "who began can finish");
     assert_eq!(second.chunks[0], first.chunks[0], "what did not change keeps its name");
+}
+
+#[tokio::test]
+async fn a_chunk_travels_compressed_to_who_takes_that() {
+    let server = Running::start().await;
+    fill(&server, "acme", 0, 300).await;
+    let token = server.token("acme", "ada");
+    let chunk = &manifest(&server, &token).await.chunks[0];
+    let path = format!("/v1/snapshots/cards/chunks/{}", chunk.hash);
+    let gzip = ("accept-encoding", "br, gzip");
+    let response = with(&server, &path, &token, &[gzip]).await;
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    assert!(response.headers().get_all("vary").iter().any(|name| name == "accept-encoding"));
+    let tag = response.headers()["etag"].to_str().unwrap().to_owned();
+    let body = response.bytes().await.unwrap();
+    assert!(body.len() * 4 < chunk.bytes as usize, "{} of {} bytes", body.len(), chunk.bytes);
+    let mut text = String::new();
+    GzDecoder::new(&*body).read_to_string(&mut text).unwrap();
+    assert_eq!((ContentHash::of(&text), text.len() as u64), (chunk.hash, chunk.bytes));
+
+    let plain = get(&server, &path, &token).await;
+    assert!(!plain.headers().contains_key("content-encoding"));
+    assert_ne!(plain.headers()["etag"], tag.as_str(), "what is sent in two ways has two names");
+    assert_eq!(plain.text().await.unwrap(), text);
+    let known = with(&server, &path, &token, &[gzip, ("if-none-match", &tag)]).await;
+    assert_eq!((known.status().as_u16(), known.text().await.unwrap()), (304, String::new()));
+    let other = with(&server, &path, &token, &[("if-none-match", &tag)]).await;
+    assert_eq!(other.status(), 200);
 }
 
 #[tokio::test]

@@ -77,7 +77,9 @@ impl Archive {
                 Part::Manifest(root) => {
                     snapshots.manifest(&scope, &collection, root).await.map(|manifest| encode(&manifest))
                 }
-                Part::Chunk { hash, .. } => snapshots.chunk(&scope, &collection, &hash),
+                Part::Chunk { hash, .. } => {
+                    snapshots.chunk(&scope, &collection, &hash).and_then(|chunk| chunk.text())
+                }
             };
             text.map_err(|error| ProtocolError::from(&error))
         }

@@ -29,6 +29,8 @@ impl Caller {
             // A redirect could lead where no webhook may.
             .redirect(Policy::none())
             .no_proxy()
+            // Of an answer no more is read than comes, also in a program that has this library decompress for others.
+            .no_gzip()
             .timeout(DEADLINE)
             .dns_resolver(Arc::new(Public { local }))
             .build()?;
