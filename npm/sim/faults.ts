@@ -27,7 +27,7 @@ export class Faults {
   }
 
   /** What becomes of a transaction. */
-  commit(page: Page, database: string, writes: boolean, adopts: boolean): Commit {
+  commit(page: Page, database: string, writes: boolean): Commit {
     const { random } = this.#world;
     if (!random.chance(writes ? this.#trouble : this.#trouble / 8)) {
       return "commits";
@@ -44,9 +44,7 @@ export class Faults {
     const commit = random.weighted<Commit>([
       [4, { fails: "QuotaExceededError" }],
       [2, { fails: "UnknownError" }],
-      // The engine takes back an operation whose commit has failed, and does not take back its receipt: what was adopted by
-      // such a commit is told as saved and is not. Until that is mended it does not happen here.
-      [this.lies && !adopts ? 1 : 0, "lies"],
+      [this.lies ? 1 : 0, "lies"],
     ]);
     this.#world.trace(`a commit of ${page.name} ${typeof commit === "string" ? commit : commit.fails}`);
     return commit;

@@ -201,7 +201,7 @@ export class Storage {
     const commit: Commit =
       page.dead && this.#world.random.chance(0.5)
         ? { fails: "AbortError" }
-        : this.#world.faults.commit(page, name, writes, asked.some(isReceipt));
+        : this.#world.faults.commit(page, name, writes);
     if (typeof commit === "object") {
       return commit.fails;
     }
@@ -242,11 +242,6 @@ export class Storage {
 function told(asked: readonly Asked[]): string {
   const changes = asked.filter(({ store }) => store !== "fence");
   return JSON.stringify(changes.map(({ store, method, key, value }) => [method, store, key, value]));
-}
-
-/** Whether this is what makes a submission an operation. */
-function isReceipt({ store, value }: Asked): boolean {
-  return store === "submissions" && typeof value === "number";
 }
 
 interface Connection {
