@@ -4,7 +4,7 @@
  *
  * The function takes the compiled module; `guard`, through which the glue then sees the instance's exports; `hold`,
  * which the Rust side calls with what it opens, and `notice`, which it calls with what it cannot tell as an event
- * (`sdk-wasm/src/held.rs`). It gives the classes.
+ * (`sdk-wasm/src/held.rs`); and `commit`, which it calls with transactions that write. It gives the classes.
  *
  * @param {string} glue JavaScript
  * @returns {string} JavaScript
@@ -16,7 +16,7 @@ export function asFactory(glue) {
     }
     return text.replace(what, by);
   }, glue);
-  return `export function instantiate(module, guard, hold, notice) {\n${body}\ninitSync({ module });\nreturn { Engine };\n}\n`;
+  return `export function instantiate(module, guard, hold, notice, commit) {\n${body}\ninitSync({ module });\nreturn { Engine };\n}\n`;
 }
 
 /** What is taken out are the ways to load a module, which `src/compile.ts` knows better. */

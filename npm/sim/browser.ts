@@ -103,6 +103,7 @@ export class Page {
   /** Goes on with what came meanwhile. */
   thaw(first?: string): void {
     this.frozen = false;
+    this.#world.storage.goOn(this);
     if (first !== undefined) {
       this.dispatch(first);
     }
@@ -138,6 +139,8 @@ export class Page {
       },
       navigator: { locks: world.locks?.of(this) },
       document: {
+        // As a browser has it that freezes pages.
+        onfreeze: null,
         get visibilityState() {
           return page.hidden ? "hidden" : "visible";
         },

@@ -79,8 +79,11 @@ export class Faults {
     this.#world.agenda.after(this.#world.random.latency(60), () => this.#freeze(tab, back));
   }
 
-  /** The page stops in mid-air. */
+  /** The page stops in mid-air; more often than chance would have it while it saves something. */
   stop(tab: Tab): void {
+    if (this.#world.random.chance(0.5)) {
+      tab.write();
+    }
     this.#world.trace(`${tab.page.name} stops`);
     tab.away = true;
     this.#freeze(tab, undefined);
@@ -92,7 +95,9 @@ export class Faults {
       return;
     }
     page.freeze();
-    this.#later(60_000, () => {
+    // Also for longer than anybody would wait.
+    const most = this.#world.random.chance(0.3) ? 300_000 : 60_000;
+    this.#later(most, () => {
       if (page.dead || !page.frozen) {
         return;
       }

@@ -9,6 +9,10 @@ interface Stored {
   version: number;
   stores: Map<string, Records>;
   connections: Set<Connection>;
+  /** Whose transaction is under way and cannot end. */
+  blocker: Page | undefined;
+  /** That transaction, and those that come after it. */
+  blocked: (() => void)[];
 }
 
 /** What a transaction asks of one object store. */
@@ -28,8 +32,9 @@ type Handler = ((event: { type: string; oldVersion?: number }) => void) | null;
 
 /**
  * The IndexedDB of the origin, as far as the engine and the tabs use it: each transaction asks for everything when it is
- * created and is done as one, in the order of creation. It is done whether or not its page still runs; the page hears of
- * it as a task.
+ * created and is done as one, in the order of creation. The page hears of it as a task. One that writes and is committed
+ * explicitly, or that reads, is done whether or not its page still runs; another one that writes ends when its page does
+ * something, and all that come after it wait until then.
  */
 export class Storage {
   readonly #world: World;
@@ -48,13 +53,26 @@ export class Storage {
     };
   }
 
-  /** A page is no more: its connections are closed. */
+  /** A page is no more: its connections are closed, and what it could not end is over. */
   forget(page: Page): void {
     for (const { connections } of this.#databases.values()) {
       for (const connection of connections) {
         if (connection.page === page) {
           connection.close();
         }
+      }
+    }
+    this.goOn(page);
+  }
+
+  /** A page does something again, or never will: what it has begun is ended. */
+  goOn(page: Page): void {
+    for (const stored of this.#databases.values()) {
+      if (stored.blocker === page) {
+        stored.blocker = undefined;
+        const blocked = stored.blocked;
+        stored.blocked = [];
+        blocked.forEach((run) => run());
       }
     }
   }
@@ -80,7 +98,7 @@ export class Storage {
     const request = openRequest();
     this.#ask(name, () => {
       page.perform(() => {
-        const stored = this.#databases.get(name) ?? { version: 0, stores: new Map(), connections: new Set() };
+        const stored = this.#databases.get(name) ?? newDatabase();
         const wanted = version ?? Math.max(1, stored.version);
         if (wanted < stored.version) {
           request.fail("VersionError");
@@ -150,11 +168,13 @@ export class Storage {
 
   #transaction(page: Page, name: string, stored: Stored, writes: boolean): Transaction {
     const asked: Asking[] = [];
+    let ends = !writes;
     const transaction: Transaction = {
       error: null,
       oncomplete: null,
       onabort: null,
       abort: () => asked.splice(0),
+      commit: () => void (ends = true),
       objectStore: (store) => {
         if (!stored.stores.has(store)) {
           throw new DOMException(store, "NotFoundError");
@@ -175,7 +195,15 @@ export class Storage {
         };
       },
     };
-    this.#ask(name, () => {
+    const run = () => {
+      if (!stored.blocker && !ends && page.frozen && !page.dead) {
+        stored.blocker = page;
+        this.#world.trace(`${page.name} is frozen in mid-transaction`);
+      }
+      if (stored.blocker) {
+        stored.blocked.push(run);
+        return;
+      }
       const error = this.#perform(page, name, stored, asked, writes);
       this.#tell(page, () => {
         if (error === undefined) {
@@ -185,7 +213,8 @@ export class Storage {
           transaction.onabort?.({ type: "abort" });
         }
       });
-    });
+    };
+    this.#ask(name, run);
     return transaction;
   }
 
@@ -239,6 +268,10 @@ export class Storage {
   }
 }
 
+function newDatabase(): Stored {
+  return { version: 0, stores: new Map(), connections: new Set(), blocker: undefined, blocked: [] };
+}
+
 function told(asked: readonly Asked[]): string {
   const changes = asked.filter(({ store }) => store !== "fence");
   return JSON.stringify(changes.map(({ store, method, key, value }) => [method, store, key, value]));
@@ -259,6 +292,7 @@ interface Transaction {
   oncomplete: Handler;
   onabort: Handler;
   abort(): void;
+  commit(): void;
   objectStore(store: string): ObjectStore;
 }
 

@@ -27,8 +27,10 @@ export class Plan {
   constructor(world: World) {
     this.#world = world;
     const { random, faults } = world;
-    this.duration = random.between(20_000, 90_000);
-    this.#pace = random.between(200, 1_500);
+    // In some runs there is time for what takes long: a page that is frozen for minutes.
+    const slow = random.chance(0.3) ? 4 : 1;
+    this.duration = slow * random.between(20_000, 90_000);
+    this.#pace = slow * random.between(200, 1_500);
     this.#versions = random.weighted<Versions | undefined>([
       [7, undefined],
       [2, NEIGHBOURS],

@@ -1,3 +1,4 @@
+import { commit } from "./commit.js";
 import { instantiate } from "./glue.js";
 import type { OpenEngine } from "./seam.js";
 
@@ -27,6 +28,7 @@ export function newInstance(module: WebAssembly.Module): Instance {
     // One of each name: what comes under a name takes the place of what is closed already.
     (name, resource) => void held.set(name, resource),
     (name) => tell?.(JSON.stringify([name])),
+    commit,
   );
   const fatal = death.then((trap) => Promise.reject(trap as Error));
   fatal.catch(() => undefined);

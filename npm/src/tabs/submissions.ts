@@ -1,3 +1,4 @@
+import { commit } from "../commit.js";
 import { RealtimeError } from "../errors.js";
 
 /** What rests under a key: the submission, or the number of the operation that it became. */
@@ -77,6 +78,9 @@ class StoredSubmissions implements Submissions {
     const database = await (this.#database ??= this.#connect());
     const transaction = database.transaction(STORE, mode, { durability: "strict" });
     const requests = ask(transaction.objectStore(STORE));
+    if (mode === "readwrite") {
+      commit(transaction);
+    }
     await new Promise<void>((resolve, reject) => {
       transaction.oncomplete = () => resolve();
       transaction.onabort = () => reject(transaction.error ?? new DOMException("aborted", "AbortError"));

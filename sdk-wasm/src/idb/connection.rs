@@ -20,6 +20,9 @@ use super::{
 /// Called back when the browser, or another page, has closed the database.
 type OnTaken = Rc<RefCell<Option<Box<dyn Fn()>>>>;
 
+/// Asks a transaction for everything.
+type Ask<'a> = dyn Fn(&Transaction) -> Result<(), JsValue> + 'a;
+
 /// One database, opened when it is first needed and again when the browser closed it.
 pub(crate) struct Connection {
     name: String,
@@ -75,7 +78,7 @@ impl Connection {
             self.term.get().map_or(Ok(()), |term| term.assert(transaction))?;
             ask(transaction)
         };
-        self.run(|db| Transaction::writing(db, &self.stores, durability), fenced).await
+        self.run(Some(durability), &fenced).await
     }
 
     /// Takes the database over: whoever wrote to it before cannot any more.
@@ -87,7 +90,7 @@ impl Connection {
         let term = Term::after(&revoked).ok_or_else(|| JsValue::from_str("a fence that is not ours"))?;
         let begin = |transaction: &Transaction| term.begin(transaction);
         // The loss of power would end whoever had it before, too.
-        self.run(|db| Transaction::writing(db, &self.stores, Durability::Relaxed), begin).await?;
+        self.run(Some(Durability::Relaxed), &begin).await?;
         self.term.set(Some(term));
         Ok(term)
     }
@@ -99,7 +102,7 @@ impl Connection {
     pub(crate) async fn impose(&self, term: Term) -> Result<(), Failure> {
         self.term.set(Some(term));
         let impose = |transaction: &Transaction| term.impose(transaction);
-        self.run(|db| Transaction::writing(db, &self.stores, Durability::Relaxed), impose).await
+        self.run(Some(Durability::Relaxed), &impose).await
     }
 
     /// Reads in one transaction; `ask` returns the requests, which have their results when this resolves.
@@ -110,7 +113,13 @@ impl Connection {
         &self,
         ask: impl Fn(&Transaction) -> Result<T, JsValue>,
     ) -> Result<T, Failure> {
-        self.run(|db| Transaction::reading(db, &self.stores), ask).await
+        let asked = Cell::new(None);
+        let ask = |transaction: &Transaction| {
+            asked.set(Some(ask(transaction)?));
+            Ok(())
+        };
+        self.run(None, &ask).await?;
+        asked.take().ok_or_else(|| JsValue::UNDEFINED.into())
     }
 
     /// Opens the database if it is not open.
@@ -144,15 +153,12 @@ impl Connection {
         }
     }
 
-    async fn run<T>(
-        &self,
-        begin: impl Fn(&IdbDatabase) -> Result<Transaction, JsValue>,
-        ask: impl Fn(&Transaction) -> Result<T, JsValue>,
-    ) -> Result<T, Failure> {
+    /// Runs one transaction, which writes if it has a durability. Of one code for all of them: it is most of what is here.
+    async fn run(&self, durability: Option<Durability>, ask: &Ask<'_>) -> Result<(), Failure> {
         let mut retried = false;
         loop {
             let done = match self.database().await {
-                Ok(database) => attempt(&database, &begin, &ask).await.map_err(Failure::Refused),
+                Ok(database) => self.attempt(&database, durability, ask).await.map_err(Failure::Refused),
                 Err(failure) => Err(failure),
             };
             match done {
@@ -165,6 +171,20 @@ impl Connection {
             }
             retried = true;
         }
+    }
+
+    async fn attempt(
+        &self,
+        database: &IdbDatabase,
+        durability: Option<Durability>,
+        ask: &Ask<'_>,
+    ) -> Result<(), Refused> {
+        let transaction = Transaction::begin(database, &self.stores, durability)?;
+        ask(&transaction)?;
+        if durability.is_some() {
+            transaction.commit();
+        }
+        transaction.finish().await
     }
 
     async fn database(&self) -> Result<IdbDatabase, Failure> {
@@ -183,17 +203,6 @@ impl Connection {
         };
         if self.lost.get() { Err(Failure::Lost) } else { Ok(database) }
     }
-}
-
-async fn attempt<T>(
-    database: &IdbDatabase,
-    begin: impl Fn(&IdbDatabase) -> Result<Transaction, JsValue>,
-    ask: impl Fn(&Transaction) -> Result<T, JsValue>,
-) -> Result<T, Refused> {
-    let transaction = begin(database)?;
-    let value = ask(&transaction)?;
-    transaction.finish().await?;
-    Ok(value)
 }
 
 /// An open database with its handlers. Closes when dropped, after the transactions that are under way.

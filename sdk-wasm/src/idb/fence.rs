@@ -3,7 +3,8 @@
 //! Each client has a *term*. An object store holds, as keys, the terms that are revoked; whoever takes over revokes
 //! the newest term and has the one after it. Every write of a client adds the key of its own term and deletes it
 //! again: if it is there already, adding fails and the transaction aborts with all that it was to write. The check
-//! and the write are one transaction, asked for in one go, so that a page that is frozen in mid-write blocks nobody.
+//! and the write are one transaction, asked for in one go and committed, so that a page that is frozen in mid-write
+//! blocks nobody.
 
 use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue};

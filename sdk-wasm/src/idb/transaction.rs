@@ -1,6 +1,6 @@
 //! One transaction, from its creation to its end.
 
-use js_sys::{Object, Promise, Reflect};
+use js_sys::{Function, Object, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{IdbDatabase, IdbObjectStore, IdbTransaction};
@@ -19,6 +19,10 @@ extern "C" {
         mode: &str,
         options: &JsValue,
     ) -> Result<IdbTransaction, JsValue>;
+
+    /// A name that the glue is given (`npm/factory.mjs`). Where it is not, transactions end by themselves.
+    #[wasm_bindgen(thread_local_v2, js_name = commit)]
+    static COMMIT: Option<Function>;
 }
 
 /// What `complete` promises about a transaction's writes.
@@ -37,34 +41,21 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
-    /// Begins to read and write.
-    pub(super) fn writing(
+    /// Begins to read; with a durability, to read and write.
+    pub(super) fn begin(
         database: &IdbDatabase,
         stores: &JsValue,
-        durability: Durability,
+        durability: Option<Durability>,
     ) -> Result<Self, JsValue> {
-        let options = Object::new();
-        let durability = match durability {
-            Durability::Strict => "strict",
-            Durability::Relaxed => "relaxed",
+        let (mode, durability) = match durability {
+            None => ("readonly", "default"),
+            Some(Durability::Strict) => ("readwrite", "strict"),
+            Some(Durability::Relaxed) => ("readwrite", "relaxed"),
         };
+        let options = Object::new();
         Reflect::set(&options, &"durability".into(), &durability.into())?;
-        Self::begin(database, stores, "readwrite", &options)
-    }
-
-    /// Begins to read.
-    pub(super) fn reading(database: &IdbDatabase, stores: &JsValue) -> Result<Self, JsValue> {
-        Self::begin(database, stores, "readonly", &JsValue::UNDEFINED)
-    }
-
-    fn begin(
-        database: &IdbDatabase,
-        stores: &JsValue,
-        mode: &str,
-        options: &JsValue,
-    ) -> Result<Self, JsValue> {
         let database: &DatabaseWithOptions = database.unchecked_ref();
-        let inner = database.transaction(stores, mode, options)?;
+        let inner = database.transaction(stores, mode, &options)?;
         let end = Promise::new(&mut |resolve, reject| {
             inner.set_oncomplete(Some(&resolve));
             inner.set_onabort(Some(&reject));
@@ -78,9 +69,19 @@ impl Transaction {
         self.inner.object_store(name)
     }
 
-    /// Asks for nothing more, and waits for the end. It is not committed explicitly, though that would save a turn of the
-    /// event loop: Firefox then commits over a request that has failed, and Chromium before it has fetched a result of
-    /// more than 64 KB. A future that is dropped here does not stop the transaction.
+    /// Says that everything has been asked for. By itself a transaction ends once its page has heard of all results: if that is
+    /// frozen before, or hangs, nobody can write any more.
+    pub(super) fn commit(&self) {
+        COMMIT.with(|commit| {
+            if let Some(commit) = commit {
+                // What does not go well shows in the end.
+                let _ = commit.call1(&JsValue::UNDEFINED, &self.inner);
+            }
+        });
+    }
+
+    /// Asks for nothing more, and waits for the end. What reads is not committed explicitly: Chromium may do that before it
+    /// has fetched a result of more than 64 KB. A future that is dropped here does not stop the transaction.
     pub(super) async fn finish(mut self) -> Result<(), Refused> {
         let Some(end) = self.end.take() else { return Ok(()) };
         match end.await {
