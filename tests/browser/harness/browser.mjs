@@ -8,12 +8,21 @@ import { temporary, undo } from "./cleanup.mjs";
 import { killGroup } from "./processes.mjs";
 import { until } from "./until.mjs";
 
-/** Chromium with a profile of its own on the disk, which outlives a kill. */
-export async function browser(t, { blockStorage = false } = {}) {
+/**
+ * Chromium with a profile of its own on the disk, which outlives a kill. With `background`, a tab that another one covers is
+ * in the background, and may be frozen and discarded; otherwise each page believes that somebody looks at it.
+ */
+export async function browser(t, { blockStorage = false, background = false } = {}) {
   const profile = temporary(t, "profile");
   if (blockStorage) blockSiteData(profile);
+  if (background) showInternalPages(profile);
   let child;
+  let port;
   let connection;
+
+  const connect = async () => {
+    connection = await chromium.connectOverCDP(`http://127.0.0.1:${port}`, { noDefaults: background });
+  };
 
   async function start() {
     const portFile = join(profile, "DevToolsActivePort");
@@ -27,11 +36,11 @@ export async function browser(t, { blockStorage = false } = {}) {
     ];
     // A process group of its own: the browser is many processes, and a kill means them all.
     child = spawn(EXECUTABLE, options, { detached: true, stdio: "ignore" });
-    const port = await until("the browser listens", () => {
+    port = await until("the browser listens", () => {
       const text = existsSync(portFile) ? readFileSync(portFile, "utf8") : "";
       return text.includes("\n") && text.split("\n")[0];
     });
-    connection = await chromium.connectOverCDP(`http://127.0.0.1:${port}`);
+    await connect();
   }
 
   async function kill() {
@@ -47,6 +56,17 @@ export async function browser(t, { blockStorage = false } = {}) {
     profile,
     /** A new tab. */
     tab: () => connection.contexts()[0].newPage(),
+    /** The tabs that there are. */
+    tabs: () => connection.contexts()[0].pages(),
+    /**
+     * Watches no tab until `end` says so, of the titles and addresses of those that have a page: from then on the handles
+     * of all tabs are others.
+     */
+    async lookAway(what, end) {
+      await connection.close();
+      await until(what, async () => end(await (await fetch(`http://127.0.0.1:${port}/json/list`)).json()));
+      await connect();
+    },
     /** SIGKILL to every process of the browser. */
     kill,
     /** Starts it again with the same profile. */
@@ -79,4 +99,9 @@ function blockSiteData(profile) {
   mkdirSync(join(profile, "Default"), { recursive: true });
   const preferences = { profile: { default_content_setting_values: { cookies: 2 } } };
   writeFileSync(join(profile, "Default/Preferences"), JSON.stringify(preferences));
+}
+
+/** The setting "internal debugging pages". */
+function showInternalPages(profile) {
+  writeFileSync(join(profile, "Local State"), JSON.stringify({ internal_only_uis_enabled: true }));
 }
