@@ -1,7 +1,4 @@
-import type { Page } from "./browser.js";
-import type { World } from "./world.js";
-
-interface Request {
+interface Request<Page> {
   page: Page;
   name: string;
   shared: boolean;
@@ -9,14 +6,20 @@ interface Request {
   lost(): void;
 }
 
-/** The Web Locks of the origin, as far as tabs use them: first come, first served, shared, stolen, let go by death. */
-export class Locks {
-  readonly #world: World;
-  readonly #held = new Map<string, Set<Request>>();
-  readonly #queues = new Map<string, Request[]>();
+/** How what a page asks of its browser gets there, and how it is told; what one page asks arrives in order, and so does the other. */
+export interface Ways<Page> {
+  ask(page: Page, arrive: () => void): void;
+  tell(page: Page, run: () => void): void;
+}
 
-  constructor(world: World) {
-    this.#world = world;
+/** The Web Locks of an origin, as far as tabs use them: first come, first served, shared, stolen, let go by death. */
+export class Locks<Page> {
+  readonly #ways: Ways<Page>;
+  readonly #held = new Map<string, Set<Request<Page>>>();
+  readonly #queues = new Map<string, Request<Page>[]>();
+
+  constructor(ways: Ways<Page>) {
+    this.#ways = ways;
   }
 
   /** `navigator.locks` of a page. */
@@ -25,9 +28,9 @@ export class Locks {
       request: (name: string, ...rest: unknown[]) => this.#request(page, name, rest),
       query: () =>
         new Promise((resolve) =>
-          this.#ask(page, () => {
+          this.#ways.ask(page, () => {
             const held = [...this.#held].flatMap(([name, { size }]) => (size > 0 ? [{ name }] : []));
-            this.#tell(page, () => resolve({ held }));
+            this.#ways.tell(page, () => resolve({ held }));
           }),
         ),
     };
@@ -56,13 +59,13 @@ export class Locks {
     const { signal } = options;
     return new Promise((resolve, reject) => {
       const aborted = () => reject(new DOMException("", "AbortError"));
-      const request: Request = {
+      const request: Request<Page> = {
         page,
         name,
         shared: options.mode === "shared",
         // The browser has granted it before the page knows, which may be asleep.
         granted: () =>
-          this.#tell(page, () => {
+          this.#ways.tell(page, () => {
             if (signal?.aborted) {
               this.#release(request);
               return;
@@ -73,7 +76,7 @@ export class Locks {
               resolve(value);
             });
           }),
-        lost: () => this.#tell(page, aborted),
+        lost: () => this.#ways.tell(page, aborted),
       };
       const abort = () => {
         this.#queues.set(
@@ -83,14 +86,11 @@ export class Locks {
         aborted();
       };
       signal?.addEventListener("abort", abort);
-      this.#ask(page, () => this.#arrive(request, options.steal === true, signal));
+      this.#ways.ask(page, () => signal?.aborted || this.#arrive(request, options.steal === true));
     });
   }
 
-  #arrive(request: Request, steal: boolean, signal: AbortSignal | undefined): void {
-    if (request.page.dead || signal?.aborted) {
-      return;
-    }
+  #arrive(request: Request<Page>, steal: boolean): void {
     if (steal) {
       for (const holder of this.#holders(request.name)) {
         holder.lost();
@@ -103,7 +103,7 @@ export class Locks {
     this.#next(request.name);
   }
 
-  #release(request: Request): void {
+  #release(request: Request<Page>): void {
     if (this.#holders(request.name).delete(request)) {
       this.#next(request.name);
     }
@@ -120,27 +120,13 @@ export class Locks {
     }
   }
 
-  /** What one page asks arrives in order. */
-  #ask(page: Page, arrive: () => void): void {
-    this.#world.agenda.inOrder(`${page.name}>locks`, this.#delay(), arrive);
-  }
-
-  /** And so does what it is told. */
-  #tell(page: Page, run: () => void): void {
-    this.#world.agenda.inOrder(`${page.name}<locks`, this.#delay(), () => page.perform(run));
-  }
-
-  #delay(): number {
-    return this.#world.random.latency(20);
-  }
-
-  #holders(name: string): Set<Request> {
+  #holders(name: string): Set<Request<Page>> {
     const holders = this.#held.get(name) ?? new Set();
     this.#held.set(name, holders);
     return holders;
   }
 
-  #queue(name: string): Request[] {
+  #queue(name: string): Request<Page>[] {
     const queue = this.#queues.get(name) ?? [];
     this.#queues.set(name, queue);
     return queue;

@@ -21,7 +21,10 @@ export class World {
   readonly program: Program;
   readonly random: Random;
   readonly agenda = new Agenda();
-  readonly locks = new Locks(this);
+  readonly locks = new Locks<Page>({
+    ask: (page, arrive) => this.#onLocks(`${page.name}>locks`, () => page.dead || arrive()),
+    tell: (page, run) => this.#onLocks(`${page.name}<locks`, () => page.perform(run)),
+  });
   readonly channels = new Channels(this);
   readonly storage = new Storage(this);
   readonly network = new Network(this);
@@ -94,6 +97,10 @@ export class World {
   stands(field: string): boolean {
     const write = this.tabs.flatMap(({ writes }) => writes).find((each) => each.field === field);
     return write?.document !== REFUSED && (write?.state === "durable" || this.server.writers.has(field));
+  }
+
+  #onLocks(way: string, run: () => void): void {
+    this.agenda.inOrder(way, this.random.latency(20), run);
   }
 
   trace(line: string): void {

@@ -177,8 +177,8 @@ test("a leader that wakes from sleep says so to the engine, which no timer of it
 /** Waits until so many tabs are left. */
 function untilGone(origin: Origin, left: number) {
   return until("the tab is gone", async () => {
-    const { held } = await origin.locks.query();
-    return held.filter(({ name }) => name.includes(":tab:")).length === left;
+    const { held = [] } = await origin.locks.query();
+    return held.filter(({ name }) => name?.includes(":tab:")).length === left;
   });
 }
 
