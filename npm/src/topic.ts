@@ -12,7 +12,14 @@ import { orAborted } from "./waiting.js";
 const POSITION = /^[0-9a-f]{16}_[0-9a-f]{16}$/;
 
 /** Attributes that are text. */
-const CORE = /^(specversion|id|source|type|time|subject)$/;
+const CORE = /^(specversion|id|source|type|time|subject|datacontenttype|dataschema)$/;
+
+/** An attribute with a value that is none of its: another version, or no time of RFC 3339. */
+const WRONG =
+  /^(specversion=(?!1\.0$)|time=(?!\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])t([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?(z|[+-]([01]\d|2[0-3]):[0-5]\d)$))/i;
+
+/** Attributes of an event, but for those that it is given here. */
+const MOST = 60;
 
 /** A topic as the application sees it. */
 export class BoundTopic<T> implements Topic<T> {
@@ -176,15 +183,16 @@ function checked(event: CloudEvent): object {
   const said = Object.entries(plainFields(event)).filter(
     ([name, value]) => name === "data" || (value !== undefined && value !== null),
   );
-  const good = said.every(
-    ([name, value]) =>
-      name.startsWith("data") ||
-      (/^[a-z0-9]{1,20}$/.test(name) &&
-        (typeof value === "string"
-          ? value.length > 0 && value.length <= 256
-          : !CORE.test(name) && (typeof value === "boolean" || value === ((value as number) | 0)))),
+  const good = said.every(([name, value]) =>
+    name === "data_base64"
+      ? typeof value === "string" && !("data" in event)
+      : name === "data" ||
+        (/^[a-z0-9]{1,20}$/.test(name) &&
+          (typeof value === "string"
+            ? value.length > 0 && value.length <= 256 && !WRONG.test(`${name}=${value}`)
+            : !CORE.test(name) && (typeof value === "boolean" || value === ((value as number) | 0)))),
   );
-  if (!good || !event.type) {
+  if (!good || !event.type || said.length > MOST) {
     throw new RealtimeError("invalid_value", "this is no CloudEvent; nothing was stored");
   }
   return Object.fromEntries(said);

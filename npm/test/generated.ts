@@ -1,6 +1,6 @@
 /** The public types beside those that are generated from Rust: this file fails to compile where they differ. */
 import type * as generated from "../pkg/engine.js";
-import type { RETRYABLE } from "../src/errors.js";
+import type { FinalCode, RETRYABLE } from "../src/errors.js";
 import type { Engine } from "../src/seam.js";
 import type { LinkState, Outcome, Status, Strategy } from "../src/types.js";
 
@@ -16,5 +16,6 @@ type Optional = "problem" | "syncing";
 holds<Equal<Omit<Status, Optional | "storage" | "role">, Omit<generated.Status, Optional>>>();
 holds<Equal<NonNullable<Status["syncing"]>, NonNullable<generated.Status["syncing"]>>>();
 holds<Equal<Outcome["type"], AllKeys<generated.Outcome>>>();
-holds<Exclude<generated.ErrorCode, keyof typeof RETRYABLE> extends never ? true : false>();
+type Known = (typeof RETRYABLE)[number] | FinalCode;
+holds<Exclude<generated.ErrorCode, Known> extends never ? true : false>();
 holds<generated.Engine extends Engine ? true : false>();

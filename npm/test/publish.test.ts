@@ -54,6 +54,18 @@ test("what is no plain data is no event", async () => {
     { nested: {} },
     { part: 1.5 },
     { big: 2 ** 31 },
+    { specversion: "0.3" },
+    { datacontenttype: 1 },
+    { data_base64: 1 },
+    { data: 1, data_base64: "AA==" },
+    { databig: {} },
+    ...["", "soon", "2026-01-01", "2026-13-01T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:00"].map(
+      (time) => ({ time }),
+    ),
+    ...["2026-01-01T00:00:00.Z", "2026-01-01T00:00:00+24:00", "2026-01-01T00:00:00Z "].map((time) => ({
+      time,
+    })),
+    Object.fromEntries(Array.from({ length: 64 }, (_, n) => [`a${n}`, 1])),
   ];
   for (const bad of [...bads, ...attributes.map((attribute) => ({ ...t, ...attribute }))]) {
     const publish = client.topic("t").publish(bad as unknown as { type: string });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
-import { RETRYABLE, RealtimeError } from "../src/errors.js";
+import { RealtimeError } from "../src/errors.js";
 import { add, bury, increment, put, remove, update } from "../src/intents.js";
 import { outcome } from "../src/operation.js";
 import type { Intent } from "../src/schema.js";
@@ -23,6 +23,9 @@ const FOLDER = join(process.cwd(), "../tests/vectors");
 const VECTORS = readdirSync(FOLDER)
   .filter((name) => name.endsWith(".json"))
   .map((name) => ({ file: name, vector: JSON.parse(readFileSync(join(FOLDER, name), "utf8")) as Vector }));
+const CODES = VECTORS.flatMap(({ vector }) => vector.codes ?? []);
+/** Codes are types here, which are gone when this runs. */
+const KNOWN = readFileSync(join(process.cwd(), "src/errors.ts"), "utf8");
 
 /** Every object that is the value of a key of this name, wherever it is. */
 function* found(name: string, value: unknown): Generator<unknown> {
@@ -51,7 +54,7 @@ for (const { file, vector } of VECTORS) {
       });
     }
     if (vector.error !== undefined) {
-      assert.ok(Object.hasOwn(RETRYABLE, vector.error), vector.error);
+      assert.ok(KNOWN.includes(`"${vector.error}"`), vector.error);
     }
   });
 }
@@ -100,10 +103,9 @@ test("the facade reads every outcome that the vectors hold, also with fields of 
 });
 
 test("every code of the server is known here, with the same advice", () => {
-  const codes = VECTORS.flatMap(({ vector }) => vector.codes ?? []);
-  assert.ok(codes.length > 0);
-  for (const { code, retry } of codes) {
-    assert.ok(Object.hasOwn(RETRYABLE, code), code);
+  assert.ok(CODES.length > 0);
+  for (const { code, retry } of CODES) {
+    assert.ok(KNOWN.includes(`"${code}"`), code);
     assert.equal(new RealtimeError(code, "").retryable, retry !== "never", code);
   }
 });

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, sync::Arc};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use sdk_core::protocol::{CollectionName, DocumentId};
+use sdk_core::protocol::{CollectionName, DocKey, DocumentId};
 use serde::{Deserialize, Serialize};
 
 use crate::storage::events::TopicName;
@@ -43,6 +43,17 @@ pub struct DocumentGrant {
     /// What the id of a document begins with.
     #[serde(default)]
     prefix: String,
+    /// Not to read and write them, but to administer what clients were refused of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    may: Option<Administer>,
+}
+
+/// The one right to documents that has to be named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Administer {
+    /// See and decide what becomes of dead letters.
+    Admin,
 }
 
 /// Leave to read a topic, to write it, or both.
@@ -120,12 +131,33 @@ impl Access {
         })
     }
 
+    /// Whether it lets its subject see and decide what becomes of operations on a document that were refused.
+    pub fn administers(&self, doc: &DocKey) -> bool {
+        let Self::Granted(grants) = self else { return true };
+        grants.iter().any(|grant| match grant {
+            Grant::Documents(DocumentGrant { collection, prefix, may: Some(Administer::Admin) }) => {
+                covers(collection, doc.collection.as_str()) && doc.id.as_str().starts_with(prefix.as_str())
+            }
+            Grant::Documents(_) | Grant::Events(_) => false,
+        })
+    }
+
+    /// Whether there is anything that it lets its subject administer.
+    pub fn administers_any(&self) -> bool {
+        let Self::Granted(grants) = self else { return true };
+        grants.iter().any(|grant| match grant {
+            Grant::Documents(grant) => grant.may.is_some(),
+            Grant::Events(grant) => grant.may == Some(Right::Admin),
+        })
+    }
+
     /// What of a collection it covers.
     pub fn portion(&self, collection: &CollectionName) -> Portion {
         let Self::Granted(grants) = self else { return Portion::Whole };
         let prefix = |grant: &Grant| match grant {
             Grant::Documents(grant) => {
-                covers(&grant.collection, collection.as_str()).then(|| grant.prefix.clone())
+                let covers = grant.may.is_none() && covers(&grant.collection, collection.as_str());
+                covers.then(|| grant.prefix.clone())
             }
             Grant::Events(_) => None,
         };
@@ -144,7 +176,7 @@ impl Access {
 impl Grant {
     fn check(&self) -> Result<(), BadAccess> {
         match self {
-            Self::Documents(DocumentGrant { collection, prefix }) => {
+            Self::Documents(DocumentGrant { collection, prefix, .. }) => {
                 let name = collection.strip_suffix('*').unwrap_or(collection);
                 if CollectionName::new(name).is_err() && collection != "*" {
                     return Err(BadAccess::Collection);

@@ -70,7 +70,7 @@ pub(crate) fn resume(name: &str, strategy: Strategy) -> Resume {
 /// A batch of one client of one subject, for `cards`.
 pub(crate) fn batch(scope: &TenantScope, client: ClientId, operations: Vec<Operation>) -> Batch {
     let collections = vec![resume("cards", Strategy::FieldLevel)];
-    Batch { scope: scope.clone(), client, collections, operations, now: START }
+    Batch { scope: scope.clone(), client, collections, operations, holds: None, now: START }
 }
 
 /// Epochs with names that count.

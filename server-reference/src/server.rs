@@ -125,6 +125,7 @@ impl Server {
             news,
             groups: events.clone(),
             letters: events.clone(),
+            client_letters: store.clone(),
             subscriptions: subscriptions.clone(),
         };
         let service = Service::new(stores, config, address, stopping);

@@ -15,6 +15,7 @@ use crate::{
     storage::{
         Advance, Documents,
         events::{DeadLetters, EventLog, GroupStore, News, Stirred},
+        refusals::ClientLetters,
     },
     streams::{StreamsConfig, subscriptions::Subscriptions},
 };
@@ -35,6 +36,7 @@ pub struct Service {
     pub(crate) news: Arc<Hub<News>>,
     pub(crate) groups: Arc<dyn GroupStore>,
     pub(crate) letters: Arc<dyn DeadLetters>,
+    pub(crate) client_letters: Arc<dyn ClientLetters>,
     /// Tells workers that wait what others did in their group.
     pub(crate) stirred: Arc<Hub<Stirred>>,
     pub(crate) subscriptions: Arc<Subscriptions>,
@@ -71,6 +73,8 @@ pub struct Stores {
     pub groups: Arc<dyn GroupStore>,
     /// What became of events that these could not work on.
     pub letters: Arc<dyn DeadLetters>,
+    /// What clients were refused.
+    pub client_letters: Arc<dyn ClientLetters>,
     /// What is woken by them.
     pub subscriptions: Arc<Subscriptions>,
 }
@@ -83,7 +87,17 @@ impl Service {
         address: SocketAddr,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        let Stores { documents, snapshots, hub, events, news, groups, letters, subscriptions } = stores;
+        let Stores {
+            documents,
+            snapshots,
+            hub,
+            events,
+            news,
+            groups,
+            letters,
+            client_letters,
+            subscriptions,
+        } = stores;
         let ServerConfig { identity, origins, limits, write_deadline, streams, .. } = config;
         let public_streams = streams.url(address);
         let (verifier, dev) = match identity {
@@ -98,6 +112,7 @@ impl Service {
             news,
             groups,
             letters,
+            client_letters,
             stirred: Arc::default(),
             subscriptions,
             live: Arc::new(Semaphore::new(streams.live)),

@@ -56,3 +56,43 @@ test("what is said without the network waits on the device, and everyone reads i
   for (const person of [ada, ben]) await untilSaid(person, "Anybody?", "Second", "First");
   await ben.untilSaved("Everything is on the server");
 });
+
+test("what the server refuses is shown where it was said, and is said again or discarded", async (t) => {
+  const host = await server(t);
+  const chromium = await browser(t);
+  const ada = await board(await chromium.tab(), host.url(), "Ada");
+  await ada.untilLink("Live");
+  await say(ada, "First");
+  await untilSaid(ada, "First");
+  const topic = async (method, headers) => {
+    const authorization = `Bearer ${host.token()}`;
+    const response = await fetch(`${host.url()}/v1/streams/board/feed`, {
+      method,
+      headers: { authorization, ...headers },
+    });
+    assert.ok(response.ok, `${method}: ${response.status}`);
+  };
+  await topic("POST", { "stream-closed": "true" });
+  const refused = ada.tab.locator(".feed .rejected li");
+  const summaries = () => refused.locator("summary").allInnerTexts();
+  await say(ada, "Too late");
+  await until("it is refused", async () => (await summaries()).join().includes("closed"));
+  await say(ada, "Behind it");
+  await refused.locator("summary").click();
+  assert.equal(await refused.locator("blockquote").innerText(), "Too late");
+  await refused.getByRole("button", { name: "Try again to say this" }).click();
+  await until("it is refused again", async () => (await summaries()).join().includes("tried 2 times"));
+  // What was behind it has its turn, and is refused as well.
+  await refused.getByRole("button", { name: "Discard what was refused" }).click();
+  await refused.locator("summary").click();
+  await until(
+    "the next is shown",
+    async () => (await refused.locator("blockquote").innerText()) === "Behind it",
+  );
+  await topic("DELETE", {});
+  await refused.getByRole("button", { name: "Try again to say this" }).click();
+  const ben = await board(await chromium.tab(), host.url(), "Ben");
+  await untilSaid(ben, "Behind it");
+  await until("nothing is refused any more", async () => (await refused.count()) === 0);
+  await ada.untilSaved("Everything is on the server");
+});

@@ -50,6 +50,39 @@ test("an operator edits a dead letter, tries it again, and discards others", asy
   assert.equal((await call("GET", "")).dead_letters, 0);
 });
 
+test("an operator mends an edit that a client was refused, and it is applied", async (t) => {
+  const host = await server(t);
+  const call = caller(host);
+  // An edit that says nothing: no client of this package makes one.
+  const doc = ["cards", "one"];
+  const operation = { seq: 1, doc, at: [1, 0], schema: 0, intents: [], base: {} };
+  const client = "0123456789abcdef0123456789abcdef";
+  const collections = [{ collection: "cards", strategy: "fieldLevel" }];
+  await call("POST", "/v1/push", { client, collections, operations: [operation] });
+  const tab = await open(t, host);
+  const page = tab.locator("#operator");
+  await page.getByRole("button", { name: /Clients/ }).click();
+  await page.getByRole("button", { name: /invalid_operation/ }).click();
+  const text = page.getByLabel("The operation");
+  assert.deepEqual(JSON.parse(await text.inputValue()), operation);
+  await page.getByText("for the document cards/one").waitFor();
+  await page.getByRole("button", { name: "Try this again" }).click();
+  await page.getByText("1 refused again").waitFor();
+  await page.getByRole("button", { name: /invalid_operation/ }).click();
+  await text.fill(JSON.stringify({ ...operation, intents: [{ set: { title: "Mended" } }] }));
+  await page.getByRole("button", { name: "Save the operation" }).click();
+  await page.getByText("Saved. It is not tried before you say so.").waitFor();
+  await page.getByRole("button", { name: "Try this again" }).click();
+  await page.getByText("1 applied").waitFor();
+  await until("no letter is left", async () => (await page.locator("[data-letter]").count()) === 0);
+  const pulled = await call("POST", "/v1/pull", { client, collections, rejected: [1] });
+  assert.equal(pulled.changes[0].documents[0].doc.fields.title.v, "Mended");
+  assert.deepEqual(
+    pulled.judgements.map(({ seq, outcome }) => [seq, outcome]),
+    [[1, { accepted: {} }]],
+  );
+});
+
 test("an operator is told that the server is away, and sees it come back", async (t) => {
   const host = await server(t);
   const tab = await open(t, host);

@@ -1,8 +1,8 @@
-import type { TopicEvent } from "@webwaka/realtime";
+import type { RejectedEvent, TopicEvent } from "@webwaka/realtime";
 
 import { fetchToken } from "./account.js";
 import type { BoardClient } from "./cards.js";
-import { el } from "./dom.js";
+import { button, el } from "./dom.js";
 import type { Attempt } from "./outcomes.js";
 import { moment } from "./words.js";
 
@@ -23,12 +23,16 @@ export class Feed {
   readonly element: HTMLElement;
   readonly #name: string;
   readonly #client: BoardClient;
+  readonly #attempt: Attempt;
+  readonly #refused = el("section", { class: "rejected", "aria-live": "polite", hidden: true });
+  #shown = "";
   readonly #list = el("ol", { class: "feed-list", role: "log", "aria-label": "What was said" });
   readonly #over = new AbortController();
 
   constructor(client: BoardClient, name: string, attempt: Attempt) {
     this.#name = name;
     this.#client = client;
+    this.#attempt = attempt;
     const heading = el("h2", { id: "feed" }, "Feed");
     const text = el("input", {
       class: "feed-text",
@@ -49,9 +53,36 @@ export class Feed {
         if (saved && text.value.trim() === said) text.value = "";
       });
     });
-    this.element = el("section", { class: "feed", "aria-labelledby": heading.id }, heading, form, this.#list);
+    const parts = [heading, form, this.#refused, this.#list];
+    this.element = el("section", { class: "feed", "aria-labelledby": heading.id }, ...parts);
     // Rejects when the board is left, or its client is closed.
     void this.#read(this.#over.signal).catch(() => undefined);
+  }
+
+  /** Shows what the server refused of what was said here. What was said since waits behind it. */
+  refused(events: readonly RejectedEvent[]): void {
+    const refused = events.filter(({ topic }) => topic === TOPIC);
+    const key = refused.map(({ seq, attempts }) => `${seq}.${attempts}`).join();
+    // Announced when it changes, not with every change of the status.
+    if (key === this.#shown) return;
+    this.#shown = key;
+    this.#refused.hidden = refused.length === 0;
+    const title = el("h3", {}, "The server refused what you said");
+    this.#refused.replaceChildren(title, el("ul", {}, ...refused.map((each) => this.#entry(each))));
+  }
+
+  #entry({ seq, event, message, attempts }: RejectedEvent): HTMLLIElement {
+    const { text } = (event as Said).data ?? {};
+    const tries = attempts > 1 ? ` (tried ${attempts} times)` : "";
+    // What cannot be saved stays in the list.
+    const retry = () => void this.#attempt(async () => void (await this.#client.operation(seq).retry()));
+    return el(
+      "li",
+      {},
+      el("details", {}, el("summary", {}, `${message}${tries}`), el("blockquote", {}, String(text ?? ""))),
+      button("Try again", "quiet", retry, "Try again to say this"),
+      button("Discard", "quiet", () => this.#client.discard(seq), "Discard what was refused"),
+    );
   }
 
   /** Ends the reading. */

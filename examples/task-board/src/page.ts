@@ -84,6 +84,7 @@ export function showBoard(root: Element, client: BoardClient, name: string): Pro
       header.show(client.status);
       conflicts.show(client.conflicts());
       rejected.show(client.rejected(), (id) => board.find((card) => card.id === id)?.title);
+      feed.refused(client.rejectedEvents());
     };
     const live = cards.live();
     const showCards = () => {

@@ -61,7 +61,7 @@ impl Engine {
         // What is being fetched as a snapshot is not pulled page by page beside it.
         let mut collections = self.replica.resume();
         collections.retain(|resume| !self.is_fetching(&resume.collection));
-        PullRequest { client: self.client(), collections }
+        PullRequest { client: self.client(), collections, rejected: Some(self.outbox.dead()) }
     }
 
     pub(super) fn http_done(&mut self, now: Now, id: HttpId, result: Result<Reply, HttpFailure>) {
@@ -88,6 +88,7 @@ impl Engine {
                 self.poll.succeeded(at, true);
             }
             (Ok(()), Ok(Reply::Pull(reply))) => {
+                self.judged(reply.judgements);
                 reply.changes.into_iter().for_each(|changes| self.changes(now, changes));
                 self.poll.succeeded(at, self.replica.wants_pull());
             }

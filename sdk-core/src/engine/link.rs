@@ -34,6 +34,7 @@ impl Engine {
             token: token.to_owned(),
             client: self.client(),
             resume: self.replica.greet(),
+            rejected: Some(self.outbox.dead()),
         };
         self.effects.push_back(Effect::Send(id, ClientFrame::Hello(hello)));
     }

@@ -22,7 +22,13 @@ impl Outbox {
     pub fn judge(&mut self, judgement: Judgement, actor: Option<ActorId>, at: Millis) -> Option<Vec<Seq>> {
         let Judgement { seq, outcome, position, by } = judgement;
         let entry = self.entries.get(&seq)?;
-        if !matches!(entry.state, State::InFlight | State::Queued) {
+        let asked = match &entry.state {
+            State::InFlight | State::Queued => true,
+            // Somebody has applied it all the same.
+            State::Rejected(_) => !matches!(outcome, Outcome::Rejected(_) | Outcome::Conflicted(_)),
+            _ => false,
+        };
+        if !asked {
             return None;
         }
         // A copy of this client may have sent it before, in another name.

@@ -23,7 +23,7 @@ pub use fold::fold;
 pub use pack::Records;
 pub use send::Batch;
 
-use crate::protocol::{CollectionName, DocKey, Operation, Seq};
+use crate::protocol::{CollectionName, DocKey, MAX_REJECTED, Operation, Seq};
 use crate::sorted::{SortedMap, SortedSet};
 use change::Before;
 use entry::Claim;
@@ -181,6 +181,12 @@ impl Outbox {
     /// Operations that are not settled.
     pub fn pending(&self) -> usize {
         self.entries.len() - self.rejected
+    }
+
+    /// The newest dead letters, newest first: those that the server hears of.
+    pub fn dead(&self) -> Vec<Seq> {
+        let dead = self.entries.values().rev().filter(|entry| !entry.is_visible());
+        dead.map(Entry::seq).take(MAX_REJECTED).collect()
     }
 
     /// Dead letters.

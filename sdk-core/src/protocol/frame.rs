@@ -7,7 +7,7 @@ use super::{
     document::Changed,
     error::{ErrorCode, ProtocolError},
     event::Publication,
-    ids::{ActorId, ClientId, CollectionName},
+    ids::{ActorId, ClientId, CollectionName, Seq},
     limits::Limits,
     operation::Operation,
     outcome::Judgement,
@@ -74,15 +74,19 @@ pub struct Hello {
     pub client: ClientId,
     /// The collections it follows, each with the position it has.
     pub resume: Vec<Resume>,
+    /// Those that it holds still of what it was refused for good, its newest [`MAX_REJECTED`](super::MAX_REJECTED). The
+    /// others are over. None from one that does not say.
+    pub rejected: Option<Vec<Seq>>,
 }
 
 impl std::fmt::Debug for Hello {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { versions, token: _, client, resume } = self;
+        let Self { versions, token: _, client, resume, rejected } = self;
         f.debug_struct("Hello")
             .field("versions", versions)
             .field("client", client)
             .field("resume", resume)
+            .field("rejected", rejected)
             .finish_non_exhaustive()
     }
 }
@@ -193,6 +197,8 @@ pub struct PullRequest {
     pub client: ClientId,
     /// What to read, from where.
     pub collections: Vec<Resume>,
+    /// As in a hello.
+    pub rejected: Option<Vec<Seq>>,
 }
 
 /// Answer to `POST /v1/push`.
@@ -211,6 +217,8 @@ pub struct PullReply {
     pub welcome: Welcome,
     /// One or more for each collection asked for.
     pub changes: Vec<Changes>,
+    /// Of those that are still held as refused: what was applied all the same.
+    pub judgements: Vec<Judgement>,
 }
 
 /// Reads JSON text of the protocol, with its caps.
@@ -273,6 +281,7 @@ record!(Hello {
     token: "token";
     client: "client";
     resume: "resume" or Vec::new();
+    rejected: "rejected";
 });
 
 record!(Resume {
@@ -331,6 +340,7 @@ record!(PushRequest {
 record!(PullRequest {
     client: "client";
     collections: "collections";
+    rejected: "rejected";
 });
 
 record!(PushReply {
@@ -341,4 +351,5 @@ record!(PushReply {
 record!(PullReply {
     welcome: "welcome";
     changes: "changes";
+    judgements: "judgements", or_empty;
 });

@@ -15,6 +15,9 @@ pub const MAX_SKEW: u64 = 60_000;
 /// Bytes of one frame or body before its sender has authenticated.
 pub const MAX_FIRST_FRAME: usize = 16 * 1024;
 
+/// Dead letters that a client names when it says which it still holds: its newest ones.
+pub const MAX_REJECTED: usize = 128;
+
 /// What a server accepts, told in its welcome. Sizes are bytes of JSON text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

@@ -33,7 +33,9 @@ pub use ids::{
 };
 pub use intent::{Fields, Intent, Members};
 pub use json::{Json, JsonError, MAX_DEPTH};
-pub use limits::{Limits, MAX_COLLECTIONS, MAX_FIELDS, MAX_FIRST_FRAME, MAX_INTENTS, MAX_SKEW, MAX_TOPICS};
+pub use limits::{
+    Limits, MAX_COLLECTIONS, MAX_FIELDS, MAX_FIRST_FRAME, MAX_INTENTS, MAX_REJECTED, MAX_SKEW, MAX_TOPICS,
+};
 pub use operation::{Base, Choice, Operation, ResolvedBy, Resolves};
 pub use outcome::{Author, Collision, Judgement, Outcome, Rejection};
 pub use position::{Offset, StreamPosition};

@@ -39,7 +39,7 @@ macro_rules! record {
     (@missing $reader:ident, $key:literal or $default:expr) => { $default };
     (@missing $reader:ident, $key:literal, or_empty) => { Default::default() };
     (@missing $reader:ident, $key:literal) => {
-        $crate::wire::Decode::missing().ok_or_else(|| $reader.bad(concat!("the field ", $key, " is missing")))?
+        $crate::wire::Decode::missing().ok_or_else(|| $reader.missing($key))?
     };
 }
 

@@ -9,11 +9,13 @@ pub const MAX_NESTING: usize = 44;
 
 /// Why a text cannot be read, and where. Small, because every value that is read may be one instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} at byte {}", .0.problem, .0.at)]
+#[error("{}{} at byte {}", .0.before, .0.problem, .0.at)]
 pub struct Bad(Box<Details>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Details {
+    /// What is said before the problem, so that a page does not download it once for each field.
+    before: &'static str,
     problem: &'static str,
     at: usize,
     too_deep: bool,
@@ -46,7 +48,18 @@ impl<'a> Reader<'a> {
     #[cold]
     #[inline(never)]
     pub fn bad(&self, problem: &'static str) -> Bad {
-        Bad(Box::new(Details { problem, at: self.at, too_deep: self.depth > self.most }))
+        self.problem("", problem)
+    }
+
+    /// A field that is required is not there.
+    #[cold]
+    #[inline(never)]
+    pub fn missing(&self, field: &'static str) -> Bad {
+        self.problem("there is no field ", field)
+    }
+
+    fn problem(&self, before: &'static str, problem: &'static str) -> Bad {
+        Bad(Box::new(Details { before, problem, at: self.at, too_deep: self.depth > self.most }))
     }
 
     /// Where the next value begins, for [`since`](Self::since).

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use sdk_core::{
     clock::Millis,
-    protocol::{Changes, CollectionName, ErrorCode},
+    protocol::{Changes, CollectionName, ErrorCode, Judgement},
 };
 
-use super::level::Level;
+use super::{level::Level, publishing::Publishing};
 use crate::{
     auth::AuthError,
     storage::{
         Advance, Batch, Committed, Page, StorageError,
-        events::{LogError, News, Publish, Published, Read, Slice, TopicName},
+        events::{LogError, News, Read, Slice, TopicName},
     },
     tenant::TenantScope,
 };
@@ -38,7 +38,7 @@ pub enum Input {
     /// The answer to [`Effect::Commit`].
     Committed(Result<Committed, StorageError>),
     /// The answer to [`Effect::Publish`].
-    Published(Result<Vec<Option<Published>>, LogError>),
+    Published(Result<Vec<Option<Judgement>>, LogError>),
     /// The answer to [`Effect::Read`].
     Read(Result<Changes, StorageError>),
     /// A collection that the session follows moved on.
@@ -66,8 +66,8 @@ pub enum Effect {
     Follow(TenantScope, Vec<CollectionName>),
     /// Commit a batch; one at a time.
     Commit(Batch),
-    /// Append lists of events, at a Unix time; one batch at a time.
-    Publish(TenantScope, Vec<Publish>, Millis),
+    /// [Publish](super::publishing::publish) events; one batch at a time.
+    Publish(Publishing),
     /// Read a page; one at a time.
     Read(TenantScope, Page),
     /// Be told of a topic, too, from now on. Where one subscription stands in it may be moved on by others.

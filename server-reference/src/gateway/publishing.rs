@@ -1,18 +1,71 @@
-//! Publications on their way into the log, and its answers on their way back.
+//! Publications on their way into the log, and its answers on their way back. What is refused for good is kept before its
+//! client hears of it.
 
-use sdk_core::protocol::{
-    ErrorCode, Judgement, Limits, Outcome, Publication, Rejection, Seq, TopicName, TopicPosition,
+use sdk_core::{
+    clock::Millis,
+    protocol::{
+        ClientId, ErrorCode, Judgement, Limits, Outcome, Publication, Rejection, Retry, Seq, TopicName,
+        TopicPosition,
+    },
 };
 
 use crate::{
-    storage::events::{CloudEvent, NoCloudEvent, Publish, Published},
+    storage::{
+        events::{CloudEvent, LogError, NoCloudEvent, Publications, Publish, Published},
+        refusals::{Note, Refusals},
+    },
     streams,
+    tenant::TenantScope,
 };
+
+/// What a client wants to publish.
+#[derive(Debug)]
+pub struct Publishing {
+    /// On whose behalf.
+    pub scope: TenantScope,
+    /// Which installation.
+    pub client: ClientId,
+    /// The events.
+    pub publications: Vec<Publication>,
+    /// Whether something was kept of the client that may have been refused before.
+    pub has_letters: bool,
+    /// Unix time.
+    pub now: Millis,
+}
+
+/// Publishes, and resolves once all that was published or refused is durable. One judgement for each publication, in their
+/// order; none for those behind a refused one of their topic.
+///
+/// # Errors
+/// Nothing was acknowledged; the same again has one effect.
+pub(crate) async fn publish(
+    events: &dyn Publications,
+    refusals: &dyn Refusals,
+    limits: &Limits,
+    publishing: Publishing,
+) -> Result<Vec<Option<Judgement>>, LogError> {
+    let Publishing { scope, client, publications, has_letters, now } = publishing;
+    let (asked, lists) = ask(&publications, limits);
+    let answers = events.publish(scope.clone(), lists, now).await?;
+    let judgements = asked.judge(answers);
+    let note =
+        |(publication, judgement): (Publication, &Option<Judgement>)| match &judgement.as_ref()?.outcome {
+            Outcome::Rejected(why) if why.code.retry() == Retry::Never => {
+                Some(Note::Refused(publication, why.clone()))
+            }
+            Outcome::Published { .. } if has_letters => Some(Note::Published(publication.seq)),
+            _ => None,
+        };
+    let notes: Vec<Note> = publications.into_iter().zip(&judgements).filter_map(note).collect();
+    if !notes.is_empty() {
+        refusals.note(scope, client, notes, now).await?;
+    }
+    Ok(judgements)
+}
 
 /// Publications that the log is asked to take, with those that need no asking: they were refused, or are behind one that
 /// was.
-#[derive(Default)]
-pub(crate) struct Asked(Vec<(Seq, TopicName, Status)>);
+struct Asked(Vec<(Seq, TopicName, Status)>);
 
 enum Status {
     Asked,
@@ -21,10 +74,10 @@ enum Status {
 }
 
 /// Sorts out what is no event. What comes behind one of its topic is not given to the log.
-pub(crate) fn ask(publications: Vec<Publication>, limits: &Limits) -> (Asked, Vec<Publish>) {
+fn ask(publications: &[Publication], limits: &Limits) -> (Asked, Vec<Publish>) {
     let (mut asked, mut lists, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     for Publication { seq, topic, event } in publications {
-        let status = if refused.contains(&topic) {
+        let status = if refused.contains(topic) {
             Status::Behind
         } else {
             match check(event.as_str(), limits) {
@@ -38,7 +91,7 @@ pub(crate) fn ask(publications: Vec<Publication>, limits: &Limits) -> (Asked, Ve
                 }
             }
         };
-        asked.push((seq, topic, status));
+        asked.push((*seq, topic.clone(), status));
     }
     (Asked(asked), lists)
 }
@@ -46,7 +99,7 @@ pub(crate) fn ask(publications: Vec<Publication>, limits: &Limits) -> (Asked, Ve
 impl Asked {
     /// One judgement for each publication, in their order; none for those behind a refused one of their topic: nobody has
     /// looked at them.
-    pub(crate) fn judge(self, answers: Vec<Option<Published>>) -> Vec<Option<Judgement>> {
+    fn judge(self, answers: Vec<Option<Published>>) -> Vec<Option<Judgement>> {
         let (mut answers, mut refused) = (answers.into_iter(), Vec::new());
         let judge = |(seq, topic, status): (Seq, TopicName, Status)| {
             let outcome = match status {

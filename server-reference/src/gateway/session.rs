@@ -16,8 +16,8 @@ use sdk_core::{
     clock::Millis,
     protocol::{
         ActorId, Changes, ClientFrame, ClientId, ErrorCode, GoAway, Hello, Judgement, Limits,
-        MAX_FIRST_FRAME, Operation, Outcomes, ProtocolError, Publication, Resume, ServerFrame, Subscribe,
-        Unsubscribe, Welcome, encode,
+        MAX_FIRST_FRAME, Operation, Outcome, Outcomes, ProtocolError, Publication, Resume, ServerFrame,
+        Subscribe, Unsubscribe, Welcome, encode,
     },
 };
 
@@ -25,7 +25,7 @@ pub use super::input::{Closing, Effect, Input, Now};
 use super::{
     follow::{Following, NextRead},
     frame,
-    publishing::{Asked, ask},
+    publishing::Publishing,
     topics::{Follow, Told, Topics},
     work::Work,
 };
@@ -33,7 +33,7 @@ use crate::{
     auth::AuthError,
     storage::{
         Advance, Batch, Committed, Page, StorageError,
-        events::{LogError, News, Published, Slice},
+        events::{LogError, News, Slice},
     },
     tenant::TenantScope,
 };
@@ -56,8 +56,8 @@ struct Open {
     operations: Work<Operation>,
     /// They go to another store than operations, and neither kind waits for the other's disk.
     publications: Work<Publication>,
-    /// The publications that are with the log.
-    asked: Asked,
+    /// Whether something may be kept of the client that it was refused.
+    has_letters: bool,
     next_ping: Millis,
     last_heard: Millis,
     token_ends: Millis,
@@ -206,6 +206,7 @@ impl Session {
             client: hello.client,
             collections: hello.resume.clone(),
             operations: Vec::new(),
+            holds: hello.rejected.clone(),
             now: now.wall,
         }));
         let (hello, version) = (hello.clone(), *version);
@@ -219,7 +220,7 @@ impl Session {
             Err(error) => return self.refuse(ProtocolError::from(&error)),
         };
         match &mut self.state {
-            State::Opening { .. } => self.open(now, committed.actor),
+            State::Opening { .. } => self.open(now, committed),
             State::Open(open) => {
                 let pushes = open.operations.done();
                 // While a commit was under way no frame was read, so silence says nothing about the peer.
@@ -236,16 +237,18 @@ impl Session {
         }
     }
 
-    fn published(&mut self, now: Now, result: Result<Vec<Option<Published>>, LogError>) {
+    fn published(&mut self, now: Now, result: Result<Vec<Option<Judgement>>, LogError>) {
         let (State::Open(open) | State::Draining(open)) = &mut self.state else { return };
-        let answers = match result {
-            Ok(answers) => answers,
+        let judged = match result {
+            Ok(judged) => judged,
             // As with a commit.
             Err(error) => return self.refuse(error.into()),
         };
         let frames = open.publications.done();
         open.last_heard = now.monotonic;
-        let mut judged = std::mem::take(&mut open.asked).judge(answers).into_iter();
+        let refused = |judgement: &Judgement| matches!(judgement.outcome, Outcome::Rejected(_));
+        open.has_letters |= judged.iter().flatten().any(refused);
+        let mut judged = judged.into_iter();
         for publications in frames {
             let judgements = judged.by_ref().take(publications).flatten().collect();
             self.send(&ServerFrame::Outcomes(Outcomes { judgements }));
@@ -254,12 +257,16 @@ impl Session {
         self.close_drained();
     }
 
-    fn open(&mut self, now: Now, actor: ActorId) {
+    fn open(&mut self, now: Now, committed: Committed) {
         let State::Opening { hello, version, scope } = std::mem::replace(&mut self.state, State::Closed)
         else {
             return;
         };
+        let Committed { actor, applied: judgements, has_letters, .. } = committed;
         self.send(&ServerFrame::Welcome(welcome(version, actor, &scope, self.limits, now.wall)));
+        if !judgements.is_empty() {
+            self.send(&ServerFrame::Outcomes(Outcomes { judgements }));
+        }
         let Hello { client, resume, .. } = *hello;
         let following = Following::new(resume, scope.access());
         // Before the first read, so that what is committed after it is not missed.
@@ -272,7 +279,7 @@ impl Session {
             topics: Topics::default(),
             operations: Work::default(),
             publications: Work::default(),
-            asked: Asked::default(),
+            has_letters,
             next_ping: now.monotonic.plus(HEARTBEAT),
             last_heard: now.monotonic,
         }));
@@ -304,6 +311,7 @@ impl Session {
             client,
             collections,
             operations,
+            holds: None,
             now: now.wall,
         }));
     }
@@ -311,9 +319,9 @@ impl Session {
     fn publish_next(&mut self, now: Now) {
         let State::Open(open) = &mut self.state else { return };
         let Some(publications) = open.publications.begin() else { return };
-        let (asked, lists) = ask(publications, &self.limits);
-        open.asked = asked;
-        self.effects.push_back(Effect::Publish(open.scope.clone(), lists, now.wall));
+        let (scope, client, has_letters) = (open.scope.clone(), open.client, open.has_letters);
+        let publishing = Publishing { scope, client, publications, has_letters, now: now.wall };
+        self.effects.push_back(Effect::Publish(publishing));
     }
 
     fn read(&mut self, result: Result<Changes, StorageError>) {

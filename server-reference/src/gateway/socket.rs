@@ -30,6 +30,7 @@ use tungstenite::error::Error as SocketError;
 
 use super::{
     level::{Level, Past},
+    publishing::publish,
     session::{Closing, Effect, Input, Session},
 };
 use crate::{
@@ -251,9 +252,12 @@ impl Connection {
                 let documents = self.service.documents.clone();
                 self.answer(async move { Input::Committed(documents.commit(batch).await) });
             }
-            Effect::Publish(scope, batch, now) => {
-                let events = self.service.events.clone();
-                self.answer(async move { Input::Published(events.publish(scope, batch, now).await) });
+            Effect::Publish(publishing) => {
+                let service = self.service.clone();
+                self.answer(async move {
+                    let (events, refusals) = (&*service.events, &*service.client_letters);
+                    Input::Published(publish(events, refusals, &service.limits, publishing).await)
+                });
             }
             Effect::Read(scope, page) => {
                 let documents = self.service.documents.clone();

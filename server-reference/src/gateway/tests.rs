@@ -10,17 +10,21 @@ use std::sync::{Arc, Mutex};
 use sdk_core::{
     clock::Millis,
     protocol::{
-        Changes, ClientFrame, ClientId, ErrorCode, Hello, Limits, MAX_COLLECTIONS, Offset, Operation,
-        Outcome, Push, Resume, ServerFrame, Strategy, StreamPosition, decode, encode,
+        Changes, ClientFrame, ClientId, ErrorCode, Hello, Judgement, Limits, MAX_COLLECTIONS, Offset,
+        Operation, Outcome, Push, Resume, ServerFrame, Strategy, StreamPosition, decode, encode,
     },
 };
 
-use super::session::{Closing, Effect, FIRST_FRAME_DEADLINE, HEARTBEAT, Input, Now, SILENCE, Session};
+use super::{
+    publishing::{Publishing, publish},
+    session::{Closing, Effect, FIRST_FRAME_DEADLINE, HEARTBEAT, Input, Now, SILENCE, Session},
+};
 use crate::{
     fixtures::{START, client, collection, counted_epochs, issuer, set, token},
     storage::{
         Advance, Batch, Committed, StorageError,
-        events::{EventLog, LogError, News, Publications, Publish, Read, Slice, TopicName},
+        events::{EventLog, LogError, News, Read, Slice, TopicName},
+        refusals::{Note, Refusals},
         sqlite::{
             SqliteDocuments,
             events::{Caps, EventStore},
@@ -28,6 +32,7 @@ use crate::{
     },
     tenant::TenantScope,
 };
+use futures::future::{BoxFuture, FutureExt};
 
 /// A server in one thread: each session's questions are answered at once, unless commits are held back.
 struct Server {
@@ -50,8 +55,24 @@ struct Peer {
     follows: bool,
     topics: Vec<TopicName>,
     held: Vec<Batch>,
-    publishing: Vec<(TenantScope, Vec<Publish>, Millis)>,
+    publishing: Vec<Publishing>,
     reads: Vec<(TenantScope, TopicName, Read)>,
+}
+
+/// What is refused, with the documents of a server that has no threads.
+struct Keeper<'a>(Mutex<&'a mut SqliteDocuments>);
+
+impl Refusals for Keeper<'_> {
+    fn note(
+        &self,
+        scope: TenantScope,
+        client: ClientId,
+        notes: Vec<Note>,
+        now: Millis,
+    ) -> BoxFuture<'_, Result<(), StorageError>> {
+        let noted = self.0.lock().unwrap().note(&scope, client, &notes, now);
+        futures::future::ready(noted).boxed()
+    }
 }
 
 fn block_on<T>(answer: impl Future<Output = T>) -> T {
@@ -69,6 +90,11 @@ impl Server {
         let (hold_commits, hold_publications, hold_reads) = (false, false, false);
         let (elapsed, _folder) = (0, folder);
         Self { documents, events, news, hold_reads, _folder, elapsed, hold_commits, hold_publications }
+    }
+
+    fn publish(&mut self, publishing: Publishing) -> Result<Vec<Option<Judgement>>, LogError> {
+        let keeper = Keeper(Mutex::new(&mut self.documents));
+        block_on(publish(&self.events, &keeper, &Limits::default(), publishing))
     }
 
     fn now(&self) -> Now {
@@ -126,13 +152,11 @@ impl Server {
                     advances.extend(result.iter().flat_map(|committed| committed.advances.clone()));
                     Input::Committed(result)
                 }
-                Effect::Publish(scope, batch, now) if self.hold_publications => {
-                    peer.publishing.push((scope, batch, now));
+                Effect::Publish(publishing) if self.hold_publications => {
+                    peer.publishing.push(publishing);
                     continue;
                 }
-                Effect::Publish(scope, batch, now) => {
-                    Input::Published(block_on(self.events.publish(scope, batch, now)))
-                }
+                Effect::Publish(publishing) => Input::Published(self.publish(publishing)),
                 Effect::Read(scope, page) => Input::Read(self.documents.changes(&scope, &page)),
                 Effect::FollowTopic(_, topic, ..) => {
                     peer.topics.push(topic);
@@ -209,7 +233,7 @@ fn hello(client: ClientId, after: Option<StreamPosition>) -> ClientFrame {
 
 fn greeting(client: ClientId, after: Option<StreamPosition>) -> Hello {
     let token = token("acme", "ada");
-    Hello { versions: vec![1], token, client, resume: vec![resume("cards", after)] }
+    Hello { versions: vec![1], token, client, resume: vec![resume("cards", after)], rejected: None }
 }
 
 fn resume(name: &str, after: Option<StreamPosition>) -> Resume {

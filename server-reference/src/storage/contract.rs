@@ -7,6 +7,7 @@ mod copies;
 pub(crate) mod events;
 mod forms;
 pub(crate) mod groups;
+pub(crate) mod refusals;
 
 use std::sync::Arc;
 

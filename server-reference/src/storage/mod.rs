@@ -9,6 +9,7 @@
 pub(crate) mod contract;
 pub mod events;
 pub(crate) mod history;
+pub mod refusals;
 mod resolution;
 pub mod sqlite;
 
@@ -19,7 +20,7 @@ use sdk_core::{
     clock::Millis,
     protocol::{
         ActorId, Changed, Changes, ClientId, CollectionName, ErrorCode, Judgement, Operation, ProtocolError,
-        Resume, StreamPosition,
+        Resume, Seq, StreamPosition,
     },
 };
 
@@ -68,6 +69,9 @@ pub struct Batch {
     pub collections: Vec<Resume>,
     /// The operations.
     pub operations: Vec<Operation>,
+    /// The dead letters that the client holds, where it has said so: the newest
+    /// [`MAX_CLIENT_LETTERS`](refusals::MAX_CLIENT_LETTERS). Others of its letters are over.
+    pub holds: Option<Vec<Seq>>,
     /// The server's Unix time.
     pub now: Millis,
 }
@@ -79,6 +83,10 @@ pub struct Committed {
     pub actor: ActorId,
     /// One for each operation, in their order.
     pub judgements: Vec<Judgement>,
+    /// One for each dead letter that the client holds and somebody has applied.
+    pub applied: Vec<Judgement>,
+    /// Whether the store keeps letters of the client.
+    pub has_letters: bool,
     /// The collections that have new changes.
     pub advances: Vec<Arc<Advance>>,
 }

@@ -2,10 +2,11 @@
 //!
 //! A topic is made by PUT, appended to by POST, read by GET from a position on, told of by HEAD and deleted by
 //! DELETE. A GET may wait for what is yet to come, for one answer (long-poll) or for many (server-sent events). What
-//! the protocol leaves open, and the consumer groups at `/v1/groups/{group}`, are in `docs/protocol.md`.
+//! the protocol leaves open, the consumer groups at `/v1/groups/{group}` and the dead letters of clients at `/v1/dead` are in `docs/protocol.md`.
 
 mod cloudevents;
 mod cursor;
+mod dead;
 mod groups;
 pub(crate) mod header;
 mod live;
@@ -86,6 +87,7 @@ pub(crate) fn routes() -> Router<Arc<Service>> {
         .route("/v1/streams/{*topic}", topic)
         .merge(subscriptions::routes())
         .merge(groups::routes())
+        .merge(dead::routes())
         // A page of another origin that is allowed to fetch may also use what it fetched.
         .layer(SetResponseHeaderLayer::if_not_present(
             header::RESOURCE_POLICY,

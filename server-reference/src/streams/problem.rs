@@ -163,6 +163,7 @@ impl From<LogError> for Refusal {
             LogError::TooManyGroups => refusal(Code::TooManyGroups),
             LogError::Fenced => refusal(Code::Fenced),
             LogError::NoSuchLetter => refusal(Code::NoSuchLetter),
+            LogError::BadEdit(_) => refusal(Code::BadEvent),
             LogError::LetterLive => refusal(Code::LetterLive),
             LogError::TopicFull => refusal(Code::TopicFull),
             LogError::BadFork | LogError::ForkTooDeep => refusal(Code::BadFork),

@@ -4,14 +4,18 @@
 use sdk_core::{
     clock::Millis,
     protocol::{
-        ErrorCode, Limits, MAX_COLLECTIONS, ProtocolError, PullReply, PullRequest, PushReply, PushRequest,
-        Resume, VERSIONS, decode, encode,
+        ErrorCode, Limits, MAX_COLLECTIONS, MAX_REJECTED, ProtocolError, PullReply, PullRequest, PushReply,
+        PushRequest, Resume, VERSIONS, decode, encode,
     },
 };
 
 use crate::{
-    gateway::{publishing::ask, session::welcome, too_many_operations},
-    storage::{Batch, Committed, Documents, Page, StorageError, events::Publications},
+    gateway::{
+        publishing::{Publishing, publish},
+        session::welcome,
+        too_many_operations,
+    },
+    storage::{Batch, Committed, Documents, Page, StorageError, events::Publications, refusals::Refusals},
     tenant::TenantScope,
 };
 
@@ -22,6 +26,7 @@ use crate::{
 pub async fn push(
     documents: &dyn Documents,
     events: &dyn Publications,
+    refusals: &dyn Refusals,
     limits: &Limits,
     scope: TenantScope,
     body: &str,
@@ -33,12 +38,11 @@ pub async fn push(
         return Err(too_many_operations(count, limits));
     }
     check(&collections)?;
-    let batch = Batch { scope: scope.clone(), client, collections, operations, now };
-    let Committed { actor, mut judgements, .. } = documents.commit(batch).await.map_err(told)?;
+    let batch = Batch { scope: scope.clone(), client, collections, operations, holds: None, now };
+    let Committed { actor, mut judgements, has_letters, .. } = documents.commit(batch).await.map_err(told)?;
     if !publications.is_empty() {
-        let (asked, lists) = ask(publications, limits);
-        let answers = events.publish(scope.clone(), lists, now).await?;
-        judgements.extend(asked.judge(answers).into_iter().flatten());
+        let publishing = Publishing { scope: scope.clone(), client, publications, has_letters, now };
+        judgements.extend(publish(events, refusals, limits, publishing).await?.into_iter().flatten());
     }
     Ok(PushReply { welcome: welcome(VERSIONS[0], actor, &scope, *limits, now), judgements })
 }
@@ -54,11 +58,21 @@ pub async fn pull(
     body: &str,
     now: Millis,
 ) -> Result<PullReply, ProtocolError> {
-    let PullRequest { client, collections } = decode(body)?;
+    let PullRequest { client, collections, rejected } = decode(body)?;
+    if rejected.as_ref().is_some_and(|rejected| rejected.len() > MAX_REJECTED) {
+        return Err(ProtocolError::new(ErrorCode::TooMany, format!("rejected names at most {MAX_REJECTED}")));
+    }
     check(&collections)?;
     // Makes client and collections known, as a hello does.
     let named = collections.clone();
-    let batch = Batch { scope: scope.clone(), client, collections: named, operations: Vec::new(), now };
+    let batch = Batch {
+        scope: scope.clone(),
+        client,
+        collections: named,
+        operations: Vec::new(),
+        holds: rejected,
+        now,
+    };
     let committed = documents.commit(batch).await.map_err(told)?;
 
     let mut room = limits.frame_bytes / 2;
@@ -72,7 +86,7 @@ pub async fn pull(
         changes.push(read);
     }
     let welcome = welcome(VERSIONS[0], committed.actor, &scope, *limits, now);
-    Ok(PullReply { welcome, changes })
+    Ok(PullReply { welcome, changes, judgements: committed.applied })
 }
 
 fn check(collections: &[Resume]) -> Result<(), ProtocolError> {

@@ -43,7 +43,9 @@ async fn push(
 ) -> Result<Response, Problem> {
     let text = body(request.into_body(), service.limits.frame_bytes).await?;
     let (documents, events) = (&*service.documents, &*service.events);
-    let answer = exchange::push(documents, events, &service.limits, caller.scope, &text, wall()).await?;
+    let refusals = &*service.client_letters;
+    let answer =
+        exchange::push(documents, events, refusals, &service.limits, caller.scope, &text, wall()).await?;
     Ok(reply(&answer))
 }
 

@@ -14,7 +14,8 @@ fn team(prefix: &str) -> Value {
 /// A session of Bob's with a claim, and what it was told of `cards` first.
 async fn session(server: &Running, access: Value, after: Option<StreamPosition>) -> (Socket, Changes) {
     let token = server.granted("acme", "bob", access);
-    let hello = Hello { versions: vec![1], token, client: client(2), resume: vec![cards(after)] };
+    let hello =
+        Hello { versions: vec![1], token, client: client(2), resume: vec![cards(after)], rejected: None };
     let mut socket = server.socket().await;
     socket.send(&ClientFrame::Hello(hello)).await;
     assert!(matches!(socket.next().await, Some(ServerFrame::Welcome(_))));
@@ -65,7 +66,8 @@ async fn a_position_of_another_claim_is_not_continued_over_http_either() {
     assert_eq!(ids(&before), ["a/1", "b/1"]);
 
     let pull = async |access: Value, after: &StreamPosition| {
-        let body = PullRequest { client: client(2), collections: vec![cards(Some(after.clone()))] };
+        let body =
+            PullRequest { client: client(2), collections: vec![cards(Some(after.clone()))], rejected: None };
         let request = reqwest::Client::new().post(server.http("/v1/pull")).body(encode(&body));
         let reply = request.bearer_auth(server.granted("acme", "bob", access)).send().await.unwrap();
         let reply: PullReply = decode(&reply.text().await.unwrap()).unwrap();

@@ -16,7 +16,8 @@ async fn session(server: &Running, subject: &str, number: u8) -> Socket {
     let letters = Resume { collection: "letters".parse().unwrap(), strategy: Strategy::Merge, ..cards(None) };
     let token = server.token("acme", subject);
     let mut socket = server.socket().await;
-    let hello = Hello { versions: vec![1], token, client: client(number), resume: vec![letters] };
+    let hello =
+        Hello { versions: vec![1], token, client: client(number), resume: vec![letters], rejected: None };
     socket.send(&ClientFrame::Hello(hello)).await;
     assert!(matches!(socket.next().await, Some(ServerFrame::Welcome(_))));
     socket

@@ -53,7 +53,7 @@ async fn an_operation_sent_over_both_ways_has_one_effect() {
     let Some(ServerFrame::Outcomes(outcomes)) = socket.next_answer().await else { panic!() };
     assert_eq!(outcomes.judgements, reply.judgements);
 
-    let request = encode(&PullRequest { client: client(1), collections: vec![cards(None)] });
+    let request = encode(&PullRequest { client: client(1), collections: vec![cards(None)], rejected: None });
     let pulled: PullReply = decode(&text(post(&server, "/v1/pull", request)).await).unwrap();
     assert_eq!(Some(&pulled.changes[0].to), reply.judgements[0].position.as_ref());
     assert_eq!(pulled.welcome.actor, reply.welcome.actor);
@@ -111,7 +111,8 @@ async fn a_pull_over_many_collections_stays_within_half_a_frame() {
     }
     let (mut missing, mut rounds) = (collections, 0);
     while !missing.is_empty() {
-        let request = encode(&PullRequest { client: client(1), collections: missing.clone() });
+        let request =
+            encode(&PullRequest { client: client(1), collections: missing.clone(), rejected: None });
         let reply = text(post(&server, "/v1/pull", request)).await;
         assert!(reply.len() < Limits::default().frame_bytes, "{}", reply.len());
         let reply: PullReply = decode(&reply).unwrap();
@@ -140,7 +141,7 @@ async fn problems_have_a_stable_code() {
         let response = post(&server, "/v1/push", body).send().await.unwrap();
         assert_eq!(problem(response).await, (status, code.as_str().to_owned()));
     }
-    let taken = encode(&PullRequest { client: client(1), collections: vec![] });
+    let taken = encode(&PullRequest { client: client(1), collections: vec![], rejected: None });
     text(post(&server, "/v1/pull", taken.clone())).await;
     let eve = server.token("acme", "eve");
     let stolen =
@@ -179,7 +180,7 @@ async fn development_tokens_are_for_this_machine_alone() {
             .body("{\"subject\":\"ada\"}")
     };
     let reply: Value = serde_json::from_str(&text(ask("localhost:1")).await).unwrap();
-    let body = encode(&PullRequest { client: client(1), collections: vec![] });
+    let body = encode(&PullRequest { client: client(1), collections: vec![], rejected: None });
     let token = reply["token"].as_str().unwrap();
     let pulled = text(Client::new().post(server.http("/v1/pull")).bearer_auth(token).body(body)).await;
     let pulled: PullReply = decode(&pulled).unwrap();

@@ -42,8 +42,13 @@ impl Process {
         let mut request = format!("ws://{}/v1/realtime", self.url).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
         let mut socket = Socket::connect(request).await.unwrap();
-        let hello =
-            Hello { versions: vec![1], token: token(data), client: client(1), resume: vec![cards(None)] };
+        let hello = Hello {
+            versions: vec![1],
+            token: token(data),
+            client: client(1),
+            resume: vec![cards(None)],
+            rejected: None,
+        };
         socket.send(&ClientFrame::Hello(hello)).await;
         assert!(matches!(socket.next().await, Some(ServerFrame::Welcome(_))));
         socket

@@ -75,7 +75,8 @@ async fn fetch(server: &Running, token: &str, manifest: &Manifest) -> Copy {
 /// Pulls what came after a position, page by page, into a copy.
 async fn pull(server: &Running, tenant: &str, mut after: Option<StreamPosition>, copy: &mut Copy) {
     loop {
-        let request = PullRequest { client: client(2), collections: vec![cards(after.clone())] };
+        let request =
+            PullRequest { client: client(2), collections: vec![cards(after.clone())], rejected: None };
         let reply: PullReply = decode(&post(server, "/v1/pull", tenant, encode(&request)).await).unwrap();
         let page = &reply.changes[0];
         assert!(page.recovered, "the history goes on from {after:?}");

@@ -85,7 +85,7 @@ impl Running {
 
     pub(crate) fn hello(&self, number: u8) -> Hello {
         let token = self.token("acme", "ada");
-        Hello { versions: vec![1], token, client: client(number), resume: vec![cards(None)] }
+        Hello { versions: vec![1], token, client: client(number), resume: vec![cards(None)], rejected: None }
     }
 
     /// Tells the server to stop without waiting for it.

@@ -65,7 +65,7 @@ async fn read(topic: Topic, stop: Arc<AtomicBool>, lost: Arc<AtomicUsize>) -> Ve
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_under_publishers_and_readers_loses_and_doubles_no_event() {
-    let kills: usize = std::env::var("WAKA_KILLS").map_or(8, |kills| kills.parse().expect("a number"));
+    let kills: usize = std::env::var("WAKA_KILLS").map_or(50, |kills| kills.parse().expect("a number"));
     let mut server = Server::start();
     let token = server.token("dev", "publisher", 3_600);
     let topics: Vec<Topic> =

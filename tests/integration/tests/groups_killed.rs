@@ -155,7 +155,7 @@ async fn resolved(group: &Group) -> serde_json::Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_under_a_group_loses_no_event_and_no_ack_and_keeps_the_order_of_keys() {
-    let kills: usize = std::env::var("WAKA_KILLS").map_or(8, |kills| kills.parse().expect("a number"));
+    let kills: usize = std::env::var("WAKA_KILLS").map_or(50, |kills| kills.parse().expect("a number"));
     let mut server = Server::start();
     let token = server.token("dev", "worker", 3_600);
     let topic = Topic::of(&server.url(), &token, "jobs");

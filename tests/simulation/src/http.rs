@@ -12,13 +12,14 @@ use futures::{FutureExt, channel::oneshot, future::BoxFuture};
 use sdk_core::{
     clock::Millis,
     engine::{CallBody, HttpId, Reply},
-    protocol::{Changes, CollectionName, Limits, Manifest, ProtocolError, encode},
+    protocol::{Changes, ClientId, CollectionName, Limits, Manifest, ProtocolError, encode},
 };
 use server_reference::{
     snapshot::{Export, Exports},
     storage::{
         Batch, Committed, Documents, Page, StorageError,
         events::{LogError, Publications, Publish, Published},
+        refusals::{Note, Refusals},
     },
     sync::exchange::{pull, push},
     tenant::TenantScope,
@@ -99,6 +100,18 @@ impl Publications for NoTopics {
     }
 }
 
+impl Refusals for NoTopics {
+    fn note(
+        &self,
+        _: TenantScope,
+        _: ClientId,
+        _: Vec<Note>,
+        _: Millis,
+    ) -> BoxFuture<'_, Result<(), StorageError>> {
+        futures::future::ready(Err(StorageError::Unavailable("there are no topics".into()))).boxed()
+    }
+}
+
 /// Who sent a request: client, its life, the request's name there, and whether the answer gets lost.
 pub(crate) type Caller = (usize, u32, HttpId, bool);
 
@@ -134,7 +147,8 @@ impl Exchange {
         let task = Box::pin(async move {
             let reply = match body {
                 CallBody::Push(request) => {
-                    push(&store, &NoTopics, &limits, scope, &encode(&request), now).await.map(Reply::Push)
+                    let none = NoTopics;
+                    push(&store, &none, &none, &limits, scope, &encode(&request), now).await.map(Reply::Push)
                 }
                 CallBody::Pull(request) => {
                     pull(&store, &limits, scope, &encode(&request), now).await.map(Reply::Pull)

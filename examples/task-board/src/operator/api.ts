@@ -16,10 +16,29 @@ export interface Attempt {
   readonly error: string;
 }
 
-/** An event that could not be worked on. */
+/** Where dead letters are: those of a group of workers, or those of clients, who were refused an edit or an event. */
+export interface Source {
+  readonly title: string;
+  readonly path: string;
+}
+
+/** What clients were refused. */
+export const CLIENTS: Source = { title: "Clients", path: "/v1/dead" };
+
+export function ofGroup({ group }: Group): Source {
+  return { title: `Group ${group}`, path: `/v1/groups/${encodeURIComponent(group)}/dead` };
+}
+
+/** An event that could not be worked on, or what a client was refused. */
 export interface Letter {
   readonly id: string;
-  readonly position: string;
+  /** Of a group's. */
+  readonly position?: string;
+  /** Of a client's: who had it, and where it was to go. */
+  readonly subject?: string;
+  readonly topic?: string;
+  readonly collection?: string;
+  readonly document?: string;
   readonly since: number;
   readonly content_type: string;
   readonly reason: string | null;
@@ -28,16 +47,17 @@ export interface Letter {
   readonly retrying: boolean;
 }
 
-/** With what is in it; `base64` where that is no JSON. */
+/** With what is in it: an event, or the operation of an edit; `base64` where that is no JSON. */
 export interface WholeLetter extends Letter {
   readonly event?: unknown;
+  readonly operation?: unknown;
   readonly base64?: string;
 }
 
 /** What became of a letter that something was asked for. */
 export interface Fate {
   readonly id: string;
-  readonly state: "edited" | "retrying" | "discarded" | "gone";
+  readonly state: "edited" | "retrying" | "applied" | "refused" | "discarded" | "gone";
 }
 
 /** Letters that one request may name. */
@@ -55,32 +75,27 @@ export class Operations {
     return this.#all<"groups", Group>("/v1/groups", "groups");
   }
 
-  async letters(group: string): Promise<Letter[]> {
-    return this.#all<"letters", Letter>(`${path(group)}/dead`, "letters");
+  async letters({ path }: Source): Promise<Letter[]> {
+    return this.#all<"letters", Letter>(path, "letters");
   }
 
-  letter(group: string, id: string): Promise<WholeLetter> {
-    return this.#ask<WholeLetter>("GET", `${path(group)}/dead/${encodeURIComponent(id)}`);
+  letter({ path }: Source, id: string): Promise<WholeLetter> {
+    return this.#ask<WholeLetter>("GET", `${path}/${encodeURIComponent(id)}`);
   }
 
-  /** Puts another event in place of a letter's, which is text of JSON. */
-  async edit(group: string, letter: Letter, event: string): Promise<void> {
-    await this.#ask(
-      "PUT",
-      `${path(group)}/dead/${encodeURIComponent(letter.id)}`,
-      event,
-      letter.content_type,
-    );
+  /** Puts another event, or another operation, in place of a letter's, which is text of JSON. */
+  async edit({ path }: Source, letter: Letter, text: string): Promise<void> {
+    await this.#ask("PUT", `${path}/${encodeURIComponent(letter.id)}`, text, letter.content_type);
   }
 
   /** Has letters tried once more, or discards them. */
-  async settle(group: string, verb: "retry" | "discard", ids: readonly string[]): Promise<Fate[]> {
+  async settle({ path }: Source, verb: "retry" | "discard", ids: readonly string[]): Promise<Fate[]> {
     const fates: Fate[] = [];
     for (let from = 0; from < ids.length; from += MAX_NAMED) {
       const letters = ids.slice(from, from + MAX_NAMED);
       const answer = await this.#ask<{ letters: Fate[] }>(
         "POST",
-        `${path(group)}/dead/${verb}`,
+        `${path}/${verb}`,
         JSON.stringify({ letters }),
       );
       fates.push(...answer.letters);
@@ -119,5 +134,3 @@ export class Operations {
     return answer as T;
   }
 }
-
-const path = (group: string) => `/v1/groups/${encodeURIComponent(group)}`;

@@ -22,7 +22,7 @@ export class LetterView {
       el(
         "td",
         { colspan: "5" },
-        el("p", {}, `Position ${letter.position}`),
+        el("p", {}, whence(letter)),
         letter.base64 === undefined ? editor(letter, acts) : el("p", {}, `No JSON: ${letter.base64}`),
         attempts(letter.attempts),
         el(
@@ -36,13 +36,20 @@ export class LetterView {
   }
 }
 
+function whence({ position, subject, topic, collection, document }: WholeLetter): string {
+  if (position !== undefined) return `Position ${position}`;
+  const place = topic === undefined ? `document ${collection}/${document}` : `topic ${topic}`;
+  return `Of ${subject}, for the ${place}`;
+}
+
 function editor(letter: WholeLetter, acts: Acts): HTMLFormElement {
   const text = el("textarea", { id: "event", rows: "8", spellcheck: "false" });
-  text.value = JSON.stringify(letter.event, null, 2);
+  const what = letter.operation === undefined ? "event" : "operation";
+  text.value = JSON.stringify(letter[what], null, 2);
   const problem = el("p", { class: "failed", role: "alert" });
-  const save = el("button", { class: "quiet" }, "Save the event");
+  const save = el("button", { class: "quiet" }, `Save the ${what}`);
   save.disabled = letter.retrying;
-  const form = el("form", {}, el("label", { for: text.id }, "The event"), text, problem, save);
+  const form = el("form", {}, el("label", { for: text.id }, `The ${what}`), text, problem, save);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     try {

@@ -1,9 +1,9 @@
 import { arrange, button, el, say } from "../dom.js";
 import { moment } from "../words.js";
-import type { Fate, Group, Letter, Operations } from "./api.js";
+import { CLIENTS, type Fate, type Group, type Letter, ofGroup, type Operations, type Source } from "./api.js";
 import { LetterView } from "./letter.js";
 
-/** Groups of workers, the dead letters of one of them, and what is in one of these. */
+/** Groups of workers and what clients were refused, the dead letters of one of them, and what is in one of these. */
 export class Page {
   readonly element: HTMLElement;
   readonly #operations: Operations;
@@ -17,7 +17,7 @@ export class Page {
   readonly #rows = new Map<string, { row: HTMLTableRowElement; box: HTMLInputElement; key: string }>();
   readonly #retry: HTMLButtonElement;
   readonly #discard: HTMLButtonElement;
-  #group: string | undefined;
+  #source: Source | undefined;
   #view: LetterView | undefined;
   #refreshing: Promise<void> = Promise.resolve();
 
@@ -57,7 +57,7 @@ export class Page {
       el(
         "p",
         {},
-        "Events that workers could not work on. Each stays until it is tried again with success, or discarded.",
+        "Events that workers could not work on, and what clients were refused. Each stays until it is tried again with success, or discarded.",
       ),
       this.#message,
       this.#none,
@@ -77,7 +77,7 @@ export class Page {
     try {
       const groups = await this.#operations.groups();
       this.#showGroups(groups);
-      if (this.#group !== undefined) this.#showLetters(await this.#operations.letters(this.#group));
+      if (this.#source) this.#showLetters(await this.#operations.letters(this.#source));
       this.#none.hidden = groups.length > 0;
       if (this.#message.classList.contains("failed")) this.#say("");
     } catch (error) {
@@ -95,28 +95,32 @@ export class Page {
         ...(halted > 0 ? [`${halted} halted`] : []),
         ...(lost > 0 ? [`${lost} lost`] : []),
       ];
-      const press = button("", "group", () => void this.#open(group.group));
-      press.append(
-        el("strong", {}, group.group),
+      return this.#item(ofGroup(group), group.group, [
         el("span", {}, `topic ${group.topic}`),
         el("span", { class: dead_letters > 0 ? "dead" : undefined }, facts.join(" · ")),
-      );
-      if (group.group === this.#group) press.setAttribute("aria-current", "true");
-      return el("li", {}, press);
+      ]);
     });
+    items.push(this.#item(CLIENTS, CLIENTS.title, [el("span", {}, "edits and events that were refused")]));
     const focused = [...this.#groups.children].findIndex((item) => item.contains(document.activeElement));
     this.#groups.replaceChildren(...items);
     if (focused >= 0) items[focused]?.querySelector("button")?.focus();
   }
 
-  async #open(group: string): Promise<void> {
-    this.#group = group;
+  #item(source: Source, name: string, facts: readonly HTMLElement[]): HTMLElement {
+    const press = button("", "group", () => void this.#open(source));
+    press.append(el("strong", {}, name), ...facts);
+    if (source.path === this.#source?.path) press.setAttribute("aria-current", "true");
+    return el("li", {}, press);
+  }
+
+  async #open(source: Source): Promise<void> {
+    this.#source = source;
     this.#close();
     this.#rows.clear();
     this.#letters.replaceChildren();
     this.#say("");
     await this.refresh();
-    this.#heading.textContent = `Group ${group}`;
+    this.#heading.textContent = source.title;
     this.#list.hidden = false;
   }
 
@@ -159,14 +163,14 @@ export class Page {
   }
 
   async #show(letter: Letter): Promise<void> {
-    const group = this.#group;
+    const source = this.#source;
     const was = this.#view?.id;
     this.#close();
-    if (group === undefined || was === letter.id) return;
+    if (!source || was === letter.id) return;
     try {
-      const whole = await this.#operations.letter(group, letter.id);
+      const whole = await this.#operations.letter(source, letter.id);
       this.#view = new LetterView(whole, {
-        save: (event) => this.#edit(group, letter, event),
+        save: (text) => this.#edit(source, letter, text),
         retry: () => this.#settle("retry", [letter.id]),
         discard: () => this.#settle("discard", [letter.id]),
       });
@@ -182,9 +186,9 @@ export class Page {
     this.#view = undefined;
   }
 
-  async #edit(group: string, letter: Letter, event: string): Promise<void> {
+  async #edit(source: Source, letter: Letter, text: string): Promise<void> {
     try {
-      await this.#operations.edit(group, letter, event);
+      await this.#operations.edit(source, letter, text);
       this.#say("Saved. It is not tried before you say so.");
     } catch (error) {
       this.#fail(error);
@@ -193,9 +197,9 @@ export class Page {
   }
 
   async #settle(verb: "retry" | "discard", ids: readonly string[]): Promise<void> {
-    if (this.#group === undefined || ids.length === 0) return;
+    if (!this.#source || ids.length === 0) return;
     try {
-      this.#say(told(await this.#operations.settle(this.#group, verb, ids)));
+      this.#say(told(await this.#operations.settle(this.#source, verb, ids)));
       for (const id of ids) {
         const row = this.#rows.get(id);
         if (row) row.box.checked = false;
@@ -236,6 +240,8 @@ function told(fates: readonly Fate[]): string {
   const words = {
     edited: "edited",
     retrying: "being tried again",
+    applied: "applied",
+    refused: "refused again",
     discarded: "discarded",
     gone: "settled before",
   };

@@ -297,3 +297,36 @@ fn what_could_not_be_changed_is_sent_once_it_is_stored_as_it_was() {
         assert_eq!(bench.pushed()[0].intents, set(1));
     }
 }
+
+#[test]
+fn a_dead_letter_that_somebody_has_applied_all_the_same_leaves_with_its_effect() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    for (ticket, id) in [(1, "a"), (2, "b"), (3, "c")] {
+        bench.submit(ticket, id, 1);
+    }
+    bench.commit();
+    bench.pushed();
+    bench.receive(link, rejected(1));
+    bench.receive(link, rejected(2));
+    bench.commit();
+    bench.events();
+    bench.input(Input::LinkDown(link));
+    bench.later(120_000);
+    let link = bench.link();
+    bench.frames();
+    bench.input(Input::LinkUp(link));
+    let frames = bench.frames();
+    let [ClientFrame::Hello(hello)] = &frames[..] else { panic!("a hello: {frames:?}") };
+    assert_eq!(hello.rejected, Some(vec![Seq(2), Seq(1)]), "it says which it holds, the newest first");
+    bench.receive(link, ServerFrame::Welcome(welcome("ada")));
+    // A refusal that is repeated changes nothing.
+    bench.receive(link, rejected(2));
+    bench.receive(link, accepted(1, 7));
+    bench.receive(link, changes(None, 7, "a"));
+    bench.commit();
+    let told = Event::Settled(Seq(1), Some(key("a")), Outcome::Accepted {});
+    assert!(bench.events().contains(&told));
+    let dead: Vec<Seq> = bench.engine.rejected().iter().map(|dead| dead.seq).collect();
+    assert_eq!(dead, [Seq(2)]);
+}

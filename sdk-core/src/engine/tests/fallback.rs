@@ -19,7 +19,8 @@ impl Bench {
     }
 
     fn answer_pull(&mut self, id: HttpId, subject: &str) {
-        let reply = crate::protocol::PullReply { welcome: welcome(subject), changes: vec![] };
+        let reply =
+            crate::protocol::PullReply { welcome: welcome(subject), changes: vec![], judgements: vec![] };
         self.input(Input::HttpDone(id, Ok(Reply::Pull(reply))));
     }
 }

@@ -203,7 +203,7 @@ fn an_answer_to_a_hello_that_http_has_outrun_does_not_take_the_replica_back() {
         matches!(&bench.frames()[..], [ClientFrame::Hello(hello)] if hello.resume[0].after == Some(at(5)))
     );
     let calls = bench.take(|effect| if let Effect::Http(id, _) = effect { Some(*id) } else { None });
-    let reply = PullReply { welcome: welcome("ada"), changes: vec![anew(20, false)] };
+    let reply = PullReply { welcome: welcome("ada"), changes: vec![anew(20, false)], judgements: vec![] };
     bench.input(Input::HttpDone(*calls.last().expect("HTTP stands in"), Ok(Reply::Pull(reply))));
     bench.commit();
     assert!(bench.events().iter().any(|event| matches!(event, Event::NotRecovered(_))));

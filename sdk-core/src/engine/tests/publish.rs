@@ -275,7 +275,7 @@ fn over_http_edits_and_events_go_in_one_request() {
             match call.body {
                 CallBody::Push(request) => pushed = Some((id, request)),
                 CallBody::Pull(_) => {
-                    let reply = PullReply { welcome: welcome("ada"), changes: vec![] };
+                    let reply = PullReply { welcome: welcome("ada"), changes: vec![], judgements: vec![] };
                     bench.input(Input::HttpDone(id, Ok(Reply::Pull(reply))));
                 }
             }

@@ -163,7 +163,8 @@ impl Bench {
     fn pulled(&mut self) {
         let pull = |effect: &Effect| if let Effect::Http(id, _) = effect { Some(*id) } else { None };
         for id in self.take(pull) {
-            let reply = crate::protocol::PullReply { welcome: welcome("ada"), changes: vec![] };
+            let reply =
+                crate::protocol::PullReply { welcome: welcome("ada"), changes: vec![], judgements: vec![] };
             self.input(Input::HttpDone(id, Ok(Reply::Pull(reply))));
         }
     }

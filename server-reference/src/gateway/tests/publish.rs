@@ -140,8 +140,8 @@ fn a_server_that_stops_answers_for_events_that_are_with_the_log() {
     server.give(&mut peer, Input::Shutdown);
     assert!(matches!(peer.take(), ServerFrame::GoAway(_)));
     assert_eq!(peer.closed, None);
-    let (scope, batch, now) = peer.publishing.pop().unwrap();
-    let answer = block_on(server.events.publish(scope, batch, now));
+    let publishing = peer.publishing.pop().unwrap();
+    let answer = server.publish(publishing);
     server.give(&mut peer, Input::Published(answer));
     assert_eq!(peer.judged(), [(1, Ok(1))]);
     assert_eq!(peer.closed, Some(Closing::GoingAway));

@@ -83,6 +83,9 @@ pub enum LogError {
     /// There is no such dead letter, or none for this subject.
     #[error("no such dead letter")]
     NoSuchLetter,
+    /// What was to take the place of a dead letter cannot.
+    #[error("it cannot take the place of the dead letter: {0}")]
+    BadEdit(String),
     /// The dead letter is being tried once more.
     #[error("the dead letter is being tried once more, and cannot be changed")]
     LetterLive,

@@ -15,24 +15,25 @@ use rusqlite::{Connection, OptionalExtension};
 use sdk_core::{
     clock::{Dot, Hlc},
     protocol::{
-        ActorId, Changed, Changes, CollectionName, Collision, DocKey, Document, Epoch, ErrorCode, Judgement,
-        Limits, MAX_SAFE_INTEGER, Operation, Outcome, Rejection, Resume, ServerFrame, Strategy,
-        StreamPosition, decode, encode,
+        ActorId, Base, Changed, Changes, CollectionName, Collision, DocKey, Document, ErrorCode, Judgement,
+        Limits, MAX_SAFE_INTEGER, Operation, Outcome, Rejection, Resume, Seq, ServerFrame, StreamPosition,
+        decode, encode,
     },
     reconcile::{Write, collisions, validate},
 };
 
 use super::{
     NewEpoch,
+    admit::{Open, actor, operators, settle},
     conflict::{self, Case, Decided, misfit, shown},
-    corrupt, read,
+    corrupt,
+    refusals::{self, AppliedLetter, Refused},
 };
 use crate::{
     access::Portion,
     resolvers::Resolvers,
     storage::{
-        Advance, Batch, Committed, MAX_TENANT_COLLECTIONS, News, ResolutionRecord, StorageError,
-        history::{History, nowhere},
+        Advance, Batch, Committed, News, ResolutionRecord, StorageError, history::nowhere, refusals::Place,
     },
 };
 
@@ -48,117 +49,40 @@ pub(super) fn batch(
     new_epoch: &mut NewEpoch,
 ) -> Result<Committed, StorageError> {
     let actor = actor(connection, batch)?;
-    let mut judge = Judge {
-        connection,
-        batch,
-        limits,
-        resolvers,
-        actor,
-        collections: BTreeMap::new(),
-        documents: BTreeMap::new(),
-        conflicted: BTreeSet::new(),
-        taken: BTreeSet::new(),
+    let mut judge = Judge::open(connection, batch, limits, resolvers, actor, new_epoch)?;
+    let applied = match &batch.holds {
+        Some(holds) => judge.reconcile(holds)?,
+        None => Vec::new(),
     };
-    for Resume { collection: name, strategy, after } in &batch.collections {
-        let portion = batch.scope.access().portion(name);
-        if portion == Portion::Nothing {
-            continue;
-        }
-        let collection = settle(connection, batch.scope.tenant(), name, *strategy, new_epoch)?;
-        judge.collections.insert(name.clone(), Open::new(collection, portion, after.as_ref())?);
-    }
     let judgements =
         batch.operations.iter().map(|operation| judge.operation(operation)).collect::<Result<_, _>>()?;
     let advances = judge.write()?;
-    Ok(Committed { actor, judgements, advances })
+    let has_letters = refusals::has_letters(connection, batch.scope.tenant(), batch.client)?;
+    Ok(Committed { actor, judgements, applied, has_letters, advances })
 }
 
-/// The client's actor. A client that is new becomes the subject's, for ever.
-fn actor(connection: &Connection, batch: &Batch) -> Result<ActorId, StorageError> {
-    let (tenant, subject) = (batch.scope.tenant(), batch.scope.subject());
-    let client = batch.client.to_string();
-    let known = connection
-        .prepare_cached("SELECT subject, actor FROM clients WHERE tenant = ?1 AND client = ?2")?
-        .query_row((tenant, &client), |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))
-        .optional()?;
-    match known {
-        Some((owner, actor)) if *owner == **subject => Ok(ActorId(actor)),
-        Some(_) => Err(StorageError::ClientIdTaken),
-        None => {
-            let next = connection
-                .prepare_cached(
-                    "SELECT max(coalesce((SELECT max(actor) FROM clients WHERE tenant = ?1), 0),
-                            coalesce((SELECT max(actor) FROM retired), 0)) + 1",
-                )?
-                .query_row([tenant], |row| row.get(0))?;
-            connection
-                .prepare_cached(
-                    "INSERT INTO clients (tenant, client, subject, actor) VALUES (?1, ?2, ?3, ?4)",
-                )?
-                .execute((tenant, &client, subject, next))?;
-            Ok(ActorId(next))
-        }
-    }
-}
-
-/// The collection, set up with the strategy if it is new.
-fn settle(
+/// Judges an operation that was refused once more: made anew upon the document as it is, in the name of the tenant's
+/// operators. On an error the caller rolls back.
+pub(super) fn again(
     connection: &Connection,
-    tenant: &str,
-    name: &CollectionName,
-    strategy: Strategy,
+    batch: &Batch,
+    mut operation: Operation,
+    limits: &Limits,
+    resolvers: &Resolvers,
     new_epoch: &mut NewEpoch,
-) -> Result<read::Collection, StorageError> {
-    if let Some(collection) = read::collection(connection, tenant, name.as_str())? {
-        if collection.strategy == strategy {
-            return Ok(collection);
-        }
-        return Err(StorageError::StrategyMismatch { collection: name.clone() });
+) -> Result<(Judgement, Vec<Arc<Advance>>), StorageError> {
+    let seq = operation.seq;
+    let by = operators(connection, batch.scope.tenant())?;
+    let mut judge = Judge::open(connection, batch, limits, resolvers, by.actor, new_epoch)?;
+    if let Some(open) = judge.collections.get(&operation.doc.collection) {
+        let seen = StreamPosition { epoch: open.name.clone(), offset: open.collection.head };
+        let clock = document(connection, open.collection.key, &operation)?.clock;
+        operation.base = Base { clock, seen: Some(seen), was: None };
     }
-    let count: u64 = connection
-        .prepare_cached("SELECT count(*) FROM collections WHERE tenant = ?1")?
-        .query_row([tenant], |row| row.get(0))?;
-    if count >= MAX_TENANT_COLLECTIONS {
-        return Err(StorageError::TooManyCollections);
-    }
-    connection
-        .prepare_cached(
-            "INSERT INTO collections (tenant, name, strategy, epoch, head) VALUES (?1, ?2, ?3, ?4, 0)",
-        )?
-        .execute((tenant, name.as_str(), strategy.as_str(), new_epoch().as_str()))?;
-    read::collection(connection, tenant, name.as_str())?.ok_or(StorageError::NoSuchCollection)
-}
-
-/// A collection that the batch writes to.
-struct Open {
-    collection: read::Collection,
-    before: StreamPosition,
-    /// What of it the batch may write.
-    portion: Portion,
-    /// The name under which the client knows its history.
-    name: Epoch,
-}
-
-impl Open {
-    fn new(
-        collection: read::Collection,
-        portion: Portion,
-        after: Option<&StreamPosition>,
-    ) -> Result<Self, StorageError> {
-        let history = History { epoch: &collection.epoch, portion: &portion };
-        let name = match after.filter(|after| history.began(&after.epoch).is_some()) {
-            Some(after) => after.epoch.clone(),
-            None => history.name(collection.pruned).map_err(corrupt("a collection"))?,
-        };
-        Ok(Self { before: collection.position(), collection, portion, name })
-    }
-
-    /// What the maker of an operation calls the history that its base speaks of; no other name means this history.
-    fn name_in(&self, operation: &Operation) -> Epoch {
-        let history = History { epoch: &self.collection.epoch, portion: &self.portion };
-        let seen = operation.base.seen.as_ref().map(|seen| &seen.epoch);
-        seen.filter(|name| history.began(name).is_some()).unwrap_or(&self.name).clone()
-    }
+    (operation.seq, operation.at, operation.maker) = (by.seq, (batch.now, 0).into(), None);
+    let bytes = operation.payload().len();
+    let judgement = judge.judge(&operation, bytes)?;
+    Ok((Judgement { seq, ..judgement }, judge.write()?))
 }
 
 /// What was judged under the id of an operation.
@@ -184,7 +108,48 @@ struct Judge<'a> {
     taken: BTreeSet<DocKey>,
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
+    fn open(
+        connection: &'a Connection,
+        batch: &'a Batch,
+        limits: &'a Limits,
+        resolvers: &'a Resolvers,
+        actor: ActorId,
+        new_epoch: &mut NewEpoch,
+    ) -> Result<Self, StorageError> {
+        let mut collections = BTreeMap::new();
+        for Resume { collection: name, strategy, after } in &batch.collections {
+            let portion = batch.scope.access().portion(name);
+            if portion == Portion::Nothing {
+                continue;
+            }
+            let collection = settle(connection, batch.scope.tenant(), name, *strategy, new_epoch)?;
+            collections.insert(name.clone(), Open::new(collection, portion, after.as_ref())?);
+        }
+        Ok(Self {
+            connection,
+            batch,
+            limits,
+            resolvers,
+            actor,
+            collections,
+            documents: BTreeMap::new(),
+            conflicted: BTreeSet::new(),
+            taken: BTreeSet::new(),
+        })
+    }
+
+    /// What the client is told of those letters that it holds and somebody has applied.
+    fn reconcile(&self, holds: &[Seq]) -> Result<Vec<Judgement>, StorageError> {
+        let (tenant, client) = (self.batch.scope.tenant(), self.batch.client);
+        let applied = refusals::reconcile(self.connection, tenant, client, holds)?;
+        let tell = |letter: AppliedLetter| match letter.doc {
+            Some(doc) => self.told(&doc, letter.judgement),
+            None => Ok(letter.judgement),
+        };
+        applied.into_iter().map(tell).collect()
+    }
+
     fn operation(&mut self, operation: &Operation) -> Result<Judgement, StorageError> {
         let seq = operation.seq;
         if seq.0 == 0 || seq.0 > MAX_SAFE_INTEGER {
@@ -200,7 +165,10 @@ impl Judge<'_> {
         let (tenant, client) = (self.batch.scope.tenant(), self.batch.client.to_string());
         let maker = self.maker(operation)?;
         match self.earlier(operation, hash.as_ref(), maker.as_deref())? {
-            Some(Earlier::Same(judgement)) => return self.told(operation, judgement),
+            Some(Earlier::Same(judgement)) => {
+                self.keep(operation, &judgement)?;
+                return self.told(&operation.doc, judgement);
+            }
             Some(Earlier::Other) => {
                 self.taken.insert(operation.doc.clone());
                 let words = "the id was used for another operation before";
@@ -217,7 +185,7 @@ impl Judge<'_> {
             // Nothing was written, and the id stays free for the operation that ends the conflict.
             Outcome::Conflicted(_) => {
                 self.conflicted.insert(operation.doc.clone());
-                return self.told(operation, judgement);
+                return self.told(&operation.doc, judgement);
             }
             // It comes again under another id, and is judged then.
             Outcome::Rejected(why) if why.code == ErrorCode::OperationIdReused => {
@@ -233,7 +201,26 @@ impl Judge<'_> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute((tenant, &client, seq.0, hash.as_ref(), made, encode(&judgement), maker))?;
-        self.told(operation, judgement)
+        self.keep(operation, &judgement)?;
+        self.told(&operation.doc, judgement)
+    }
+
+    /// Keeps an operation that was refused for good.
+    fn keep(&self, operation: &Operation, judgement: &Judgement) -> Result<(), StorageError> {
+        let Some(why) = refusals::for_good(judgement) else { return Ok(()) };
+        let Batch { scope, client, collections, now, .. } = self.batch;
+        let named = |known: &&Resume| known.collection == operation.doc.collection;
+        let refused = Refused {
+            scope,
+            client: *client,
+            seq: operation.seq,
+            place: Place::Document(operation.doc.clone()),
+            strategy: collections.iter().find(named).map(|known| known.strategy),
+            body: encode(operation),
+            why,
+            now: *now,
+        };
+        refused.keep(self.connection)
     }
 
     /// The client that made an operation, if another one sends it and both are the subject's. Whoever names somebody
@@ -292,9 +279,9 @@ impl Judge<'_> {
     }
 
     /// A stored judgement as the client is told it: with the position in the history that it knows.
-    fn told(&self, operation: &Operation, mut judgement: Judgement) -> Result<Judgement, StorageError> {
+    fn told(&self, doc: &DocKey, mut judgement: Judgement) -> Result<Judgement, StorageError> {
         let Some(position) = &mut judgement.position else { return Ok(judgement) };
-        let name = &operation.doc.collection;
+        let name = &doc.collection;
         if self.batch.scope.access().portion(name) == Portion::Nothing {
             *position = nowhere().map_err(corrupt("a judgement"))?;
         } else if let Some(open) =

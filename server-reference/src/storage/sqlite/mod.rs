@@ -3,11 +3,15 @@
 //! [`SqliteDocuments`] is one connection and does all the work, synchronously and without a clock of its own.
 //! [`SqliteStore`] runs one of it on a thread of its own as the only writer, and others for reading.
 
+mod admit;
+mod audit;
 mod commit;
 mod conflict;
 pub mod events;
+mod letters;
 mod read;
 mod readers;
+mod refusals;
 mod schema;
 mod store;
 #[cfg(test)]
@@ -161,9 +165,12 @@ impl SqliteDocuments {
             .collect::<Result<_, _>>()?;
         transaction.execute(
             "INSERT INTO retired (actor) SELECT ?1 + max(coalesce((SELECT max(actor) FROM clients), 0),
+                                                         coalesce((SELECT max(actor) FROM refused_tenants), 0),
                                                          coalesce((SELECT max(actor) FROM retired), 0))",
             [RETIRED_ACTORS],
         )?;
+        // What operators have applied since the backup has names that would be given out again.
+        transaction.execute("UPDATE refused_tenants SET actor = NULL, seq = 0", [])?;
         for key in &keys {
             let epoch = (self.new_epoch)();
             transaction.execute("UPDATE collections SET epoch = ?1 WHERE key = ?2", (epoch.as_str(), key))?;

@@ -7,7 +7,7 @@ use crate::storage::StorageError;
 /// The first release without the bug that can lose commits in WAL mode (3.7.0 to 3.51.2).
 const MIN_SQLITE: i32 = 3_051_003;
 /// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// `buried` is the server's time when a document that is deleted last changed; it is missing while one lives.
 /// `judgements` is what makes a retry harmless, however late it comes: nothing is ever removed from it; `made` tells
@@ -99,6 +99,51 @@ const FROM_2: &str = "
     CREATE INDEX judgements_by_maker ON judgements (tenant, maker, seq) WHERE maker IS NOT NULL;
 ";
 
+/// From version 3, which kept nothing of what it refused. `refused` holds what rests as a dead letter with its client: where
+/// it was to go and what was tried. One that has an `outcome` was applied by an operator, and is there until its client has
+/// heard so. `refused_tenants` counts them; `dropped` were let go because there were too many; `actor` and `seq` name what
+/// the tenant's operators have applied. Each record of `audit` has the hash of itself and the one before.
+const REFUSED: &str = "
+    CREATE TABLE refused (
+        key INTEGER PRIMARY KEY AUTOINCREMENT,
+        tenant TEXT NOT NULL,
+        client TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        subject TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        document TEXT,
+        strategy TEXT,
+        body TEXT NOT NULL,
+        edited INTEGER NOT NULL,
+        since INTEGER NOT NULL,
+        round INTEGER NOT NULL,
+        history TEXT NOT NULL,
+        outcome TEXT,
+        UNIQUE (tenant, client, seq)
+    ) STRICT;
+    CREATE INDEX refused_by_tenant ON refused (tenant, key);
+
+    CREATE TABLE refused_tenants (
+        tenant TEXT PRIMARY KEY,
+        letters INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        dropped INTEGER NOT NULL,
+        actor INTEGER,
+        seq INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        tenant TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        action TEXT NOT NULL,
+        target TEXT NOT NULL,
+        hash BLOB NOT NULL
+    ) STRICT;
+";
+
 /// Settles durability before anything is written: a commit returns after its log is on the disk.
 const WRITER: &str = "
     PRAGMA journal_mode = WAL;
@@ -117,9 +162,10 @@ const READER: &str = "
 pub(super) fn prepare_writer(connection: &mut Connection) -> Result<(), StorageError> {
     settle(connection)?;
     migrate(connection, VERSION, |version| match version {
-        0 => Some(TABLES.into()),
-        1 => Some(format!("{FROM_1}{FROM_2}")),
-        2 => Some(FROM_2.into()),
+        0 => Some(format!("{TABLES}{REFUSED}")),
+        1 => Some(format!("{FROM_1}{FROM_2}{REFUSED}")),
+        2 => Some(format!("{FROM_2}{REFUSED}")),
+        3 => Some(REFUSED.into()),
         _ => None,
     })
 }

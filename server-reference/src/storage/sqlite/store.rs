@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, thread};
 use futures::future::{BoxFuture, FutureExt};
 use sdk_core::{
     clock::Millis,
-    protocol::{Changes, CollectionName, Limits, Manifest},
+    protocol::{Changes, ClientId, CollectionName, Limits, Manifest},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,7 +16,11 @@ use super::{
 use crate::{
     resolvers::Resolvers,
     snapshot::{Export, Exports},
-    storage::{Advance, Batch, Committed, Documents, Page, StorageError},
+    storage::{
+        Advance, Batch, Committed, Documents, Page, StorageError,
+        events::{Answer, LetterId, Which},
+        refusals::{ClientChange, ClientDead, ClientFate, ClientLetters, Note, Refusals},
+    },
     tenant::TenantScope,
 };
 
@@ -33,6 +37,14 @@ enum Job {
     Commit(Box<Batch>, oneshot::Sender<Result<Committed, StorageError>>),
     Check(oneshot::Sender<Result<(), StorageError>>),
     Prune(Millis, oneshot::Sender<Result<usize, StorageError>>),
+    /// Something else, which answers for itself and tells what readers are to be told.
+    Call(Box<dyn FnOnce(&mut SqliteDocuments) -> Answered + Send>),
+}
+
+/// What became of a call: who follows is told before whoever called.
+struct Answered {
+    advances: Vec<Arc<Advance>>,
+    answer: Box<dyn FnOnce()>,
 }
 
 /// The embedded store. Whatever waits while one transaction is under way goes together into the next, so the cost of
@@ -80,6 +92,23 @@ impl SqliteStore {
         }
     }
 
+    /// Calls the writer, in its turn.
+    async fn call<T: Send + 'static, E: From<StorageError> + Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut SqliteDocuments) -> Result<(T, Vec<Arc<Advance>>), E> + Send + 'static,
+    ) -> Result<T, E> {
+        let (reply, answer) = oneshot::channel();
+        let call = Box::new(move |documents: &mut SqliteDocuments| {
+            let (result, advances) = match call(documents) {
+                Ok((value, advances)) => (Ok(value), advances),
+                Err(error) => (Err(error), Vec::new()),
+            };
+            Answered { advances, answer: Box::new(move || drop(reply.send(result))) }
+        });
+        self.jobs.send(Job::Call(call)).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
     async fn ask<T>(
         &self,
         job: impl FnOnce(oneshot::Sender<Result<T, StorageError>>) -> Job,
@@ -121,6 +150,34 @@ impl Documents for SqliteStore {
     }
 }
 
+impl Refusals for SqliteStore {
+    fn note(
+        &self,
+        scope: TenantScope,
+        client: ClientId,
+        notes: Vec<Note>,
+        now: Millis,
+    ) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.call(move |documents| Ok((documents.note(&scope, client, &notes, now)?, Vec::new()))).boxed()
+    }
+}
+
+impl ClientLetters for SqliteStore {
+    fn client_letters(&self, scope: TenantScope, which: Which, now: Millis) -> Answer<'_, ClientDead> {
+        // By the writer, since it is recorded before it is shown.
+        self.call(move |documents| Ok((documents.client_letters(&scope, which, now)?, Vec::new()))).boxed()
+    }
+
+    fn change_client_letters(
+        &self,
+        scope: TenantScope,
+        change: ClientChange,
+        now: Millis,
+    ) -> Answer<'_, Vec<(LetterId, ClientFate)>> {
+        self.call(move |documents| documents.change_client_letters(&scope, &change, now)).boxed()
+    }
+}
+
 fn write(mut documents: SqliteDocuments, mut queue: mpsc::Receiver<Job>, on_advance: &OnAdvance) {
     while let Some(first) = queue.blocking_recv() {
         let (mut group, mut replies) = (Vec::new(), Vec::new());
@@ -137,6 +194,11 @@ fn write(mut documents: SqliteDocuments, mut queue: mpsc::Receiver<Job>, on_adva
                 }
                 Job::Prune(before, reply) => {
                     let _ = reply.send(documents.prune(before));
+                }
+                Job::Call(call) => {
+                    let Answered { advances, answer } = call(&mut documents);
+                    advances.iter().for_each(on_advance);
+                    answer();
                 }
             }
             next = if group.len() < GROUP { queue.try_recv().ok() } else { None };

@@ -11,10 +11,16 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     fixtures::{batch, client, collection, counted_epochs, scope, set},
-    storage::{Documents, contract::documents_contract},
+    storage::{
+        Documents,
+        contract::{
+            documents_contract,
+            refusals::{Letters, refusals_contract},
+        },
+    },
 };
 
-async fn store() -> (Arc<dyn Documents>, TempDir) {
+fn opened() -> (Arc<SqliteStore>, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     let store =
@@ -23,7 +29,19 @@ async fn store() -> (Arc<dyn Documents>, TempDir) {
     (Arc::new(store), folder)
 }
 
+async fn store() -> (Arc<dyn Documents>, TempDir) {
+    let (store, folder) = opened();
+    (store, folder)
+}
+
 documents_contract!(store);
+
+async fn letters() -> (Letters, TempDir) {
+    let (store, folder) = opened();
+    (Letters { documents: store.clone(), letters: store }, folder)
+}
+
+refusals_contract!(letters);
 
 fn open(path: &Path) -> SqliteDocuments {
     SqliteDocuments::open(path, Limits::default(), counted_epochs()).unwrap()

@@ -138,7 +138,8 @@ pub(super) async fn discard(
     change(&service, scope, &id, Change::Discard(letters)).await
 }
 
-async fn named(request: Request) -> Result<Vec<LetterId>, Refusal> {
+/// The letters that a request names.
+pub(in crate::streams) async fn named(request: Request) -> Result<Vec<LetterId>, Refusal> {
     let Named { letters } = request::json(request).await?;
     if letters.is_empty() || letters.len() > MAX_LETTERS {
         return Err(bad(format!("letters names 1 to {MAX_LETTERS}")));
@@ -160,7 +161,8 @@ async fn change(
     Ok(sync::json(json!({ "letters": fates }).to_string()))
 }
 
-fn letter_id(text: &str) -> Result<LetterId, Refusal> {
+/// The letter of an id as lists have them.
+pub(in crate::streams) fn letter_id(text: &str) -> Result<LetterId, Refusal> {
     text.parse().map_err(|()| bad("a dead letter's id is that of a list"))
 }
 

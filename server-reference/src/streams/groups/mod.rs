@@ -3,6 +3,8 @@
 mod claim;
 mod letters;
 
+pub(super) use letters::{letter_id, named};
+
 use std::sync::Arc;
 
 use axum::{
@@ -160,15 +162,15 @@ fn shown(id: &str, state: &GroupState) -> Value {
 }
 
 /// Which piece of a list is asked for.
-struct Piece {
-    after: Option<String>,
-    most: usize,
+pub(super) struct Piece {
+    pub(super) after: Option<String>,
+    pub(super) most: usize,
 }
 
 impl Piece {
     /// # Errors
     /// A limit that is none, under a code.
-    fn of(query: Option<&str>, code: Code) -> Result<Self, Refusal> {
+    pub(super) fn of(query: Option<&str>, code: Code) -> Result<Self, Refusal> {
         let mut piece = Self { after: None, most: PAGE };
         for part in query.unwrap_or_default().split('&') {
             match part.split_once('=').unwrap_or((part, "")) {

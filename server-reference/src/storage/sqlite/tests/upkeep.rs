@@ -183,7 +183,8 @@ fn a_database_of_version_2_goes_on_with_all_it_has() {
     drop(open(&new));
     let first = only(open(&old).commit_group(operations())).unwrap();
     let back =
-        "DROP INDEX judgements_by_maker; ALTER TABLE judgements DROP COLUMN maker; PRAGMA user_version = 2";
+        "DROP TABLE refused; DROP TABLE refused_tenants; DROP TABLE audit; DROP INDEX judgements_by_maker;
+        ALTER TABLE judgements DROP COLUMN maker; PRAGMA user_version = 2";
     Connection::open(&old).unwrap().execute_batch(back).unwrap();
     let again = only(open(&old).commit_group(operations())).unwrap();
     assert_eq!(again.judgements, first.judgements);

@@ -5,8 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use sdk_core::clock::Millis;
 
 use super::{
-    super::group::Group as Transaction,
-    audit,
+    super::{super::audit, group::Group as Transaction},
     row::{Entry, GroupRow, State, corrupt},
     work::Work,
 };

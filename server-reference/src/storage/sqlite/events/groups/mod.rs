@@ -1,6 +1,5 @@
 //! Consumer groups, beside the topics that they share.
 
-mod audit;
 mod claim;
 mod lane;
 mod letters;

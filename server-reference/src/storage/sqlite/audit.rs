@@ -4,16 +4,16 @@ use aws_lc_rs::digest::{Context, SHA256};
 use rusqlite::{Connection, OptionalExtension};
 use sdk_core::clock::Millis;
 
-use crate::{storage::events::LogError, tenant::TenantScope};
+use crate::{storage::StorageError, tenant::TenantScope};
 
 /// Adds a record. Its hash covers the one before, so that a record that is changed or taken out from between shows.
-pub(super) fn record(
+pub(in crate::storage) fn record(
     connection: &Connection,
     scope: &TenantScope,
     action: &str,
     target: &str,
     now: Millis,
-) -> Result<(), LogError> {
+) -> Result<(), StorageError> {
     let sql = "SELECT hash FROM audit ORDER BY id DESC LIMIT 1";
     let before: Option<Vec<u8>> =
         connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;

@@ -1,0 +1,356 @@
+//! What clients were refused for good, within a transaction.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use sdk_core::{
+    clock::Millis,
+    protocol::{
+        ClientId, DocKey, ErrorCode, Judgement, Operation, Outcome, Rejection, Seq, Strategy, decode, encode,
+    },
+};
+
+use super::corrupt;
+use crate::{
+    storage::{
+        StorageError,
+        events::{Attempt, LetterId, MAX_HISTORY, TopicName},
+        refusals::{ClientLetter, MAX_CLIENT_LETTERS, MAX_TENANT_BYTES, MAX_TENANT_LETTERS, Note, Place},
+    },
+    tenant::TenantScope,
+};
+
+/// A refusal as it is kept.
+pub(super) struct Refused<'a> {
+    pub(super) scope: &'a TenantScope,
+    pub(super) client: ClientId,
+    pub(super) seq: Seq,
+    pub(super) place: Place,
+    /// As which the client knows the collection of an operation.
+    pub(super) strategy: Option<Strategy>,
+    pub(super) body: String,
+    pub(super) why: &'a Rejection,
+    pub(super) now: Millis,
+}
+
+impl Refused<'_> {
+    /// Keeps an operation. If it comes again, it is there already.
+    pub(super) fn keep(&self, connection: &Connection) -> Result<(), StorageError> {
+        let (kind, name, document) = columns(&self.place);
+        let (tenant, client) = (self.scope.tenant(), self.client.to_string());
+        let history = encode_history(&[self.attempt()])?;
+        let sql = "INSERT OR IGNORE INTO refused
+            (tenant, client, seq, subject, kind, name, document, strategy, body, edited, since, round, history)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, 1, ?11)";
+        let new = connection.prepare_cached(sql)?.execute(rusqlite::params![
+            tenant,
+            client,
+            self.seq.0,
+            self.scope.subject(),
+            kind,
+            name,
+            document,
+            self.strategy.map(Strategy::as_str),
+            self.body,
+            self.now.0,
+            history,
+        ])?;
+        if new > 0 {
+            count(connection, tenant, 1, signed(self.body.len()))?;
+            make_room(connection, tenant, &client)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps an event. Its client may have tried it once more, or mended it; what an operator has made of it stays.
+    fn keep_event(&self, connection: &Connection) -> Result<(), StorageError> {
+        let (tenant, client) = (self.scope.tenant(), self.client.to_string());
+        let sql = format!("{COLUMNS} WHERE tenant = ?1 AND client = ?2 AND seq = ?3");
+        let mut statement = connection.prepare_cached(&sql)?;
+        let there = statement.query_row((tenant, &client, self.seq.0), stored).optional()?.transpose()?;
+        let Some(there) = there else { return self.keep(connection) };
+        let edited = there.letter.edited && there.outcome.is_none();
+        let other = if edited { None } else { Some(self.body.as_str()) };
+        there.refused_again(connection, tenant, self.attempt(), other)
+    }
+
+    fn attempt(&self) -> Attempt {
+        let Rejection { code, message } = self.why;
+        Attempt { at: self.now.0, worker: self.client.to_string(), error: format!("{code}: {message}") }
+    }
+}
+
+/// Keeps what was refused of a client's publications, and takes away the letters of what was not.
+pub(super) fn note(
+    connection: &Connection,
+    scope: &TenantScope,
+    client: ClientId,
+    notes: &[Note],
+    now: Millis,
+) -> Result<(), StorageError> {
+    for note in notes {
+        match note {
+            Note::Refused(publication, why) => {
+                let (seq, place) = (publication.seq, Place::Topic(publication.topic.clone()));
+                let body = publication.event.as_str().to_owned();
+                Refused { scope, client, seq, place, strategy: None, body, why, now }
+                    .keep_event(connection)?;
+            }
+            Note::Published(seq) => {
+                let sql = "SELECT key, length(CAST(body AS BLOB)) FROM refused
+                    WHERE tenant = ?1 AND client = ?2 AND seq = ?3";
+                let mut statement = connection.prepare_cached(sql)?;
+                let found = statement
+                    .query_row((scope.tenant(), client.to_string(), seq.0), |row| {
+                        Ok((row.get(0)?, row.get(1)?))
+                    })
+                    .optional()?;
+                if let Some((key, bytes)) = found {
+                    remove(connection, scope.tenant(), key, bytes)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A letter of which the client says that it holds it still, and which somebody has applied.
+pub(super) struct AppliedLetter {
+    pub(super) doc: Option<DocKey>,
+    pub(super) judgement: Judgement,
+}
+
+/// Takes away the letters that their client does not hold any more, and returns those that were applied.
+pub(super) fn reconcile(
+    connection: &Connection,
+    tenant: &str,
+    client: ClientId,
+    holds: &[Seq],
+) -> Result<Vec<AppliedLetter>, StorageError> {
+    let sql = format!("{COLUMNS} WHERE tenant = ?1 AND client = ?2 ORDER BY seq");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let letters: Vec<Stored> = statement
+        .query_map((tenant, client.to_string()), stored)?
+        .map(|letter| letter?)
+        .collect::<Result<_, _>>()?;
+    let mut applied = Vec::new();
+    for Stored { letter, outcome, .. } in letters {
+        if !holds.contains(&letter.seq) {
+            remove(connection, tenant, letter.id.key, letter.body.len())?;
+        } else if let Some(judgement) = outcome {
+            let doc = match letter.place {
+                Place::Document(doc) => Some(doc),
+                Place::Topic(_) => None,
+            };
+            applied.push(AppliedLetter { doc, judgement });
+        }
+    }
+    Ok(applied)
+}
+
+/// Whether letters of a client are kept.
+pub(super) fn has_letters(
+    connection: &Connection,
+    tenant: &str,
+    client: ClientId,
+) -> Result<bool, StorageError> {
+    let sql = "SELECT 1 FROM refused WHERE tenant = ?1 AND client = ?2 LIMIT 1";
+    Ok(connection.prepare_cached(sql)?.exists((tenant, client.to_string()))?)
+}
+
+/// A letter as it is kept. One that was applied is there until its client has heard of it.
+pub(super) struct Stored {
+    pub(super) letter: ClientLetter,
+    pub(super) strategy: Option<Strategy>,
+    pub(super) outcome: Option<Judgement>,
+}
+
+impl Stored {
+    /// The letter of an id that nobody has applied yet.
+    pub(super) fn find(
+        connection: &Connection,
+        tenant: &str,
+        id: LetterId,
+    ) -> Result<Option<Self>, StorageError> {
+        let sql = format!("{COLUMNS} WHERE tenant = ?1 AND key = ?2 AND round = ?3 AND outcome IS NULL");
+        let mut statement = connection.prepare_cached(&sql)?;
+        statement.query_row((tenant, id.key, id.round), stored).optional()?.transpose()
+    }
+
+    /// Letters behind one that nobody has applied yet, in their order.
+    pub(super) fn after(
+        connection: &Connection,
+        tenant: &str,
+        key: i64,
+        most: usize,
+    ) -> Result<Vec<Self>, StorageError> {
+        let sql =
+            format!("{COLUMNS} WHERE tenant = ?1 AND key > ?2 AND outcome IS NULL ORDER BY key LIMIT ?3");
+        let mut statement = connection.prepare_cached(&sql)?;
+        statement.query_map((tenant, key, most), stored)?.map(|letter| letter?).collect()
+    }
+
+    pub(super) fn edit(&self, connection: &Connection, tenant: &str, body: &str) -> Result<(), StorageError> {
+        let sql = "UPDATE refused SET body = ?2, edited = 1 WHERE key = ?1";
+        connection.prepare_cached(sql)?.execute((self.letter.id.key, body))?;
+        count(connection, tenant, 0, signed(body.len()) - signed(self.letter.body.len()))
+    }
+
+    /// It was refused once more, as it is here or as another: a repetition of what was decided before decides nothing.
+    pub(super) fn refused_again(
+        self,
+        connection: &Connection,
+        tenant: &str,
+        attempt: Attempt,
+        other: Option<&str>,
+    ) -> Result<(), StorageError> {
+        let Self { letter, .. } = self;
+        let edited = letter.edited && other.is_none();
+        let body = other.unwrap_or(&letter.body);
+        let (mut attempts, since) = (letter.attempts, attempt.at);
+        attempts.push(attempt);
+        attempts.drain(..attempts.len().saturating_sub(MAX_HISTORY));
+        let sql = "UPDATE refused SET body = ?2, edited = ?3, since = ?4, history = ?5, round = round + 1,
+            outcome = NULL WHERE key = ?1";
+        connection.prepare_cached(sql)?.execute((
+            letter.id.key,
+            body,
+            edited,
+            since,
+            encode_history(&attempts)?,
+        ))?;
+        count(connection, tenant, 0, signed(body.len()) - signed(letter.body.len()))
+    }
+
+    /// It was applied. What it held is in its place now, and only the outcome is kept, for its client.
+    pub(super) fn applied(
+        &self,
+        connection: &Connection,
+        tenant: &str,
+        outcome: &Judgement,
+    ) -> Result<(), StorageError> {
+        let sql = "UPDATE refused SET body = '', outcome = ?2 WHERE key = ?1";
+        connection.prepare_cached(sql)?.execute((self.letter.id.key, encode(outcome)))?;
+        count(connection, tenant, 0, -signed(self.letter.body.len()))?;
+        // An operation that comes again, from whichever copy of its client, is told so as well. Events have no row.
+        let sql = "UPDATE judgements SET judgement = ?4 WHERE tenant = ?1 AND client = ?2 AND seq = ?3";
+        connection.prepare_cached(sql)?.execute((
+            tenant,
+            self.letter.client.to_string(),
+            self.letter.seq.0,
+            encode(outcome),
+        ))?;
+        Ok(())
+    }
+
+    pub(super) fn discard(&self, connection: &Connection, tenant: &str) -> Result<(), StorageError> {
+        remove(connection, tenant, self.letter.id.key, self.letter.body.len())
+    }
+
+    /// The operation that it holds.
+    pub(super) fn operation(&self) -> Result<Operation, StorageError> {
+        decode(&self.letter.body).map_err(corrupt("a dead letter"))
+    }
+}
+
+/// How many letters of a tenant were let go because there were too many.
+pub(super) fn dropped(connection: &Connection, tenant: &str) -> Result<u64, StorageError> {
+    let sql = "SELECT dropped FROM refused_tenants WHERE tenant = ?1";
+    let dropped = connection.prepare_cached(sql)?.query_row([tenant], |row| row.get(0)).optional()?;
+    Ok(dropped.unwrap_or(0))
+}
+
+/// Lets the oldest letters of a client and of a tenant go, where there are more than may be.
+fn make_room(connection: &Connection, tenant: &str, client: &str) -> Result<(), StorageError> {
+    let sql = "SELECT count(*) FROM refused WHERE tenant = ?1 AND client = ?2";
+    let mut of_client: usize =
+        connection.prepare_cached(sql)?.query_row((tenant, client), |row| row.get(0))?;
+    loop {
+        let sql = "SELECT letters, bytes FROM refused_tenants WHERE tenant = ?1";
+        let (letters, bytes): (u64, u64) =
+            connection.prepare_cached(sql)?.query_row([tenant], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let too_many = of_client > MAX_CLIENT_LETTERS;
+        if !too_many && letters <= MAX_TENANT_LETTERS && bytes <= MAX_TENANT_BYTES {
+            return Ok(());
+        }
+        let sql = "SELECT key, length(CAST(body AS BLOB)), client = ?2 FROM refused
+            WHERE tenant = ?1 AND (NOT ?3 OR client = ?2) ORDER BY key LIMIT 1";
+        let oldest: Option<(i64, usize, bool)> = connection
+            .prepare_cached(sql)?
+            .query_row((tenant, client, too_many), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let Some((key, bytes, own)) = oldest else { return Ok(()) };
+        remove(connection, tenant, key, bytes)?;
+        of_client -= usize::from(own);
+        let sql = "UPDATE refused_tenants SET dropped = dropped + 1 WHERE tenant = ?1";
+        connection.prepare_cached(sql)?.execute([tenant])?;
+    }
+}
+
+fn remove(connection: &Connection, tenant: &str, key: i64, bytes: usize) -> Result<(), StorageError> {
+    connection.prepare_cached("DELETE FROM refused WHERE key = ?1")?.execute([key])?;
+    count(connection, tenant, -1, -signed(bytes))
+}
+
+fn count(connection: &Connection, tenant: &str, letters: i64, bytes: i64) -> Result<(), StorageError> {
+    let sql = "INSERT INTO refused_tenants (tenant, letters, bytes, dropped, seq) VALUES (?1, ?2, ?3, 0, 0)
+        ON CONFLICT (tenant) DO UPDATE SET letters = letters + ?2, bytes = bytes + ?3";
+    connection.prepare_cached(sql)?.execute((tenant, letters, bytes))?;
+    Ok(())
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+const COLUMNS: &str =
+    "SELECT key, round, client, seq, subject, kind, name, document, strategy, body, edited, since,
+    history, outcome FROM refused";
+const DOCUMENT: &str = "document";
+const TOPIC: &str = "topic";
+
+fn columns(place: &Place) -> (&'static str, &str, Option<&str>) {
+    match place {
+        Place::Document(doc) => (DOCUMENT, doc.collection.as_str(), Some(doc.id.as_str())),
+        Place::Topic(topic) => (TOPIC, topic.as_str(), None),
+    }
+}
+
+fn stored(row: &Row<'_>) -> rusqlite::Result<Result<Stored, StorageError>> {
+    let (kind, name, document): (String, String, Option<String>) = (row.get(5)?, row.get(6)?, row.get(7)?);
+    let place = match document {
+        Some(id) => DocKey::new(&name, &id).ok().map(Place::Document),
+        None => TopicName::new(&name).ok().map(Place::Topic),
+    };
+    let client = row.get::<_, String>(2)?.parse::<ClientId>().ok();
+    let history: String = row.get(12)?;
+    let attempts = serde_json::from_str(&history).ok();
+    let outcome = row.get::<_, Option<String>>(13)?.map(|text| decode::<Judgement>(&text)).transpose();
+    let (Some(place), Some(client), Some(attempts), Ok(outcome)) = (place, client, attempts, outcome) else {
+        let source = format!("a {kind} has no place, client, history or outcome that can be read").into();
+        return Ok(Err(StorageError::Corrupt { what: "a dead letter", source }));
+    };
+    let letter = ClientLetter {
+        id: LetterId { key: row.get(0)?, round: row.get(1)? },
+        client,
+        seq: Seq(row.get(3)?),
+        subject: row.get(4)?,
+        place,
+        body: row.get(9)?,
+        edited: row.get(10)?,
+        since: Millis(row.get(11)?),
+        attempts,
+    };
+    let strategy = row.get::<_, Option<String>>(8)?.and_then(|text| Strategy::named(&text));
+    Ok(Ok(Stored { letter, strategy, outcome }))
+}
+
+fn encode_history(attempts: &[Attempt]) -> Result<String, StorageError> {
+    serde_json::to_string(attempts).map_err(corrupt("a dead letter"))
+}
+
+/// Why an operation rests with its client as a dead letter, if it does: one that comes again under another id does not.
+pub(super) fn for_good(judgement: &Judgement) -> Option<&Rejection> {
+    match &judgement.outcome {
+        Outcome::Rejected(why) if why.code != ErrorCode::OperationIdReused => Some(why),
+        _ => None,
+    }
+}
