@@ -46,6 +46,11 @@ impl DataFolder {
         self.path.join("webhook-key")
     }
 
+    /// The databases in a folder whose administration is recorded, by what they hold; also those of a running server.
+    pub fn audited(path: &Path) -> [(&'static str, PathBuf); 2] {
+        [("documents", path.join("webwaka.sqlite3")), ("topics", path.join("events.db"))]
+    }
+
     /// The database of documents.
     pub fn database(&self) -> PathBuf {
         self.path.join("webwaka.sqlite3")

@@ -76,7 +76,7 @@ test("an operator mends an edit that a client was refused, and it is applied", a
   await page.getByText("1 applied").waitFor();
   await until("no letter is left", async () => (await page.locator("[data-letter]").count()) === 0);
   const pulled = await call("POST", "/v1/pull", { client, collections, rejected: [1] });
-  assert.equal(pulled.changes[0].documents[0].doc.fields.title.v, "Mended");
+  assert.equal(pulled.changes[0].documents[0].doc.latest.title, "Mended");
   assert.deepEqual(
     pulled.judgements.map(({ seq, outcome }) => [seq, outcome]),
     [[1, { accepted: {} }]],

@@ -15,9 +15,8 @@ use std::collections::VecDeque;
 use sdk_core::{
     clock::Millis,
     protocol::{
-        ActorId, Changes, ClientFrame, ClientId, ErrorCode, GoAway, Hello, Judgement, Limits,
-        MAX_FIRST_FRAME, Operation, Outcome, Outcomes, ProtocolError, Publication, Resume, ServerFrame,
-        Subscribe, Unsubscribe, Welcome, encode,
+        ActorId, Changes, ClientFrame, ErrorCode, GoAway, Hello, Judgement, Limits, MAX_FIRST_FRAME, Outcome,
+        Outcomes, ProtocolError, Resume, ServerFrame, Subscribe, Unsubscribe, Welcome, encode,
     },
 };
 
@@ -25,6 +24,7 @@ pub use super::input::{Closing, Effect, Input, Now};
 use super::{
     follow::{Following, NextRead},
     frame,
+    open::Open,
     publishing::Publishing,
     topics::{Follow, Told, Topics},
     work::Work,
@@ -47,21 +47,6 @@ pub const HEARTBEAT: u64 = 25_000;
 pub const SILENCE: u64 = 3 * HEARTBEAT;
 /// Milliseconds that a client stays away, at least, after the server has said that it stops.
 const RETRY_AFTER_SHUTDOWN: u64 = 1_000;
-
-struct Open {
-    scope: TenantScope,
-    client: ClientId,
-    following: Following,
-    topics: Topics,
-    operations: Work<Operation>,
-    /// They go to another store than operations, and neither kind waits for the other's disk.
-    publications: Work<Publication>,
-    /// Whether something may be kept of the client that it was refused.
-    has_letters: bool,
-    next_ping: Millis,
-    last_heard: Millis,
-    token_ends: Millis,
-}
 
 enum State {
     Greeting { deadline: Millis },
@@ -479,24 +464,6 @@ impl Session {
     fn close(&mut self, closing: Closing) {
         self.state = State::Closed;
         self.effects.push_back(Effect::Close(closing));
-    }
-}
-
-impl Open {
-    fn has_room(&self, limits: &Limits) -> bool {
-        let bytes = self.operations.bytes() + self.publications.bytes();
-        let in_flight = self.operations.len() + self.publications.len();
-        bytes < limits.frame_bytes && in_flight + limits.batch_operations <= limits.in_flight_operations
-    }
-
-    /// Whether a store is at work for it.
-    fn is_storing(&self) -> bool {
-        self.operations.is_under_way() || self.publications.is_under_way()
-    }
-
-    /// Nothing is heard while nothing is read, so a peer cannot be silent while its commit is under way.
-    fn silence_ends(&self) -> Millis {
-        if self.is_storing() { Millis(u64::MAX) } else { self.last_heard.plus(SILENCE) }
     }
 }
 

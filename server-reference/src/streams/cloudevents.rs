@@ -1,6 +1,6 @@
 //! CloudEvents 1.0 over HTTP, in the modes of their HTTP binding: structured, batched and binary.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     http::{HeaderMap, HeaderName, StatusCode, header as http},
@@ -121,7 +121,8 @@ fn whole(headers: &HeaderMap, body: &[u8]) -> Result<Bytes, Refusal> {
             return Err(wrong(name, "is not an attribute that has a header of its own"));
         }
         let value = request::text(headers, name)?.unwrap_or_default();
-        let value = request::decode(value).ok_or_else(|| wrong(name, "has an escape that is none"))?;
+        let value = unquoted(value).ok_or_else(|| wrong(name, "has a quoted text that does not end"))?;
+        let value = request::decode(&value).ok_or_else(|| wrong(name, "has an escape that is none"))?;
         member(&mut event, attribute);
         write_text(&value, &mut event);
     }
@@ -148,6 +149,20 @@ fn whole(headers: &HeaderMap, body: &[u8]) -> Result<Bytes, Refusal> {
     }
     event.push('}');
     Ok(event.into())
+}
+
+/// The text of a header without the quotes and backslashes of a quoted string (RFC 9110, section 5.6.4), which come off
+/// before percent escapes do (section 3.1.3.2 of the binding). None if a quote or what it escapes is missing.
+fn unquoted(value: &str) -> Option<Cow<'_, str>> {
+    let Some(quoted) = value.trim().strip_prefix('"') else { return Some(Cow::Borrowed(value)) };
+    let (mut text, mut rest) = (String::with_capacity(quoted.len()), quoted.chars());
+    loop {
+        match rest.next()? {
+            '"' => return rest.next().is_none().then_some(Cow::Owned(text)),
+            '\\' => text.push(rest.next()?),
+            plain => text.push(plain),
+        }
+    }
 }
 
 fn bad(problem: &str) -> Refusal {

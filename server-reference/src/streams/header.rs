@@ -11,6 +11,7 @@ pub(super) const CURSOR: HeaderName = HeaderName::from_static("stream-cursor");
 pub(super) const TTL: HeaderName = HeaderName::from_static("stream-ttl");
 pub(super) const EXPIRES_AT: HeaderName = HeaderName::from_static("stream-expires-at");
 pub(super) const RETENTION: HeaderName = HeaderName::from_static("stream-retention");
+pub(super) const REDELIVERY: HeaderName = HeaderName::from_static("stream-redelivery");
 pub(super) const SEQUENCE: HeaderName = HeaderName::from_static("stream-seq");
 pub(super) const FORKED_FROM: HeaderName = HeaderName::from_static("stream-forked-from");
 pub(super) const FORK_OFFSET: HeaderName = HeaderName::from_static("stream-fork-offset");
@@ -27,10 +28,11 @@ pub(super) const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buf
 pub(super) const TRUE: HeaderValue = HeaderValue::from_static("true");
 
 /// What a page of another origin may send.
-pub(crate) const SENT: [HeaderName; 19] = [
+pub(crate) const SENT: [HeaderName; 20] = [
     TTL,
     EXPIRES_AT,
     RETENTION,
+    REDELIVERY,
     SEQUENCE,
     CLOSED,
     FORKED_FROM,
@@ -50,7 +52,7 @@ pub(crate) const SENT: [HeaderName; 19] = [
 ];
 
 /// What a page of another origin may see.
-pub(crate) const TOLD: [HeaderName; 16] = [
+pub(crate) const TOLD: [HeaderName; 17] = [
     START_OFFSET,
     NEXT_OFFSET,
     EARLIEST_OFFSET,
@@ -60,6 +62,7 @@ pub(crate) const TOLD: [HeaderName; 16] = [
     TTL,
     EXPIRES_AT,
     RETENTION,
+    REDELIVERY,
     DATA_ENCODING,
     PRODUCER_EPOCH,
     PRODUCER_SEQUENCE,

@@ -159,6 +159,7 @@ impl From<LogError> for Refusal {
             LogError::TooManyTopics(_) => refusal(Code::TooManyTopics),
             LogError::TooManySubscriptions => refusal(Code::TooManySubscriptions),
             LogError::NoSuchGroup => refusal(Code::NoSuchGroup),
+            LogError::BadRules(_) => refusal(Code::BadGroup),
             LogError::GroupExists => refusal(Code::GroupExists),
             LogError::TooManyGroups => refusal(Code::TooManyGroups),
             LogError::Fenced => refusal(Code::Fenced),

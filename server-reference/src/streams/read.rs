@@ -47,6 +47,9 @@ pub(super) async fn head(
         Lifetime::Idle(seconds) => put(&mut response, header::TTL, seconds),
         Lifetime::Until(_, text) => put(&mut response, header::EXPIRES_AT, text),
     }
+    if let Some(text) = request::redelivery_text(&state.redelivery) {
+        put(&mut response, header::REDELIVERY, text);
+    }
     if let Some(text) = request::retention_text(&state.retention) {
         put(&mut response, header::RETENTION, text);
     }

@@ -18,7 +18,10 @@ use super::{
     problem::{Code, Refusal},
 };
 use crate::{
-    storage::events::{After, ContentType, Fork, Lifetime, Position, Producer, Retention, TopicName},
+    storage::events::{
+        After, ContentType, Fork, Lifetime, Poison, Position, Producer, Redelivery, Retention, Rules,
+        TopicName,
+    },
     sync::body,
 };
 
@@ -89,6 +92,48 @@ pub(super) fn retention_text(keep: &Retention) -> Option<String> {
     let bytes = keep.bytes.map(|bytes| format!("bytes={bytes}"));
     let events = keep.events.map(|events| format!("events={events}"));
     let parts: Vec<String> = [age, bytes, events].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// `attempts=N, backoff_ms=N, backoff_max_ms=N, poison=WORD`, each at most once.
+pub(super) fn redelivery(headers: &HeaderMap) -> Result<Redelivery, Refusal> {
+    let name = &headers_of::REDELIVERY;
+    let mut said = Redelivery::default();
+    let Some(text) = text(headers, name)? else { return Ok(said) };
+    for part in text.split(',') {
+        let (what, value) = part.trim().split_once('=').ok_or_else(|| bad(name, "is a list of rules"))?;
+        let twice = match what {
+            "attempts" => {
+                // More than fits is more than is allowed.
+                let attempts = u32::try_from(number(value, name)?).unwrap_or(u32::MAX);
+                said.attempts.replace(attempts).is_some()
+            }
+            "backoff_ms" => said.backoff_ms.replace(number(value, name)?).is_some(),
+            "backoff_max_ms" => said.backoff_max_ms.replace(number(value, name)?).is_some(),
+            "poison" => {
+                let poison =
+                    Poison::named(value).ok_or_else(|| bad(name, "has poison=halt, park or skip"))?;
+                said.poison.replace(poison).is_some()
+            }
+            _ => return Err(bad(name, "knows attempts, backoff_ms, backoff_max_ms and poison")),
+        };
+        if twice {
+            return Err(bad(name, "has each rule once"));
+        }
+    }
+    said.over(Rules::default())
+        .check()
+        .map_err(|problem| bad(name, &format!("makes no sense: {problem}")))?;
+    Ok(said)
+}
+
+/// A topic's redelivery as its header.
+pub(super) fn redelivery_text(said: &Redelivery) -> Option<String> {
+    let attempts = said.attempts.map(|attempts| format!("attempts={attempts}"));
+    let backoff = said.backoff_ms.map(|millis| format!("backoff_ms={millis}"));
+    let longest = said.backoff_max_ms.map(|millis| format!("backoff_max_ms={millis}"));
+    let poison = said.poison.map(|poison| format!("poison={}", poison.as_str()));
+    let parts: Vec<String> = [attempts, backoff, longest, poison].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 

@@ -115,6 +115,7 @@ fn described(service: &Service, headers: &HeaderMap) -> Result<NewTopic, Refusal
         content_type: request::content_type(headers)?,
         lifetime: request::lifetime(headers)?,
         retention: request::retention(headers)?,
+        redelivery: request::redelivery(headers)?,
         events: Vec::new(),
         closed: request::closed(headers),
         fork: request::fork(headers, &service.public_streams)?,

@@ -74,6 +74,8 @@ async fn attributes_are_headers_in_binary_mode_and_the_body_is_the_data() {
             .header("ce-type", "t")
             .header("ce-subject", "a%22b")
             .header("ce-tries", "3")
+            .header("ce-said", r#""so \"it\\ is%21\"""#)
+            .header("ce-partly", r#"5" disk"#)
     };
     let bodies: [(&str, &[u8]); 3] = [
         ("application/vnd.x+json", b" {\"n\": [1]} "),
@@ -93,6 +95,8 @@ async fn attributes_are_headers_in_binary_mode_and_the_body_is_the_data() {
             (&event["source"], &event["subject"], &event["tries"]),
             (&json!("/straße"), &json!("a\"b"), &json!("3"))
         );
+        // Quotes come off first, then escapes of the URL; a quote in the middle is one.
+        assert_eq!((&event["said"], &event["partly"]), (&json!(r#"so "it\ is!""#), &json!(r#"5" disk"#)));
     }
     assert_eq!(seen[0]["data"], json!({ "n": [1] }));
     assert_eq!((&seen[1]["data"], &seen[1]["datacontenttype"]), (&json!("a\n\"b\""), &json!("text/plain")));
@@ -130,7 +134,9 @@ async fn what_is_no_event_is_refused_by_code_and_nothing_of_its_request_is_writt
     assert_eq!(refused(binary()).await, (400, "bad_event".into()), "no source and no type");
     let whole = || binary().header("ce-source", "/").header("ce-type", "t");
     assert_eq!(refused(whole().header("ce-id", "5")).await, (400, "bad_header".into()));
-    assert_eq!(refused(whole().header("ce-bad", "%zz")).await, (400, "bad_header".into()));
+    for bad in ["%zz", r#""no end"#, r#""more" than one"#, r#""\""#] {
+        assert_eq!(refused(whole().header("ce-bad", bad)).await, (400, "bad_header".into()), "{bad}");
+    }
     assert_eq!(refused(whole().header("stream-closed", "true")).await, (400, "bad_header".into()));
     let broken = whole().header("content-type", "application/json").body("{");
     assert_eq!(refused(broken).await, (400, "bad_event".into()));

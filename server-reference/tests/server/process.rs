@@ -163,3 +163,32 @@ async fn old_deletions_and_wrong_times_are_dealt_with_from_the_command_line() {
     let Some(ServerFrame::Changes(changes)) = session.next().await else { panic!() };
     assert_eq!((changes.documents.len(), changes.to.offset.0), (1, 3));
 }
+
+#[tokio::test]
+async fn who_administered_what_is_listed_and_verified_also_while_the_server_runs() {
+    let data = tempfile::tempdir().unwrap();
+    let running = Process::start(data.path());
+    let http = reqwest::Client::new();
+    let dead = || http.get(format!("http://{}/v1/dead", running.url)).bearer_auth(token(data.path()));
+    assert_eq!(dead().send().await.unwrap().status(), 200);
+    let audit =
+        |head: &[&str]| server().args(["audit", "--data"]).arg(data.path()).args(head).output().unwrap();
+    let listed = audit(&[]);
+    assert!(listed.status.success(), "{listed:?}");
+    let out = String::from_utf8(listed.stdout).unwrap();
+    let record: serde_json::Value = serde_json::from_str(out.trim()).unwrap();
+    assert_eq!(
+        (&record["chain"], &record["record"]["action"]),
+        (&"documents".into(), &"dead letters listed".into())
+    );
+    let told = String::from_utf8(listed.stderr).unwrap();
+    assert!(
+        told.contains("documents: 1 records, intact") && told.contains("topics: 0 records, intact"),
+        "{told}"
+    );
+    let head = told.lines().next().unwrap().rsplit(' ').next().unwrap().to_owned();
+    assert_eq!(dead().send().await.unwrap().status(), 200);
+    assert!(audit(&["--head", &head]).status.success(), "it is there still");
+    let cut = audit(&["--head", "00ff"]);
+    assert!(!cut.status.success() && String::from_utf8(cut.stderr).unwrap().contains("cut off"));
+}

@@ -119,7 +119,12 @@ impl World {
         self.runtime
             .block_on(self.store().create(self.scope.clone(), topic(), new, self.time()))
             .map_err(words)?;
-        let new = NewGroup { topic: topic(), start: Start::Earliest, rules: self.model.rules.clone() };
+        let new = NewGroup {
+            topic: topic(),
+            start: Start::Earliest,
+            rules: self.model.rules.clone(),
+            redelivery: Default::default(),
+        };
         self.runtime
             .block_on(self.store().make_group(self.scope.clone(), group(), new, self.time()))
             .map_err(words)?;
@@ -268,22 +273,22 @@ impl World {
         }
         let lease = self.model.leases.len() as u64;
         let mut members = Vec::new();
-        for delivery in &claimed.events {
-            let number = delivery.position.offset;
+        for redelivery in &claimed.events {
+            let number = redelivery.position.offset;
             if let Some(why) = self.model.obstacle(number, now) {
                 return Err(why);
             }
             let item = self.model.item(number);
-            if item.edited.as_ref().unwrap_or(&item.body).as_bytes() != delivery.body
-                || item.at != delivery.at.0
+            if item.edited.as_ref().unwrap_or(&item.body).as_bytes() != redelivery.body
+                || item.at != redelivery.at.0
             {
                 return Err(format!("{number} was handed out as another event"));
             }
-            if item.attempts + 1 != delivery.attempt {
+            if item.attempts + 1 != redelivery.attempt {
                 return Err(format!(
                     "attempt {} of {number} is called {}",
                     item.attempts + 1,
-                    delivery.attempt
+                    redelivery.attempt
                 ));
             }
             item.state = State::Out(lease);

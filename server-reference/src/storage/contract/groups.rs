@@ -70,6 +70,8 @@ macro_rules! groups_contract {
             an_edited_letter_is_what_is_retried,
             letters_stay_when_their_group_and_topic_are_gone,
             letters_are_for_those_who_administer,
+            letters_of_a_group_are_capped_by_their_bytes,
+            a_topic_says_what_its_groups_do_about_failures_and_a_group_says_otherwise,
         );
     };
     (@tests $open:path: $($name:ident,)*) => {$(
@@ -138,7 +140,7 @@ impl Groups {
     }
 
     async fn make(&self, name: &str, of: &str, start: Start, rules: Rules) -> Result<GroupState, LogError> {
-        let new = NewGroup { topic: topic(of), start, rules };
+        let new = NewGroup { topic: topic(of), start, rules, redelivery: Default::default() };
         Ok(self.groups.make_group(ada(), group(name), new, START).await?.1)
     }
 

@@ -74,6 +74,9 @@ pub enum LogError {
     /// There is a group of that name, set up otherwise.
     #[error("there is another group of that name")]
     GroupExists,
+    /// The rules of a group, with those of its topic, make no sense.
+    #[error("{0}")]
+    BadRules(&'static str),
     /// The topic or the tenant has as many groups as it may.
     #[error("a topic has at most {MAX_TOPIC_GROUPS} groups, and a tenant {MAX_TENANT_GROUPS}")]
     TooManyGroups,

@@ -47,14 +47,15 @@ pub trait GroupStore: Send + Sync + 'static {
     /// What there is to say of a group.
     fn group(&self, scope: TenantScope, group: GroupName, now: Millis) -> Answer<'_, GroupState>;
 
-    /// Groups that the scope may use, in the order of their names: those behind one, `most` of them at most.
+    /// Groups that the scope may use, in the order of their names: those behind one, `most` of them at most. Of one that
+    /// is damaged there is nothing to say; a scope that may use every topic is told that it is there.
     fn groups(
         &self,
         scope: TenantScope,
         behind: Option<GroupName>,
         most: usize,
         now: Millis,
-    ) -> Answer<'_, Vec<(GroupName, GroupState)>>;
+    ) -> Answer<'_, Vec<(GroupName, Option<GroupState>)>>;
 
     /// Removes a group. Its dead letters stay.
     fn remove_group(&self, scope: TenantScope, group: GroupName, now: Millis) -> Answer<'_, ()>;
@@ -105,8 +106,47 @@ pub struct NewGroup {
     pub topic: TopicName,
     /// Where it begins.
     pub start: Start,
-    /// How it works. They have been [checked](Rules::check).
+    /// How it works, where neither `redelivery` nor the topic says otherwise.
     pub rules: Rules,
+    /// What it says itself of what a topic may say.
+    pub redelivery: Redelivery,
+}
+
+/// What becomes of events that fail: said by a topic for all of its groups, and by a group for itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Redelivery {
+    /// [`Rules::attempts`]
+    pub attempts: Option<u32>,
+    /// [`Rules::backoff_ms`]
+    pub backoff_ms: Option<u64>,
+    /// [`Rules::backoff_max_ms`]
+    pub backoff_max_ms: Option<u64>,
+    /// [`Rules::poison`]
+    pub poison: Option<Poison>,
+}
+
+impl Redelivery {
+    /// What this says, and of the rest what another does.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            attempts: self.attempts.or(other.attempts),
+            backoff_ms: self.backoff_ms.or(other.backoff_ms),
+            backoff_max_ms: self.backoff_max_ms.or(other.backoff_max_ms),
+            poison: self.poison.or(other.poison),
+        }
+    }
+
+    /// Rules with what this says of them.
+    pub fn over(self, rules: Rules) -> Rules {
+        Rules {
+            attempts: self.attempts.unwrap_or(rules.attempts),
+            backoff_ms: self.backoff_ms.unwrap_or(rules.backoff_ms),
+            backoff_max_ms: self.backoff_max_ms.unwrap_or(rules.backoff_max_ms),
+            poison: self.poison.unwrap_or(rules.poison),
+            ..rules
+        }
+    }
 }
 
 /// Where a group begins.
@@ -207,6 +247,22 @@ pub enum Poison {
     Park,
     /// It is let go, and its lane goes on.
     Skip,
+}
+
+impl Poison {
+    /// Its name, in a header.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Halt => "halt",
+            Self::Park => "park",
+            Self::Skip => "skip",
+        }
+    }
+
+    /// The policy of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Halt, Self::Park, Self::Skip].into_iter().find(|policy| policy.as_str() == name)
+    }
 }
 
 /// How much a group may leave unread.

@@ -9,6 +9,8 @@ use crate::tenant::TenantScope;
 
 /// Dead letters of one group. Beyond them an event that fails stays unresolved and is tried on, after its longest pause.
 pub const MAX_GROUP_LETTERS: u64 = 10_000;
+/// Bytes of their events; beyond them it is the same.
+pub const MAX_GROUP_BYTES: u64 = 64 * 1024 * 1024;
 /// Dead letters that one call looks at or changes.
 pub const MAX_LETTERS: usize = 1_000;
 /// Attempts that are remembered of one event; the oldest go first.

@@ -22,10 +22,11 @@ pub use error::LogError;
 pub use groups::{
     ATTEMPTS, Claim, Claimed, Delivery, GroupName, GroupState, GroupStore, InvalidGroup, LEASES, Lease, Lost,
     MAX_BACKOFF, MAX_CLAIM, MAX_TENANT_GROUPS, MAX_TOPIC_GROUPS, MAX_WORDS, NewGroup, OUTSTANDING, Poison,
-    Rules, Settle, Settled, Start, Stirred, Unread, Verdict,
+    Redelivery, Rules, Settle, Settled, Start, Stirred, Unread, Verdict,
 };
 pub use letters::{
-    Attempt, Change, DeadLetters, Fate, Letter, LetterId, MAX_GROUP_LETTERS, MAX_HISTORY, MAX_LETTERS, Which,
+    Attempt, Change, DeadLetters, Fate, Letter, LetterId, MAX_GROUP_BYTES, MAX_GROUP_LETTERS, MAX_HISTORY,
+    MAX_LETTERS, Which,
 };
 pub use publications::{CloudEvent, NAMES_KEPT, NoCloudEvent, Publications, Publish, Published};
 pub use subscriptions::{Kept, MAX_TENANT_SUBSCRIPTIONS, SubscriptionStore};
@@ -80,6 +81,8 @@ pub struct NewTopic {
     pub lifetime: Lifetime,
     /// How much of it is kept.
     pub retention: Retention,
+    /// What its groups do about events that fail, where they do not say so themselves.
+    pub redelivery: Redelivery,
     /// Its first events.
     pub events: Vec<Bytes>,
     /// Whether these are its last, too.
@@ -157,6 +160,8 @@ pub struct TopicState {
     pub lifetime: Lifetime,
     /// How much of it is kept.
     pub retention: Retention,
+    /// What its groups do about events that fail.
+    pub redelivery: Redelivery,
 }
 
 /// Events to be appended. Without any it has to close.

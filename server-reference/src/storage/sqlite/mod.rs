@@ -4,7 +4,7 @@
 //! [`SqliteStore`] runs one of it on a thread of its own as the only writer, and others for reading.
 
 mod admit;
-mod audit;
+pub mod audit;
 mod commit;
 mod conflict;
 pub mod events;

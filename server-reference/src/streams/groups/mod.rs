@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
@@ -25,7 +25,9 @@ use super::{
 use crate::{
     clock::wall,
     service::Service,
-    storage::events::{ContentType, Form, GroupName, GroupState, NewGroup, Rules, Start, Stirred},
+    storage::events::{
+        ContentType, Form, GroupName, GroupState, NewGroup, Redelivery, Rules, Start, Stirred,
+    },
     sync::{self, Caller},
     tenant::TenantScope,
 };
@@ -57,7 +59,25 @@ struct Setup {
     #[serde(default)]
     start: Begin,
     #[serde(default)]
+    rules: Said,
+}
+
+/// Rules as somebody says them: what is not said of failures is the topic's to say.
+#[derive(Default)]
+struct Said {
     rules: Rules,
+    redelivery: Redelivery,
+}
+
+impl<'de> Deserialize<'de> for Said {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let rules: Rules = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
+        let redelivery = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
+        // Those are said apart.
+        let Rules { attempts, backoff_ms, backoff_max_ms, poison, .. } = Rules::default();
+        Ok(Self { rules: Rules { attempts, backoff_ms, backoff_max_ms, poison, ..rules }, redelivery })
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -80,7 +100,6 @@ enum Moment {
 impl Setup {
     fn checked(self) -> Result<NewGroup, Refusal> {
         let bad = |problem: &str| Refusal::new(Code::BadGroup, problem);
-        self.rules.check().map_err(bad)?;
         let start = match self.start {
             Begin::Earliest => Start::Earliest,
             Begin::Latest => Start::Latest,
@@ -94,7 +113,12 @@ impl Setup {
                 Start::Since(time.ok_or_else(|| bad("a time is of RFC 3339 or in milliseconds"))?)
             }
         };
-        Ok(NewGroup { topic: request::topic(&self.topic)?, start, rules: self.rules })
+        Ok(NewGroup {
+            topic: request::topic(&self.topic)?,
+            start,
+            rules: self.rules.rules,
+            redelivery: self.rules.redelivery,
+        })
     }
 }
 
@@ -130,7 +154,12 @@ async fn list(
     let behind = after.map(|text| name(&text)).transpose()?;
     let groups = service.groups.groups(scope, behind, most, wall()).await?;
     let next = groups.last().filter(|_| groups.len() == most).map(|(name, _)| name.as_str());
-    let groups: Vec<_> = groups.iter().map(|(name, state)| shown(name.as_str(), state)).collect();
+    let damaged = |name: &GroupName| json!({ "group": name.as_str(), "damaged": true });
+    let show = |(name, state): &(GroupName, Option<GroupState>)| match state {
+        Some(state) => shown(name.as_str(), state),
+        None => damaged(name),
+    };
+    let groups: Vec<_> = groups.iter().map(show).collect();
     Ok(sync::json(json!({ "groups": groups, "next": next }).to_string()))
 }
 

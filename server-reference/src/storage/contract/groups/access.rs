@@ -16,7 +16,12 @@ pub(crate) async fn groups_are_their_tenants_and_their_topics_readers(groups: Gr
         assert!(answer.is_empty(), "{answer:?}");
         let answer = groups.groups.remove_group(nobody.clone(), group("g"), START).await;
         assert!(matches!(answer, Err(LogError::NoSuchGroup)), "{answer:?}");
-        let new = NewGroup { topic: topic("t"), start: Start::Earliest, rules: rules() };
+        let new = NewGroup {
+            topic: topic("t"),
+            start: Start::Earliest,
+            rules: rules(),
+            redelivery: Default::default(),
+        };
         let answer = groups.groups.make_group(nobody, group("h"), new, START).await;
         assert!(matches!(answer, Err(LogError::NoSuchTopic)), "{answer:?}");
     }
@@ -34,7 +39,8 @@ pub(crate) async fn groups_are_listed_by_name_piece_by_piece(groups: Groups) {
     groups.groups.remove_group(ada(), group("b"), START).await.unwrap();
     let list = async |who: &TenantScope, behind: Option<&str>, most| -> Vec<String> {
         let listed = groups.groups.groups(who.clone(), behind.map(group), most, START).await.unwrap();
-        listed.iter().map(|(name, state)| format!("{} of {}", name.as_str(), state.topic.as_str())).collect()
+        let of = |state: &Option<GroupState>| state.as_ref().unwrap().topic.as_str().to_owned();
+        listed.iter().map(|(name, state)| format!("{} of {}", name.as_str(), of(state))).collect()
     };
     assert_eq!(list(&ada(), None, 9).await, ["a of u", "c of u", "g of t"]);
     assert_eq!(list(&ada(), None, 2).await, ["a of u", "c of u"]);

@@ -1,7 +1,7 @@
 //! What becomes of events whose attempts are over.
 
 use super::*;
-use crate::storage::events::{Change, Fate, Letter, LetterId, Which};
+use crate::storage::events::{Change, Fate, Letter, LetterId, MAX_GROUP_BYTES, Redelivery, Which};
 
 impl Groups {
     async fn dead(&self) -> Vec<Letter> {
@@ -191,4 +191,77 @@ pub(crate) async fn letters_are_for_those_who_administer(groups: Groups) {
     for nobody in [of(serde_json::json!([{ "topic": "u", "may": "admin" }])), scope("other", "ada")] {
         assert!(matches!(groups.dead_of(nobody).await, Err(LogError::NoSuchGroup)));
     }
+}
+
+pub(crate) async fn letters_of_a_group_are_capped_by_their_bytes(groups: Groups) {
+    // Each as large as many events may be together: two fit.
+    let large =
+        |n: u32| format!("{{\"n\":{n},\"x\":\"{}\"}}", "x".repeat(MAX_GROUP_BYTES as usize / 2 - 100));
+    groups.with(&[large(1), large(2), plain(3), large(4)], poison(Poison::Park)).await;
+    let mut now = START;
+    for _ in 0..12 {
+        for _ in 0..4 {
+            let claimed = groups.claim(1, now).await;
+            if claimed.lease.is_some() {
+                groups.settle(&claimed, nack(0), now).await.unwrap();
+            }
+        }
+        now = now.plus(1_000);
+    }
+    let dead = groups.dead().await;
+    let positions: Vec<&str> = dead.iter().map(|letter| letter.position.as_str()).collect();
+    let state = groups.state().await;
+    assert_eq!((positions.len(), state.letters, state.outstanding), (3, 3, 1), "{positions:?}");
+    assert!(groups.claim(9, now.plus(2_000)).await.events[0].body.len() > 1_000, "it is tried on");
+    // One that goes makes room.
+    groups.change(Change::Discard(vec![dead[0].id])).await.unwrap();
+    now = now.plus(2_000 + LEASE);
+    for _ in 0..9 {
+        let claimed = groups.claim(1, now).await;
+        if claimed.lease.is_some() {
+            groups.settle(&claimed, nack(0), now).await.unwrap();
+        }
+        now = now.plus(1_000);
+    }
+    let state = groups.state().await;
+    assert_eq!((state.letters, state.outstanding), (3, 0));
+}
+
+pub(crate) async fn a_topic_says_what_its_groups_do_about_failures_and_a_group_says_otherwise(
+    groups: Groups,
+) {
+    let of_topic = Redelivery {
+        attempts: Some(2),
+        backoff_max_ms: Some(5_000),
+        poison: Some(Poison::Halt),
+        ..Redelivery::default()
+    };
+    groups.topic("t", NewTopic { redelivery: of_topic, ..NewTopic::default() }).await;
+    let make = async |name: &str, redelivery: Redelivery| {
+        let rules = Rules::default();
+        let new = NewGroup { topic: topic("t"), start: Start::Earliest, rules, redelivery };
+        let made = groups.groups.make_group(ada(), group(name), new, START).await;
+        made.map(|(fresh, state)| (fresh, state.rules))
+    };
+    let (_, rules) = make("g", Redelivery::default()).await.unwrap();
+    let says = |rules: &Rules| (rules.attempts, rules.backoff_ms, rules.backoff_max_ms, rules.poison);
+    assert_eq!(says(&rules), (2, 1_000, 5_000, Poison::Halt));
+    assert!(!make("g", Redelivery::default()).await.unwrap().0, "it is there as described");
+    let own = Redelivery { poison: Some(Poison::Skip), ..Redelivery::default() };
+    assert_eq!(says(&make("own", own).await.unwrap().1), (2, 1_000, 5_000, Poison::Skip));
+    let much = Redelivery { backoff_ms: Some(6_000), ..Redelivery::default() };
+    let answer = make("much", much).await;
+    assert!(matches!(answer, Err(LogError::BadRules(_))), "more than the topic allows: {answer:?}");
+    // It is what becomes of events.
+    groups.add("t", &[plain(1)], START).await;
+    for _ in 0..2 {
+        let claimed = groups.claim(1, START).await;
+        groups.settle(&claimed, nack(0), START).await.unwrap();
+    }
+    assert_eq!(groups.state().await.halted, 1);
+    let state = groups.log.describe(ada(), topic("t"), START).await.unwrap();
+    assert_eq!(state.redelivery, of_topic);
+    let other = NewTopic { content_type: Some(json()), ..NewTopic::default() };
+    let answer = groups.log.create(ada(), topic("t"), other, START).await;
+    assert!(matches!(answer, Err(LogError::TopicExists)), "{answer:?}");
 }

@@ -67,6 +67,7 @@ pub(super) fn create(
         content_type,
         lifetime,
         retention: new.retention,
+        redelivery: new.redelivery,
         source,
         forks: 0,
         hidden: false,
@@ -123,7 +124,9 @@ fn same(topic: &Topic, new: &NewTopic) -> bool {
         }
         _ => false,
     };
-    fork && new.closed == topic.closed && new.retention == topic.retention
+    fork && new.closed == topic.closed
+        && new.retention == topic.retention
+        && new.redelivery == topic.redelivery
 }
 
 /// What a fork takes of its source.

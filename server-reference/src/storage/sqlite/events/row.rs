@@ -7,7 +7,9 @@ use sdk_core::clock::Millis;
 
 use crate::storage::{
     StorageError,
-    events::{ContentType, Lifetime, LogEpoch, LogError, Position, Retention, TopicName, TopicState},
+    events::{
+        ContentType, Lifetime, LogEpoch, LogError, Position, Redelivery, Retention, TopicName, TopicState,
+    },
 };
 
 /// Events that a topic can ever have.
@@ -17,7 +19,7 @@ pub(super) const MAX_KEY: i64 = (1 << 22) - 1;
 
 const COLUMNS: &str = "key, tenant, name, epoch, content_type, idle, until, until_text, keep_age, keep_bytes, \
     keep_events, source, source_name, anchor, more, fork_at, forks, hidden, first, tail, bytes, written, touched, \
-    closed, sequence, producers";
+    closed, sequence, producers, redelivery";
 
 /// A topic's row.
 #[derive(Debug, Clone)]
@@ -29,6 +31,7 @@ pub(super) struct Topic {
     pub(super) content_type: ContentType,
     pub(super) lifetime: Lifetime,
     pub(super) retention: Retention,
+    pub(super) redelivery: Redelivery,
     pub(super) source: Option<Source>,
     pub(super) forks: u64,
     /// It was deleted, and is kept for its forks.
@@ -77,7 +80,7 @@ impl Topic {
     pub(super) fn insert(&self, connection: &Connection) -> Result<(), LogError> {
         let sql = format!(
             "INSERT INTO topics ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
-             ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)"
+             ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)"
         );
         let mut statement = connection.prepare_cached(&sql)?;
         let (idle, until, text) = match &self.lifetime {
@@ -86,6 +89,9 @@ impl Topic {
             Lifetime::Until(time, text) => (None, Some(time.0), Some(text)),
         };
         let source = self.source.as_ref();
+        let said = |redelivery| serde_json::to_string(redelivery).map_err(damaged);
+        let redelivery = Some(&self.redelivery).filter(|redelivery| **redelivery != Redelivery::default());
+        let redelivery = redelivery.map(said).transpose()?;
         statement.execute(rusqlite::params![
             self.key,
             &*self.tenant,
@@ -113,6 +119,7 @@ impl Topic {
             self.closed,
             self.sequence,
             self.producers,
+            redelivery,
         ])?;
         Ok(())
     }
@@ -186,6 +193,7 @@ impl Topic {
             closed: self.closed,
             lifetime: self.lifetime.clone(),
             retention: self.retention,
+            redelivery: self.redelivery,
         }
     }
 }
@@ -195,11 +203,20 @@ fn slack(idle: u64) -> u64 {
     idle / 16
 }
 
+fn damaged(source: serde_json::Error) -> LogError {
+    StorageError::Corrupt { what: "a topic", source: Box::new(source) }.into()
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<Topic, LogError>> {
     let content_type: String = row.get(4)?;
     let Some(content_type) = ContentType::new(&content_type) else {
         let source = format!("{content_type:?} is no content type").into();
         return Ok(Err(StorageError::Corrupt { what: "a topic", source }.into()));
+    };
+    let redelivery = match row.get::<_, Option<String>>(26)?.map(|text| serde_json::from_str(&text)) {
+        None => Redelivery::default(),
+        Some(Ok(redelivery)) => redelivery,
+        Some(Err(error)) => return Ok(Err(damaged(error))),
     };
     let lifetime = match (row.get(5)?, row.get(6)?) {
         (Some(seconds), _) => Lifetime::Idle(seconds),
@@ -224,6 +241,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<Topic, LogError>> {
         content_type,
         lifetime,
         retention: Retention { age: row.get(8)?, bytes: row.get(9)?, events: row.get(10)? },
+        redelivery,
         source,
         forks: row.get(16)?,
         hidden: row.get(17)?,

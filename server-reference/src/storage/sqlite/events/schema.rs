@@ -6,7 +6,7 @@ use super::super::schema::{migrate, settle};
 use crate::storage::StorageError;
 
 /// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 /// `topics.name` is missing once a topic was removed and its events are yet to go. `first` and `tail` count events: the
 /// topic's own are those after `first` up to `tail`. A fork reads what comes before `fork_at` from its source.
@@ -183,14 +183,23 @@ const NAMES: &str = "
     CREATE INDEX names_by_number ON names (topic, number);
 ";
 
+/// From version 4, which counted the dead letters of a group and not their bytes, and in which only groups said what
+/// becomes of events that fail.
+const FROM_4: &str = "
+    ALTER TABLE topics ADD COLUMN redelivery TEXT;
+    ALTER TABLE groups ADD COLUMN letter_bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE groups SET letter_bytes = (SELECT coalesce(sum(length(body)), 0) FROM letters WHERE grp = groups.key);
+";
+
 /// Makes a new connection ready to write.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), StorageError> {
     settle(connection)?;
     migrate(connection, VERSION, |version| match version {
-        0 => Some(format!("{TABLES}{SUBSCRIPTIONS}{GROUPS}{NAMES}")),
-        1 => Some(format!("{SUBSCRIPTIONS}{GROUPS}{NAMES}")),
-        2 => Some(format!("{GROUPS}{NAMES}")),
-        3 => Some(NAMES.into()),
+        0 => Some(format!("{TABLES}{SUBSCRIPTIONS}{GROUPS}{NAMES}{FROM_4}")),
+        1 => Some(format!("{SUBSCRIPTIONS}{GROUPS}{NAMES}{FROM_4}")),
+        2 => Some(format!("{GROUPS}{NAMES}{FROM_4}")),
+        3 => Some(format!("{NAMES}{FROM_4}")),
+        4 => Some(FROM_4.into()),
         _ => None,
     })
 }

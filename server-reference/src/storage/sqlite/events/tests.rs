@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::*;
+use crate::storage::sqlite::audit;
 use crate::{
     fixtures::{START, scope},
     storage::{
@@ -159,7 +160,7 @@ async fn share(log: &EventStore, events: usize, rules: Rules) {
     let ada = || scope("acme", "ada");
     log.create(ada(), topic(), NewTopic::default(), START).await.unwrap();
     log.append(ada(), topic(), octets(events), START).await.unwrap();
-    let new = NewGroup { topic: topic(), start: Start::Earliest, rules };
+    let new = NewGroup { topic: topic(), start: Start::Earliest, rules, redelivery: Default::default() };
     log.make_group(ada(), group(), new, START).await.unwrap();
 }
 
@@ -227,6 +228,56 @@ async fn upkeep_leaves_nothing_of_a_removed_group_but_its_dead_letters() {
 }
 
 #[tokio::test]
+async fn a_damaged_group_is_left_as_it_is_and_the_others_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = store(&folder);
+    let rules = || Rules { attempts: 1, lease_ms: 1_000, ..Rules::default() };
+    share(&log, 1, rules()).await;
+    let ada = || scope("acme", "ada");
+    let worse = GroupName::new("a").unwrap();
+    let new =
+        NewGroup { topic: topic(), start: Start::Earliest, rules: rules(), redelivery: Default::default() };
+    log.make_group(ada(), worse.clone(), new, START).await.unwrap();
+    let ask = Claim { worker: "w".into(), events: 1, bytes: 9, secret: "s".into(), chance: 0 };
+    log.claim(ada(), worse.clone(), ask, START).await.unwrap();
+    claim(&log, 1, START).await;
+    let connection = Connection::open(folder.path().join("events.db")).unwrap();
+    connection.execute("UPDATE groups SET rules = '{' WHERE name = 'a'", []).unwrap();
+    log.tidy(START.plus(1_000)).await.unwrap();
+    assert_eq!((rows(&folder, "leases"), rows(&folder, "letters")), (1, 1), "that of the other has lapsed");
+    let listed = log.groups(ada(), None, 9, START).await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|(name, state)| (name.as_str(), state.is_some())).collect();
+    assert_eq!(listed, [("a", false), ("g", true)]);
+    assert!(matches!(
+        log.group(ada(), worse, START).await,
+        Err(LogError::Storage(StorageError::Corrupt { .. }))
+    ));
+    // Mended, it goes on where it was.
+    let mended = serde_json::to_string(&rules()).unwrap();
+    connection.execute("UPDATE groups SET rules = ?1 WHERE name = 'a'", [mended]).unwrap();
+    log.tidy(START.plus(1_000)).await.unwrap();
+    assert_eq!((rows(&folder, "leases"), rows(&folder, "letters")), (0, 2));
+}
+
+#[tokio::test]
+async fn a_database_of_version_4_goes_on_and_knows_the_bytes_of_its_letters() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = store(&folder);
+    share(&log, 1, Rules { attempts: 1, ..Rules::default() }).await;
+    let claimed = claim(&log, 1, START).await;
+    settle(&log, &claimed, Verdict::Nack { delay: None, error: "no".into() }).await;
+    drop(log);
+    let connection = Connection::open(folder.path().join("events.db")).unwrap();
+    let back = "ALTER TABLE groups DROP COLUMN letter_bytes; ALTER TABLE topics DROP COLUMN redelivery;
+        PRAGMA user_version = 4";
+    connection.execute_batch(back).unwrap();
+    let (log, _) = store(&folder);
+    assert_eq!(log.group(scope("acme", "ada"), group(), START).await.unwrap().letters, 1);
+    let bytes: u64 = connection.query_row("SELECT letter_bytes FROM groups", [], |row| row.get(0)).unwrap();
+    assert_eq!(bytes, 1);
+}
+
+#[tokio::test]
 async fn what_is_administered_is_on_record_in_a_chain() {
     let folder = tempfile::tempdir().unwrap();
     let (log, _) = store(&folder);
@@ -247,4 +298,21 @@ async fn what_is_administered_is_on_record_in_a_chain() {
     let expected =
         expected.map(|(action, target)| ("ada".to_owned(), action.to_owned(), target.to_owned(), 32));
     assert_eq!(found, expected);
+    let path = folder.path().join("events.db");
+    let read = || {
+        let mut actions = Vec::new();
+        let chain = audit::read(&path, |record, _| actions.push(record.action.clone())).unwrap();
+        (chain, actions)
+    };
+    let (chain, actions) = read();
+    assert_eq!((chain.records, chain.broken, actions.len()), (3, None, 3));
+    // What is changed, or taken out from between, shows; what is cut off does to whoever knows the head.
+    connection.execute("UPDATE audit SET subject = 'eve' WHERE id = 2", []).unwrap();
+    assert_eq!(read().0.broken, Some(2));
+    connection.execute("DELETE FROM audit WHERE id = 2", []).unwrap();
+    assert_eq!(read().0.broken, Some(3));
+    connection.execute("DELETE FROM audit WHERE id = 3", []).unwrap();
+    let (cut, _) = read();
+    assert_eq!((cut.records, cut.broken), (1, None));
+    assert_ne!(cut.head, chain.head);
 }

@@ -74,6 +74,10 @@ pub(super) fn change(
             if ContentType::new(&stored.content_type).as_ref() != Some(content_type) {
                 return Err(LogError::ContentTypeMismatch);
             }
+            // The group may be gone; an edit may go beyond what a group may have, by one event.
+            let sql = "UPDATE groups SET letter_bytes = letter_bytes + ?2 -
+                (SELECT length(body) FROM letters WHERE key = ?1) WHERE key = ?3";
+            connection.prepare_cached(sql)?.execute((id.key, body.len(), stored.group))?;
             let sql = "UPDATE letters SET body = ?2, edited = 1 WHERE key = ?1";
             connection.prepare_cached(sql)?.execute((id.key, &body[..]))?;
             audit::record(connection, scope, "dead letter edited", &target(name, &[*id]), now)?;

@@ -14,11 +14,14 @@ use sdk_core::clock::Millis;
 
 use super::{EventStore, group::Group as Transaction, lineage::Lineage, row::Topic};
 use crate::{
-    access::Right,
-    storage::events::{
-        After, Answer, Change, Claim, Claimed, DeadLetters, Fate, GroupName, GroupState, GroupStore, Letter,
-        LetterId, LogError, MAX_TENANT_GROUPS, MAX_TOPIC_GROUPS, NewGroup, Settle, Settled, Start, TopicName,
-        Which, allow,
+    access::{Access, Right},
+    storage::{
+        StorageError,
+        events::{
+            After, Answer, Change, Claim, Claimed, DeadLetters, Fate, GroupName, GroupState, GroupStore,
+            Letter, LetterId, LogError, MAX_TENANT_GROUPS, MAX_TOPIC_GROUPS, NewGroup, Settle, Settled,
+            Start, TopicName, Which, allow,
+        },
     },
     tenant::TenantScope,
 };
@@ -51,7 +54,7 @@ impl GroupStore for EventStore {
         behind: Option<GroupName>,
         most: usize,
         now: Millis,
-    ) -> Answer<'_, Vec<(GroupName, GroupState)>> {
+    ) -> Answer<'_, Vec<(GroupName, Option<GroupState>)>> {
         self.readers.read(move |connection| list(connection, &scope, behind.as_ref(), most, now)).boxed()
     }
 
@@ -118,9 +121,11 @@ fn make(
     if topic.hidden {
         return Err(LogError::Deleted);
     }
+    let rules = new.redelivery.or(topic.redelivery).over(new.rules.clone());
+    rules.check().map_err(LogError::BadRules)?;
     let start = new.start.to_string();
     if let Some(there) = GroupRow::by_name(connection, scope.tenant(), name)? {
-        return if (there.topic, &there.start, &there.rules) == (key, &start, &new.rules) {
+        return if (there.topic, &there.start, &there.rules) == (key, &start, &rules) {
             Ok((false, state(connection, there, topic)?))
         } else {
             Err(LogError::GroupExists)
@@ -138,7 +143,7 @@ fn make(
         key: 0,
         topic: key,
         start,
-        rules: new.rules.clone(),
+        rules,
         scanned: lineage.offset(connection, after)?,
         generation: 0,
         lost: 0,
@@ -147,6 +152,7 @@ fn make(
         skipped: 0,
         unresolved: 0,
         letters: 0,
+        letter_bytes: 0,
     };
     row.insert(connection, scope.tenant(), name, now)?;
     Ok((true, state(connection, row, topic)?))
@@ -158,7 +164,7 @@ fn list(
     behind: Option<&GroupName>,
     most: usize,
     now: Millis,
-) -> Result<Vec<(GroupName, GroupState)>, LogError> {
+) -> Result<Vec<(GroupName, Option<GroupState>)>, LogError> {
     let mut groups = Vec::new();
     // Nothing is before the empty text, and no group is called so.
     let behind = behind.map_or("", GroupName::as_str);
@@ -167,8 +173,14 @@ fn list(
             break;
         }
         match work::find(connection, scope, &name, now, |key| Topic::by_key(connection, key)) {
-            Ok((row, topic)) => groups.push((name, state(connection, row, topic)?)),
+            Ok((row, topic)) => groups.push((name, Some(state(connection, row, topic)?))),
             Err(LogError::NoSuchGroup) => {}
+            Err(LogError::Storage(StorageError::Corrupt { .. })) => {
+                // Whose topic it shares is not known.
+                if *scope.access() == Access::Everything {
+                    groups.push((name, None));
+                }
+            }
             Err(error) => return Err(error),
         }
     }

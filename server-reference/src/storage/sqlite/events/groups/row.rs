@@ -8,8 +8,7 @@ use crate::storage::{
     events::{Attempt, GroupName, LogError, Rules},
 };
 
-const COLUMNS: &str =
-    "key, topic, start, rules, scanned, generation, lost, told, through, skipped, unresolved, letters";
+const COLUMNS: &str = "key, topic, start, rules, scanned, generation, lost, told, through, skipped, unresolved, letters, letter_bytes";
 
 /// A group's row. Of the events up to `scanned` those are unresolved that have an entry.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +27,8 @@ pub(super) struct GroupRow {
     pub(super) skipped: u64,
     pub(super) unresolved: u64,
     pub(super) letters: u64,
+    /// Bytes of their events.
+    pub(super) letter_bytes: u64,
 }
 
 impl GroupRow {
@@ -87,7 +88,7 @@ impl GroupRow {
     /// Writes what may change in a group's life.
     pub(super) fn update(&self, connection: &Connection) -> Result<(), LogError> {
         let sql = "UPDATE groups SET scanned = ?2, generation = ?3, lost = ?4, told = ?5, through = ?6, skipped = ?7, \
-            unresolved = ?8, letters = ?9 WHERE key = ?1";
+            unresolved = ?8, letters = ?9, letter_bytes = ?10 WHERE key = ?1";
         connection.prepare_cached(sql)?.execute((
             self.key,
             self.scanned,
@@ -98,6 +99,7 @@ impl GroupRow {
             self.skipped,
             self.unresolved,
             self.letters,
+            self.letter_bytes,
         ))?;
         Ok(())
     }
@@ -131,6 +133,7 @@ fn group(row: &Row<'_>) -> rusqlite::Result<Result<GroupRow, LogError>> {
         skipped: row.get(9)?,
         unresolved: row.get(10)?,
         letters: row.get(11)?,
+        letter_bytes: row.get(12)?,
     }))
 }
 

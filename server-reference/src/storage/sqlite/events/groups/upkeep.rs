@@ -4,7 +4,7 @@ use rusqlite::Connection;
 use sdk_core::clock::Millis;
 
 use super::{super::group::Group as Transaction, row::GroupRow, work::Work};
-use crate::storage::events::LogError;
+use crate::storage::{StorageError, events::LogError};
 
 /// Groups, and entries of one, in one slice.
 const SLICE: usize = 256;
@@ -22,25 +22,54 @@ impl Transaction<'_> {
     pub(in super::super) fn tidy_groups(&mut self, now: Millis) -> Result<bool, LogError> {
         let mut more = false;
         for key in keys(self.connection, LAPSED, now)? {
-            if let Some(mut work) = self.work(key, now)? {
-                more |= work.lapse()?;
-                work.close()?;
-            } else {
-                more = true;
-                purge(self.connection, key)?;
-            }
+            more |= self.apart(key, |transaction| match transaction.work(key, now)? {
+                Some(mut work) => {
+                    let more = work.lapse()?;
+                    work.close()?;
+                    Ok(more)
+                }
+                None => {
+                    purge(transaction.connection, key)?;
+                    Ok(true)
+                }
+            })?;
         }
         for key in keys(self.connection, BOUNDED, now)? {
-            if let Some(mut work) = self.work(key, now)? {
-                let floor = work.floor()?.max(work.floor_of_bytes()?);
-                work.shed(floor)?;
-                work.close()?;
-            }
+            self.apart(key, |transaction| {
+                if let Some(mut work) = transaction.work(key, now)? {
+                    let floor = work.floor()?.max(work.floor_of_bytes()?);
+                    work.shed(floor)?;
+                    work.close()?;
+                }
+                Ok(false)
+            })?;
         }
         for key in keys(self.connection, REMOVED, now)? {
             more |= purge(self.connection, key)?;
         }
         Ok(more)
+    }
+
+    /// Does something to one group. If what is stored of it cannot be read, it stays as it is, and that is told; the
+    /// others have their turn.
+    fn apart(
+        &mut self,
+        group: i64,
+        act: impl FnOnce(&mut Self) -> Result<bool, LogError>,
+    ) -> Result<bool, LogError> {
+        let connection = self.connection;
+        connection.execute_batch("SAVEPOINT one_group")?;
+        match act(self) {
+            Err(LogError::Storage(error @ StorageError::Corrupt { .. })) => {
+                connection.execute_batch("ROLLBACK TO one_group; RELEASE one_group")?;
+                tracing::error!(group, %error, "a group is damaged, and was left as it is");
+                Ok(false)
+            }
+            result => {
+                connection.execute_batch("RELEASE one_group")?;
+                result
+            }
+        }
     }
 
     fn work(&mut self, key: i64, now: Millis) -> Result<Option<Work<'_>>, LogError> {

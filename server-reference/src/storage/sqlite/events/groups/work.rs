@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     access::Right,
-    storage::events::{Attempt, GroupName, LogError, MAX_GROUP_LETTERS, MAX_HISTORY, Poison},
+    storage::events::{
+        Attempt, GroupName, LogError, MAX_GROUP_BYTES, MAX_GROUP_LETTERS, MAX_HISTORY, Poison,
+    },
     tenant::TenantScope,
 };
 
@@ -124,8 +126,13 @@ impl<'a> Work<'a> {
     }
 
     pub(super) fn drop_letter(&mut self, letter: i64) -> Result<(), LogError> {
-        let gone = self.connection.execute("DELETE FROM letters WHERE key = ?1", [letter])?;
-        self.group.letters = self.group.letters.saturating_sub(gone as u64);
+        let sql = "DELETE FROM letters WHERE key = ?1 RETURNING length(body)";
+        let gone: Option<u64> =
+            self.connection.prepare_cached(sql)?.query_row([letter], |row| row.get(0)).optional()?;
+        if let Some(bytes) = gone {
+            self.group.letters = self.group.letters.saturating_sub(1);
+            self.group.letter_bytes = self.group.letter_bytes.saturating_sub(bytes);
+        }
         Ok(())
     }
 
@@ -189,10 +196,11 @@ impl<'a> Work<'a> {
             self.connection.prepare_cached(sql)?.execute((letter, self.now.0, history))?;
             return Ok(Burial::Letter(letter));
         }
-        if self.group.letters >= MAX_GROUP_LETTERS {
+        let Some((at, body)) = self.event(entry)? else { return Ok(Burial::NoEvent) };
+        let bytes = self.group.letter_bytes + body.len() as u64;
+        if self.group.letters >= MAX_GROUP_LETTERS || bytes > MAX_GROUP_BYTES {
             return Ok(Burial::Full);
         }
-        let Some((at, body)) = self.event(entry)? else { return Ok(Burial::NoEvent) };
         let topic = self.lineage.topic();
         let sql = "INSERT INTO letters (tenant, name, grp, topic, number, lane, position, at, content_type, body, edited, \
             since, round, live, history) SELECT tenant, name, key, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, 1, 0, ?10
@@ -210,6 +218,7 @@ impl<'a> Work<'a> {
             history,
         ])?;
         self.group.letters += 1;
+        self.group.letter_bytes = bytes;
         Ok(Burial::Letter(self.connection.last_insert_rowid()))
     }
 
