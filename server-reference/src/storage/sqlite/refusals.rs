@@ -125,23 +125,24 @@ pub(super) fn reconcile(
     client: ClientId,
     holds: &[Seq],
 ) -> Result<Vec<AppliedLetter>, StorageError> {
-    let sql = format!("{COLUMNS} WHERE tenant = ?1 AND client = ?2 ORDER BY seq");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let letters: Vec<Stored> = statement
-        .query_map((tenant, client.to_string()), stored)?
-        .map(|letter| letter?)
-        .collect::<Result<_, _>>()?;
-    let mut applied = Vec::new();
-    for Stored { letter, outcome, .. } in letters {
-        if !holds.contains(&letter.seq) {
-            remove(connection, tenant, letter.id.key, letter.body.len())?;
-        } else if let Some(judgement) = outcome {
-            let doc = match letter.place {
-                Place::Document(doc) => Some(doc),
-                Place::Topic(_) => None,
-            };
-            applied.push(AppliedLetter { doc, judgement });
+    // Without what they hold, which may be much.
+    let sql = "SELECT key, seq, length(CAST(body AS BLOB)), name, document, outcome FROM refused
+        WHERE tenant = ?1 AND client = ?2 ORDER BY seq";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query((tenant, client.to_string()))?;
+    let (mut over, mut applied) = (Vec::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        if !holds.contains(&Seq(row.get(1)?)) {
+            over.push((row.get(0)?, row.get(2)?));
+        } else if let Some(outcome) = row.get::<_, Option<String>>(5)? {
+            let judgement = decode(&outcome).map_err(corrupt("a dead letter"))?;
+            let (name, document): (String, Option<String>) = (row.get(3)?, row.get(4)?);
+            let doc = document.map(|id| DocKey::new(&name, &id)).transpose();
+            applied.push(AppliedLetter { doc: doc.map_err(corrupt("a dead letter"))?, judgement });
         }
+    }
+    for (key, bytes) in over {
+        remove(connection, tenant, key, bytes)?;
     }
     Ok(applied)
 }
