@@ -85,6 +85,12 @@ pub(super) fn again(
     Ok((Judgement { seq, ..judgement }, judge.write()?))
 }
 
+/// The index has to be named: SQLite takes one that leaves rows out for worse than going through all of a tenant.
+pub(super) const EARLIER: &str = "SELECT client, payload_hash, made, judgement FROM judgements
+        WHERE tenant = ?1 AND client IN (?2, ?3) AND seq = ?4
+    UNION ALL SELECT client, payload_hash, made, judgement FROM judgements INDEXED BY judgements_by_maker
+        WHERE tenant = ?1 AND maker = ?3 AND seq = ?4";
+
 /// What was judged under the id of an operation.
 enum Earlier {
     /// The operation itself.
@@ -246,12 +252,7 @@ impl<'a> Judge<'a> {
         maker: Option<&str>,
     ) -> Result<Option<Earlier>, StorageError> {
         let (tenant, client) = (self.batch.scope.tenant(), self.batch.client.to_string());
-        let mut statement = self.connection.prepare_cached(
-            "SELECT client, payload_hash, made, judgement FROM judgements
-                 WHERE tenant = ?1 AND client IN (?2, ?3) AND seq = ?4
-             UNION ALL SELECT client, payload_hash, made, judgement FROM judgements
-                 WHERE tenant = ?1 AND maker = ?3 AND seq = ?4",
-        )?;
+        let mut statement = self.connection.prepare_cached(EARLIER)?;
         let mut rows = statement.query((tenant, &client, maker.unwrap_or(&client), operation.seq.0))?;
         let mut is_taken = false;
         while let Some(row) = rows.next()? {

@@ -192,3 +192,15 @@ async fn advances_are_told_in_the_order_of_commits_before_the_acknowledgement() 
     assert_eq!(told.len(), 20);
     assert!(told.windows(2).all(|pair| pair[0].to == pair[1].from));
 }
+
+#[test]
+fn what_was_judged_before_is_looked_up_however_much_there_is() {
+    let documents = in_memory();
+    let sql = ["EXPLAIN QUERY PLAN ", commit::EARLIER].concat();
+    let mut plan = documents.connection.prepare(&sql).unwrap();
+    let steps = plan.query_map(("acme", "ada", "ada", 1), |row| row.get::<_, String>("detail")).unwrap();
+    let searches: Vec<_> =
+        steps.map(Result::unwrap).filter(|step| step.contains("SEARCH") || step.contains("SCAN")).collect();
+    assert_eq!(searches.len(), 2, "{searches:?}");
+    assert!(searches.iter().all(|search| search.contains("seq=?")), "{searches:?}");
+}
