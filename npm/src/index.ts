@@ -18,9 +18,13 @@ export async function createClient<const C extends Collections>(
   options: ClientOptions<C>,
 ): Promise<Client<C>> {
   options.signal?.throwIfAborted();
-  wakeBrowser();
-  const engine = await loadEngine(options.wasm, options.signal);
-  return openClient(shared(engine, BROWSER), options, engine);
+  const awake = wakeBrowser(options.name ?? "default");
+  try {
+    const engine = await loadEngine(options.wasm, options.signal);
+    return await openClient(shared(engine, BROWSER), options, engine);
+  } finally {
+    void awake.then((storage) => storage?.close());
+  }
 }
 
 export { RealtimeError } from "./errors.js";

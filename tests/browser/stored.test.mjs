@@ -63,6 +63,40 @@ test("another library finds every resolved edit on the disk after a kill, and no
 const settled = (tab) => until("everything is sent", () => tab.evaluate(() => client.status.pending === 0));
 
 /** What the reader, which shares no code with the client, finds in the two databases. */
+test("what is stored is opened while the engine is on its way, and let go of with the client", async (t) => {
+  const host = await server(t, { web: await fixtureSite(t) });
+  const chromium = await browser(t);
+  const mint = () => host.token("ada", 600);
+  const first = await fixtureTab(await chromium.tab(), host.url(), { name: "early", mint });
+  await first.evaluate(() => client.close());
+  await first.close();
+
+  const tab = await chromium.tab();
+  await tab.addInitScript(() => {
+    globalThis.opened = new Set();
+    const { open } = IDBFactory.prototype;
+    IDBFactory.prototype.open = function (...args) {
+      const request = open.apply(this, args);
+      request.addEventListener("success", () => globalThis.opened.add(request.result));
+      return request;
+    };
+    const { close } = IDBDatabase.prototype;
+    IDBDatabase.prototype.close = function () {
+      globalThis.opened.delete(this);
+      return close.call(this);
+    };
+  });
+  const names = () => tab.evaluate(() => [...globalThis.opened].map(({ name }) => name));
+  await tab.route("**/engine.wasm", async (route) => {
+    await until("the outbox is open", async () => (await names()).includes("webwaka:early:outbox"));
+    await route.continue();
+  });
+  await fixtureTab(tab, host.url(), { name: "early", mint });
+  assert.equal(await tab.evaluate(() => client.status.durable), true);
+  await tab.evaluate(() => client.close());
+  await until("nothing is open", async () => (await names()).length === 0);
+});
+
 async function stored(tab, url) {
   await tab.goto(`${url}/reader.html`);
   await tab.waitForFunction(() => globalThis.reader !== undefined);

@@ -44,13 +44,16 @@ export const BROWSER: Host = {
   },
 };
 
-/** Has the browser start what serves locks and storage. That takes it a while, in which the engine can be loaded. */
-export function wakeBrowser(): void {
-  const nothing = () => undefined;
+/**
+ * Has the browser start what serves locks, and open the storage of a client that was here before. That takes it a while, in
+ * which the engine can be loaded. Whoever asked closes it, once it is open for the engine as well.
+ */
+export async function wakeBrowser(client: string): Promise<Submissions | undefined> {
   try {
-    BROWSER.locks?.query().catch(nothing);
-    indexedDB.databases().catch(nothing);
+    BROWSER.locks?.query().catch(() => undefined);
+    return await openSubmissions(client);
   } catch {
-    // Where there is no such thing, whoever needs it says so.
+    // Whoever needs it says so.
+    return undefined;
   }
 }
