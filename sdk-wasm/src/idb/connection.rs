@@ -155,21 +155,28 @@ impl Connection {
 
     /// Runs one transaction, which writes if it has a durability. Of one code for all of them: it is most of what is here.
     async fn run(&self, durability: Option<Durability>, ask: &Ask<'_>) -> Result<(), Failure> {
-        let mut retried = false;
+        let mut first: Option<Refused> = None;
         loop {
             let done = match self.database().await {
                 Ok(database) => self.attempt(&database, durability, ask).await.map_err(Failure::Refused),
                 Err(failure) => Err(failure),
             };
-            match done {
+            match (done, first.take()) {
                 // Every write here gives a key the same record again, so that it does no harm if the first attempt
                 // took effect after all.
-                Err(Failure::Refused(refused)) if !retried && refused.is_of_the_connection() => {
+                (Err(Failure::Refused(refused)), None) if refused.is_of_the_connection() => {
                     self.handle.take();
+                    first = Some(refused);
                 }
-                result => return result,
+                // Another client came in between, and may have what the first attempt wrote: who hears that nothing was
+                // written would do it once more.
+                (Err(Failure::Refused(refused)), Some(unclear))
+                    if refused.is_fenced() && unclear.may_have_happened() =>
+                {
+                    return Err(Failure::Refused(unclear));
+                }
+                (result, _) => return result,
             }
-            retried = true;
         }
     }
 

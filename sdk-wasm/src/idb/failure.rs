@@ -41,6 +41,16 @@ impl From<JsValue> for Failure {
 }
 
 impl Refused {
+    /// Whether another client has taken the database over.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.name == REVOKED
+    }
+
+    /// Whether a transaction that ended like this may have been committed all the same.
+    pub(crate) fn may_have_happened(&self) -> bool {
+        matches!(self.name.as_str(), "AbortError" | "UnknownError")
+    }
+
     /// Whether the same may succeed on a new connection: this one is closed, or was lost in mid-transaction.
     pub(crate) fn is_of_the_connection(&self) -> bool {
         matches!(

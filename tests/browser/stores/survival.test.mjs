@@ -138,6 +138,37 @@ withStore(
   },
 );
 
+withStore(
+  "a write that may have happened before another page took over is not told as one that was fenced",
+  async ({ run }) => {
+    const outcome = await run(async () => {
+      const { store, stores } = globalThis;
+      const begin = IDBDatabase.prototype.transaction;
+      let other;
+      // It is committed, and said to have failed; until that is heard another one takes over.
+      IDBDatabase.prototype.transaction = function (...options) {
+        IDBDatabase.prototype.transaction = begin;
+        const transaction = begin.apply(this, options);
+        let told;
+        Object.defineProperty(transaction, "error", { value: new DOMException("", "AbortError") });
+        Object.defineProperty(transaction, "oncomplete", { set: () => {} });
+        Object.defineProperty(transaction, "onabort", { set: (handler) => (told = handler) });
+        transaction.addEventListener("complete", async () => {
+          other = await stores.HeldStore.open("app");
+          told();
+        });
+        return transaction;
+      };
+      const unclear = await store.writeOutbox(1, "happened").catch((error) => error.message);
+      const late = await store.writeOutbox(2, "late").catch((error) => error.message);
+      return { unclear, late, outbox: await other.outbox() };
+    });
+    assert.match(outcome.unclear, /AbortError/);
+    assert.match(outcome.late, /Fenced/);
+    assert.deepEqual(outcome.outbox, ["happened"]);
+  },
+);
+
 /** Has the browser fail as WebKit does when it has lost its database process: `times` calls in a row. */
 const losesItsServer = (times) => {
   for (const [prototype, method] of [
