@@ -194,7 +194,8 @@ impl Topics {
         let lost = subscription.lost.take();
         let tell = wanted == Wanted::Answer || !slice.events.is_empty() || lost.is_some();
         subscription.paused = tell && !slice.up_to_date;
-        if behind || (!tell && !slice.up_to_date) {
+        // A reader that was told of more asks for it, and is sent nothing before that.
+        if !subscription.paused && (behind || !slice.up_to_date) {
             subscription.wanted.get_or_insert(Wanted::News);
         }
         let level = slice.up_to_date.then(|| subscription.level.clone());

@@ -179,6 +179,25 @@ fn what_is_appended_during_a_read_is_not_missed() {
 }
 
 #[test]
+fn a_page_that_is_not_the_last_is_the_last_word_also_if_the_topic_moved_on_while_it_was_read() {
+    let mut server = Server::new();
+    let mut peer = server.reader(&["1"]);
+    let first = peer.take_events();
+    let large = format!("\"{}\"", "x".repeat(BIG));
+    server.append("t", &[&large, &large]);
+    server.hold_reads = true;
+    server.subscribe(&mut peer, 1, "t", after(first.to));
+    let (scope, topic, read) = peer.reads.remove(0);
+    let page = server.read(scope, topic, read);
+    let news = server.append("t", &["2"]);
+    server.tell(&mut peer, news);
+    server.hold_reads = false;
+    server.give(&mut peer, Input::TopicRead(page));
+    assert!(peer.take_events().more);
+    assert_eq!(peer.received, [], "nothing is sent to who has not asked");
+}
+
+#[test]
 fn an_answer_for_where_the_reader_no_longer_stands_is_not_sent() {
     let mut server = Server::new();
     let mut peer = server.reader(&["1", "2"]);
