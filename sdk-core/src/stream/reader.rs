@@ -165,8 +165,15 @@ impl Reader {
     /// Takes events of its subscription. Returns whether the application has to look.
     pub fn events(&mut self, events: Events) -> bool {
         let Events { sub, from, to, events, recovered, missed, more } = events;
-        let follows = self.is_asking() || self.received.is_none_or(|received| received == from);
-        if !follows && recovered {
+        let asking = self.is_asking();
+        // Of what was asked for the offset alone counts: a fork has its source's epochs, up to where it begins.
+        let follows =
+            |received: TopicPosition| received == from || (asking && received.offset == from.offset);
+        if recovered && !self.received.is_none_or(follows) {
+            if asking {
+                // Sent before the question came; its answer is still on its way.
+                return false;
+            }
             // Nothing of it is taken: the answer to the next question has it again.
             self.mend = true;
             self.phase = Phase::Live(sub);
@@ -353,6 +360,19 @@ mod tests {
         reader.events(page(sub, 0, 2, false));
         assert!(!reader.events(page(sub, 3, 2, false)));
         assert_eq!(frame(&mut reader), Some((sub, Start::from(at(2)))));
+        reader.events(page(sub, 2, 3, false));
+        assert_eq!(take_all(&mut reader), [1, 2, 3, 4, 5].map(at));
+    }
+
+    #[test]
+    fn what_was_sent_before_a_question_is_not_taken_for_its_answer() {
+        let (mut reader, sub) = reader();
+        reader.events(page(sub, 0, 2, false));
+        reader.events(page(sub, 3, 1, false));
+        assert_eq!(frame(&mut reader), Some((sub, Start::from(at(2)))));
+        // Of the events behind the hole, and once more of those before it.
+        assert!(!reader.events(page(sub, 4, 1, false)) && !reader.events(page(sub, 0, 2, false)));
+        assert!(reader.is_asking());
         reader.events(page(sub, 2, 3, false));
         assert_eq!(take_all(&mut reader), [1, 2, 3, 4, 5].map(at));
     }
