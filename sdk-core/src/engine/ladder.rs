@@ -21,7 +21,7 @@ const ASKING: usize = 1;
 const PATIENCE: u64 = 35_000;
 /// Milliseconds for the first of an answer that goes on, which the server sends at once: a proxy may hold it back.
 const FIRST: u64 = 10_000;
-/// Milliseconds that an answer has to go on to count as one that does.
+/// Milliseconds that an answer has to go on, or to be waited for, to count as one that does.
 const SHORT: u64 = 5_000;
 /// Milliseconds before another try after an error that will most likely come again.
 const PERMANENT: u64 = 30_000;
@@ -152,12 +152,16 @@ impl Engine {
         open.http.next = now.plus(self.config.poll_interval);
         let error = match result {
             Ok(reply) => {
-                let (over, short) = (reply == TopicReply::default(), now.since(since) < SHORT);
+                let over = reply.events.is_none() && reply.ended.is_none();
                 if over {
                     open.reader.link_changed();
                 }
-                // A proxy may let the first of it through and end the rest.
-                if over && short {
+                let nothing_new = |events: &Events| events.recovered && events.from == events.to;
+                let in_vain =
+                    over || (rung == Rung::LongPoll && reply.events.as_ref().is_some_and(nothing_new));
+                // A proxy may let the first of it through and end the rest, or answer with what it has kept. Who waits for
+                // that again and again would ask as fast as the network can answer.
+                if in_vain && now.since(since) < SHORT {
                     self.topics.ladder.failed(now, rung, 0, &mut self.random);
                 } else {
                     self.topics.ladder.delivered(rung);

@@ -257,6 +257,27 @@ fn what_waits_in_vain_is_followed_by_questions_that_are_answered_at_once() {
 }
 
 #[test]
+fn a_proxy_that_answers_at_once_what_should_wait_is_not_asked_as_fast_as_it_answers() {
+    let mut bench = Bench::fresh();
+    bench.degraded();
+    bench.input(Input::Subscribe(QueryId(1), orders(Start::Earliest {}, None)));
+    let [(id, ..)] = bench.reads()[..] else { panic!("it asks") };
+    bench.answers(id, 0, 1);
+    let [(id, _, Rung::Sse)] = bench.reads()[..] else { panic!("it waits") };
+    bench.input(Input::TopicRead(id, Err(HttpFailure::Unreachable)));
+    let [(id, _, Rung::LongPoll)] = bench.reads()[..] else { panic!("it waits in another way") };
+    bench.later(5_000);
+    bench.pulled();
+    bench.answers(id, 1, 0);
+    let [(id, _, Rung::LongPoll)] = bench.reads()[..] else { panic!("so long is long enough") };
+    bench.answers(id, 1, 0);
+    assert_eq!(bench.reads(), [], "it does not ask at once");
+    bench.later(3_000);
+    bench.pulled();
+    let [(_, _, Rung::Get)] = bench.reads()[..] else { panic!("it asks now and then") };
+}
+
+#[test]
 fn however_many_topics_are_read_over_http_some_connections_are_left_for_the_rest() {
     let mut bench = Bench::fresh();
     bench.degraded();
