@@ -47,6 +47,7 @@ export interface PublishOptions extends Submitting {
   /**
    * It takes the place of an earlier event of this topic with the same key, if that was certainly not sent: of what is
    * published while there is no network, the latest of each key goes out. Both are then one operation.
+   * What was published before the page was loaded goes out as it is, since nobody knows any more whether it was sent.
    */
   coalesce?: string;
 }

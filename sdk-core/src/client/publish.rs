@@ -63,6 +63,8 @@ pub struct Publishing {
 impl Publishing {
     /// The event takes the place of an earlier one for the topic with this key, if that was certainly not sent: of what is
     /// published while there is no network, the latest of each key goes out. Both handles are then of one operation.
+    /// What an earlier run of the program left goes out as it is: whether it was sent is not stored, for that would cost each
+    /// event a commit of its own before it leaves.
     #[must_use]
     pub fn coalesce(self, key: &str) -> Self {
         Self { coalesce: Some(key.to_owned()), ..self }
