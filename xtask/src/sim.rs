@@ -1,4 +1,5 @@
-//! `cargo xtask sim`: the simulators, of clients with their server, of the tabs of a browser, and of the event bus.
+//! `cargo xtask sim`: the simulators, of clients with their server, of the tabs of a browser, of the event bus, and of
+//! clients that publish and read.
 
 use anyhow::Result;
 use clap::Args;
@@ -25,6 +26,9 @@ pub(crate) struct Seeds {
     /// The event bus: topics, and groups that share them.
     #[arg(long, conflicts_with_all = ["json", "tabs"])]
     bus: bool,
+    /// Clients that publish to topics and read them, whatever gets through.
+    #[arg(long, conflicts_with_all = ["json", "tabs", "bus"])]
+    topics: bool,
     /// Tell every step.
     #[arg(long)]
     verbose: bool,
@@ -39,6 +43,11 @@ impl Seeds {
         Self { bus: true, ..self }
     }
 
+    /// The same of clients that publish and read.
+    pub(crate) fn of_topics(self) -> Self {
+        Self { topics: true, ..self }
+    }
+
     /// So many seeds, from 0.
     pub(crate) fn first(count: u64) -> Self {
         Self {
@@ -46,6 +55,7 @@ impl Seeds {
             seeds: Some(count.to_string()),
             tabs: false,
             bus: false,
+            topics: false,
             verbose: false,
             json: false,
         }
@@ -53,7 +63,7 @@ impl Seeds {
 }
 
 /// What a run spends its time in, beside SQLite, which is always optimised.
-const HOT: [&str; 4] = ["sdk-core", "server-reference", "simulation", "bus-simulation"];
+const HOT: [&str; 5] = ["sdk-core", "server-reference", "simulation", "bus-simulation", "topic-simulation"];
 
 /// The simulator that the seeds are for.
 pub(crate) fn chosen(workspace: &Workspace, seeds: &Seeds) -> Result<Run> {
@@ -73,10 +83,15 @@ pub(crate) fn tabs(workspace: &Workspace, Seeds { seed, seeds, verbose, .. }: &S
     Ok(if *verbose { run.arg("--verbose") } else { run })
 }
 
-/// The simulator of clients, or of the event bus, with these seeds. It is built as the tests are but for what is [`HOT`], so that it is several times as
+/// The simulator of clients, of the event bus, or of both with topics, with these seeds. It is built as the tests are but for what is [`HOT`], so that it is several times as
 /// fast; a profile of its own would compile everything else once more, and take longer than the seeds do.
-pub(crate) fn run(workspace: &Workspace, Seeds { seed, seeds, bus, verbose, json, .. }: &Seeds) -> Run {
-    let package = if *bus { "bus-simulation" } else { "simulation" };
+pub(crate) fn run(workspace: &Workspace, seeds: &Seeds) -> Run {
+    let Seeds { seed, seeds, tabs: _, bus, topics, verbose, json } = seeds;
+    let package = match (bus, topics) {
+        (true, _) => "bus-simulation",
+        (_, true) => "topic-simulation",
+        _ => "simulation",
+    };
     let optimised = HOT.map(|package| format!("profile.dev.package.{package}.opt-level=1"));
     let mut run = Run::cargo(["run", "--package", package]).dir(workspace.root());
     for setting in &optimised {

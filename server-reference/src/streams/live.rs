@@ -81,6 +81,8 @@ impl Tail {
     pub(super) async fn wait(&mut self, deadline: Instant) -> Result<Option<Slice>, LogError> {
         let mut stopping = self.service.stopping.clone();
         let notice = tokio::select! {
+            // What is ready first is not left to chance: a simulated run is the same each time.
+            biased;
             notice = timeout_at(deadline, self.follower.next()) => notice,
             _ = stopping.wait_for(|stopping| *stopping) => return Ok(None),
         };

@@ -81,6 +81,7 @@ async fn send(mut tail: Tail, first: Slice, mut cursor: Option<u64>, sender: mps
             return;
         }
         let waited = tokio::select! {
+            biased;
             waited = tail.go_on(more, end.min(now + pause)) => waited,
             () = sender.closed() => return,
         };

@@ -8,10 +8,13 @@
 mod claims;
 mod model;
 mod operator;
+mod program;
 mod reader;
+mod trace;
 mod world;
 
-pub use world::Ended;
+pub use program::{Ended, program};
+pub use trace::Trace;
 
 /// Runs one seed; `verbose` tells every step.
 pub fn run(seed: u64, verbose: bool) -> Ended {

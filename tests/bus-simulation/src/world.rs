@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
+    Ended, Trace,
     model::{Item, Lease, Model, State},
     reader::Reader,
 };
@@ -30,15 +31,6 @@ const BEGINNING: u64 = 1_700_000_000_000;
 const STEPS: usize = 120;
 /// Lanes.
 const KEYS: u8 = 4;
-
-/// What became of a run.
-#[derive(Debug)]
-pub struct Ended {
-    /// What did not hold, if anything.
-    pub violation: Option<String>,
-    /// Of all that was answered.
-    pub hash: u64,
-}
 
 /// One run.
 pub(crate) struct World {
@@ -52,8 +44,7 @@ pub(crate) struct World {
     pub(crate) model: Model,
     producers: Vec<Sender>,
     readers: Vec<Reader>,
-    hash: u64,
-    verbose: bool,
+    trace: Trace,
 }
 
 /// A producer: the batch that it does not know the fate of, and how far it has come.
@@ -102,15 +93,14 @@ impl World {
             model: Model::new(rules),
             producers: (0..3).map(|_| Sender::default()).collect(),
             readers: (0..3).map(|_| Reader::default()).collect(),
-            hash: 0xcbf2_9ce4_8422_2325,
+            trace: Trace::new(verbose),
             random,
-            verbose,
         }
     }
 
     pub(crate) fn run(mut self) -> Ended {
         let violation = self.live().err();
-        Ended { violation, hash: self.hash }
+        Ended { violation, hash: self.trace.hash() }
     }
 
     fn live(&mut self) -> Result<(), String> {
@@ -419,13 +409,7 @@ impl World {
     }
 
     pub(crate) fn note(&mut self, what: std::fmt::Arguments<'_>) {
-        let line = format!("{} {what}", self.now - BEGINNING);
-        for byte in line.bytes() {
-            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        if self.verbose {
-            println!("{line}");
-        }
+        self.trace.note(self.now - BEGINNING, what);
     }
 }
 

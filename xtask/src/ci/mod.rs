@@ -20,6 +20,8 @@ use crate::{
     workspace::Workspace,
 };
 
+/// Seeds of clients that publish and read, each of which is minutes of a whole server's life.
+const TOPIC_SEEDS: u64 = 500;
 /// Seeds of the event bus, each of which waits for the disk some two hundred times.
 const BUS_SEEDS: u64 = 500;
 /// Seeds that the continuous integration simulates.
@@ -40,7 +42,7 @@ pub(crate) enum Job {
     Packaging,
     /// The store contract against IndexedDB, in Chromium.
     Wasm,
-    /// The simulators, of clients, of the event bus and of tabs.
+    /// The simulators, of clients, of the event bus, of topics and of tabs.
     Sim,
     /// The task board in Chromium, end to end.
     Browser,
@@ -89,6 +91,8 @@ fn run(workspace: &Workspace, job: Job, report: &mut Report) {
             let bus = Seeds::first(BUS_SEEDS).of_bus();
             report
                 .check(format!("simulator of the event bus, {BUS_SEEDS} seeds"), &sim::run(workspace, &bus));
+            let topics = Seeds::first(TOPIC_SEEDS).of_topics();
+            report.check(format!("simulator of topics, {TOPIC_SEEDS} seeds"), &sim::run(workspace, &topics));
             report
                 .claim(format!("simulator of tabs, {SEEDS} seeds"), || sim::tabs(workspace, &seeds)?.done());
         }

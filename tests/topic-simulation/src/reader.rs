@@ -1,0 +1,198 @@
+//! Applications that read topics, and what each must be given.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use sdk_core::{
+    client::{Delivery, TopicError, TopicEvents},
+    protocol::{LogEpoch, Start, TopicName, TopicPosition},
+};
+
+use crate::{books::Books, client::Handle, server::name, sim::Sim};
+
+/// How a reader remembers where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// The client keeps it.
+    Durable,
+    /// The application keeps it, and loses nothing.
+    Own,
+}
+
+/// A reader of one topic.
+#[derive(Debug, Clone)]
+pub(crate) struct Mark {
+    pub(crate) topic: usize,
+    pub(crate) memory: Memory,
+    /// Whether it began with the earliest event there is; otherwise with what was yet to come.
+    earliest: bool,
+    /// The newest that it was given.
+    at: Option<TopicPosition>,
+    /// What it is done with.
+    done: Option<TopicPosition>,
+    /// Since when it waits for the next.
+    pub(crate) waits: Option<u64>,
+}
+
+impl Mark {
+    pub(crate) fn new(topic: usize, memory: Memory, earliest: bool) -> Self {
+        Self { topic, memory, earliest, at: None, done: None, waits: None }
+    }
+
+    /// Whether it has waited since before a moment, though there were so many events in the history of an epoch.
+    pub(crate) fn waits_in_vain(&self, since: u64, epoch: LogEpoch, events: u64) -> bool {
+        let is_behind = |at: TopicPosition| at.epoch != epoch || at.offset < events;
+        let is_behind = self.at.map_or(self.earliest && events > 0, is_behind);
+        is_behind && self.waits.is_some_and(|waits| waits < since)
+    }
+
+    /// Where it stands.
+    pub(crate) fn at(&self) -> Option<TopicPosition> {
+        self.at
+    }
+
+    fn start(&self) -> Start {
+        match (self.memory, self.done, self.earliest) {
+            (Memory::Own, Some(done), _) => Start::from(done),
+            (.., true) => Start::Earliest {},
+            (.., false) => Start::Latest {},
+        }
+    }
+}
+
+impl Books {
+    /// A reader is opened, be it for the first time; `stored` is what its client's store has of it, if the process is new.
+    fn opened(&mut self, reader: &str, stored: Option<Option<TopicPosition>>) -> Start {
+        let mark = self.marks.get_mut(reader).expect("readers are known");
+        if let (Memory::Durable, Some(stored)) = (mark.memory, stored) {
+            mark.done = stored;
+        }
+        (mark.at, mark.waits) = (mark.done, None);
+        mark.start()
+    }
+
+    /// The application asks for the next, and is done with what it had.
+    fn done(&mut self, reader: &str, now: u64) {
+        let mark = self.marks.get_mut(reader).expect("readers are known");
+        (mark.done, mark.waits) = (mark.at, Some(now));
+    }
+
+    /// The application was given something.
+    fn given(&mut self, reader: &str, delivery: &Delivery) {
+        self.marks.get_mut(reader).expect("readers are known").waits = None;
+        let found = match delivery {
+            Delivery::Event(event) => self.given_event(reader, event.position, event.data.as_str()),
+            Delivery::Gap { position, missed } => self.given_gap(reader, *position, *missed),
+        };
+        self.hold(found.map_err(|what| format!("reader {reader}: {what}")));
+    }
+
+    fn given_event(&mut self, reader: &str, position: TopicPosition, body: &str) -> Result<(), String> {
+        let Mark { topic, at, earliest, .. } = self.marks[reader].clone();
+        let known = self.event(topic, position).map(|known| known.body.clone());
+        if known.as_deref() != Some(body) {
+            return Err(format!("{body} at {position}, where {known:?} is"));
+        }
+        let gone = self.gone(topic, position.epoch).unwrap_or_default();
+        match at {
+            Some(at) if at.plus(1) == position => {}
+            None if !earliest || position.offset <= gone + 1 => {}
+            at => return Err(format!("the event at {position} comes after {at:?}")),
+        }
+        self.marks.get_mut(reader).expect("readers are known").at = Some(position);
+        Ok(())
+    }
+
+    fn given_gap(&mut self, reader: &str, to: TopicPosition, missed: Option<u64>) -> Result<(), String> {
+        let Mark { topic, at, .. } = self.marks[reader].clone();
+        let gone = self.gone(topic, to.epoch).ok_or_else(|| format!("nobody knows the epoch of {to}"))?;
+        if to.offset > gone {
+            return Err(format!("a gap up to {to}, where {gone} may be gone"));
+        }
+        match at {
+            Some(at) if at.epoch == to.epoch => {
+                if to.offset <= at.offset || missed != Some(to.offset - at.offset) {
+                    return Err(format!("a gap from {at} to {to} of {missed:?}"));
+                }
+            }
+            Some(at) if at.epoch > to.epoch || self.truth.is_last(topic, at.epoch) => {
+                return Err(format!("a gap from {at} back to {to}"));
+            }
+            Some(_) | None => {}
+        }
+        self.marks.get_mut(reader).expect("readers are known").at = Some(to);
+        Ok(())
+    }
+
+    /// A client's store is to have this of a reader.
+    pub(crate) fn stored(&mut self, reader: &str, topic: &TopicName, position: TopicPosition) {
+        let Some(mark) = self.marks.get(reader).filter(|mark| name(mark.topic) == *topic) else {
+            return self.violate(format!("nobody knows the reader {reader} of {topic:?}"));
+        };
+        // Who begins with what is yet to come stands somewhere before anything has come.
+        let beyond = match mark.done {
+            Some(done) => position > done,
+            None => mark.earliest && position.offset > 0 && mark.at.is_none_or(|at| position > at),
+        };
+        if beyond {
+            let done = mark.done;
+            self.violate(format!("the store has {reader} at {position}, and it is done with {done:?}"));
+        }
+    }
+}
+
+/// Reads until the process ends; from time to time it ends the subscription and begins another.
+pub(crate) async fn run(
+    sim: Arc<Sim>,
+    client: Handle,
+    reader: String,
+    stored: Option<TopicPosition>,
+    pace: u64,
+) {
+    let (topic, memory) = {
+        let books = sim.books();
+        let mark = &books.marks[&reader];
+        (client.topic(name(mark.topic).as_str()).expect("it is a name"), mark.memory)
+    };
+    let mut stored = Some(stored);
+    loop {
+        let start = sim.books().opened(&reader, stored.take());
+        let events = match memory {
+            Memory::Durable => topic.subscribe_durable(&reader, start),
+            Memory::Own => topic.subscribe(start),
+        };
+        let most = if sim.chance(500) { usize::MAX } else { sim.random(|random| random.usize(1..60)) };
+        if !read(&sim, &reader, events, most, pace).await {
+            return;
+        }
+        sim.note(format_args!("reader {reader} begins once more"));
+    }
+}
+
+/// Takes so many at most. False if there will be no more.
+async fn read<P: sdk_core::driver::Platform>(
+    sim: &Sim,
+    reader: &str,
+    mut events: TopicEvents<P>,
+    most: usize,
+    pace: u64,
+) -> bool {
+    for _ in 0..most {
+        let now = sim.now();
+        sim.books().done(reader, now);
+        let next = events.next().await;
+        sim.note(format_args!("reader {reader} has {next:?}"));
+        match next {
+            Some(Ok(delivery)) => sim.books().given(reader, &delivery),
+            Some(Err(TopicError::Closed)) => return false,
+            other => {
+                sim.violate(format!("reader {reader} ended with {other:?}"));
+                return false;
+            }
+        }
+        if sim.now() < sim.plan.busy && sim.chance(200) {
+            sim.wait(pace).await;
+        }
+    }
+    true
+}

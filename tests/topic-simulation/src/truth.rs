@@ -1,0 +1,102 @@
+//! What the topics hold, and have held.
+
+use sdk_core::protocol::{LogEpoch, TopicPosition};
+
+/// What there was of each topic at one time: of how many histories, and how much of the last.
+pub(crate) type Backup = Vec<(usize, usize)>;
+
+/// One history of a topic.
+#[derive(Debug, Clone)]
+pub(crate) struct Era {
+    pub(crate) epoch: LogEpoch,
+    /// Every event that ever was, oldest first.
+    pub(crate) events: Vec<Known>,
+    /// Events that it has to keep; none keeps all.
+    kept: Option<u64>,
+}
+
+/// An event.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) body: String,
+    /// When it was appended.
+    pub(crate) at: u64,
+    /// Which of the clients' events it is.
+    pub(crate) number: Option<usize>,
+}
+
+/// The histories of each topic.
+#[derive(Debug)]
+pub(crate) struct Truth {
+    topics: Vec<Vec<Era>>,
+    kept: Option<u64>,
+}
+
+impl Truth {
+    pub(crate) fn new(topics: usize, kept: Option<u64>) -> Self {
+        Self { topics: vec![Vec::new(); topics], kept }
+    }
+
+    /// A topic was made.
+    pub(crate) fn begun(&mut self, topic: usize, epoch: LogEpoch) {
+        self.topics[topic].push(Era { epoch, events: Vec::new(), kept: self.kept });
+    }
+
+    /// What is there now.
+    pub(crate) fn backup(&self) -> Backup {
+        self.topics.iter().map(|eras| (eras.len(), eras.last().map_or(0, |era| era.events.len()))).collect()
+    }
+
+    /// The topics go on from what they were, in other epochs.
+    pub(crate) fn restored(&mut self, backup: &Backup, epochs: &[LogEpoch]) {
+        for ((eras, (count, length)), epoch) in self.topics.iter_mut().zip(backup).zip(epochs) {
+            let mut era = eras[count - 1].clone();
+            era.events.truncate(*length);
+            eras.push(Era { epoch: *epoch, ..era });
+        }
+    }
+
+    /// The history that a topic has now.
+    pub(crate) fn last(&mut self, topic: usize) -> &mut Era {
+        self.topics[topic].last_mut().expect("topics are made before anything else")
+    }
+
+    /// A history.
+    pub(crate) fn era(&self, topic: usize, epoch: LogEpoch) -> Option<&Era> {
+        self.topics[topic].iter().find(|era| era.epoch == epoch)
+    }
+
+    /// Whether a history is the last one.
+    pub(crate) fn is_last(&self, topic: usize, epoch: LogEpoch) -> bool {
+        self.topics[topic].last().is_some_and(|era| era.epoch == epoch)
+    }
+
+    /// Somebody appended events.
+    pub(crate) fn appended(&mut self, topic: usize, tail: TopicPosition, bodies: &[String], at: u64) {
+        let era = self.last(topic);
+        let known = |body: &String| Known { body: body.clone(), at, number: None };
+        era.events.extend(bodies.iter().map(known));
+        assert_eq!(
+            (era.epoch, era.events.len() as u64),
+            (tail.epoch, tail.offset),
+            "positions have no holes"
+        );
+    }
+}
+
+impl Era {
+    /// Events that may be gone.
+    pub(crate) fn gone(&self) -> u64 {
+        self.kept.map_or(0, |kept| self.tail().offset.saturating_sub(kept))
+    }
+
+    /// Its end.
+    pub(crate) fn tail(&self) -> TopicPosition {
+        TopicPosition { epoch: self.epoch, offset: self.events.len() as u64 }
+    }
+
+    /// The event that is known with a position.
+    pub(crate) fn before(&self, position: TopicPosition) -> Option<&Known> {
+        self.events.get(usize::try_from(position.offset).ok()?.checked_sub(1)?)
+    }
+}
