@@ -1,6 +1,7 @@
 // Durable appends of one event each, side by side: `node run.mjs [--json]`.
 //
-// Each writer has a connection and sends its next event when the last one was answered, all of them into one topic. Rounds
+// Each writer has a connection and sends its next event when the last one was answered, all of them into one topic; in one
+// row it has more events waiting, and sends what a frame may hold together, as an outbox does. Rounds
 // are interleaved, so that a busy moment of the machine meets all alike, and each measurement has a server and a
 // folder of its own. Figures are medians of the rounds.
 import { mkdtemp, rm } from "node:fs/promises";
@@ -10,13 +11,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { median } from "../enqueue/figures.mjs";
 import { SERVERS, start } from "./servers.mjs";
-import { connect } from "./wire.mjs";
 
 const json = process.argv.includes("--json");
 const rounds = Number(process.env.BENCH_ROUNDS ?? 5);
 const seconds = 3 * Number(process.env.BENCH_SCALE ?? 1);
 const WRITERS = [1, 64];
-/** What our figure at 64 writers should be at least, of the others' at 64. */
+const OURS = [
+  { key: "ours_http", over: "HTTP" },
+  { key: "ours_websocket", over: "WebSocket" },
+];
+/** What our figure should be at least, of the others' at as many writers. */
 const AIMS = { durable_streams: 5, best_of_the_others: 1 };
 
 const folder = await mkdtemp(join(tmpdir(), "bench-append-"));
@@ -58,15 +62,17 @@ async function measureAll() {
 }
 
 async function measure(server, writers) {
-  const { port, append, stop } = await start(server, folder);
+  const { append, writer, stop } = await start(server, folder);
+  const together = server.together ?? 1;
   const times = [];
   let counting = false;
   let over = false;
   const write = async (_, number) => {
     const name = `w${number}`;
-    const connection = await connect(port, server.greet?.(name), server.answer);
-    for (let n = 0; !over; n += 1) {
-      const request = append(event(number, n), name);
+    const connection = await writer(name);
+    for (let n = 0; !over; n += together) {
+      const events = Array.from({ length: together }, (_, more) => event(number, n + more));
+      const request = append(events, name);
       const begin = performance.now();
       await connection.ask(request);
       if (counting) times.push(performance.now() - begin);
@@ -84,7 +90,7 @@ async function measure(server, writers) {
   await writing;
   await stop();
   times.sort((one, other) => one - other);
-  return { perSecond: times.length / took, p99: times[Math.floor(times.length * 0.99)] };
+  return { perSecond: (times.length * together) / took, p99: times[Math.floor(times.length * 0.99)] };
 }
 
 /** An event of some 250 bytes. */
@@ -100,20 +106,22 @@ function event(writer, n) {
   return JSON.stringify({ ...about, data });
 }
 
+/** What each of ours that sends one event at a time is of the others' at as many writers. */
 function compare(figures) {
-  const ratio = (writers) => {
+  const ratios = (ours, writers) => {
     const of = (key) => figures[key][writers].perSecond;
     return {
-      durable_streams: of("ours") / of("durable_streams"),
-      best_of_the_others: of("ours") / Math.max(of("nats"), of("redis")),
+      durable_streams: of(ours) / of("durable_streams"),
+      best_of_the_others: of(ours) / Math.max(of("nats"), of("redis")),
     };
   };
-  return Object.fromEntries(WRITERS.map((writers) => [writers, ratio(writers)]));
+  const both = (writers) => Object.fromEntries(OURS.map(({ key }) => [key, ratios(key, writers)]));
+  return Object.fromEntries(WRITERS.map((writers) => [writers, both(writers)]));
 }
 
 function report(figures, ratios) {
   const line = (name, ...cells) =>
-    console.log(`${name.padEnd(40)}${cells.map((cell) => String(cell).padStart(20)).join("")}`);
+    console.log(`${name.padEnd(48)}${cells.map((cell) => String(cell).padStart(20)).join("")}`);
   console.log(
     `durable appends per second, and the 99th percentile in ms (median of ${rounds} interleaved rounds)\n`,
   );
@@ -127,8 +135,10 @@ function report(figures, ratios) {
     );
   }
   console.log();
-  for (const [name, aim] of Object.entries(AIMS)) {
-    const cells = WRITERS.map((writers) => ratios[writers][name].toFixed(2));
-    line(`times ${name.replaceAll("_", " ")}, aim ${aim}`, ...cells);
+  for (const { key, over } of OURS) {
+    for (const [name, aim] of Object.entries(AIMS)) {
+      const cells = WRITERS.map((writers) => ratios[writers][key][name].toFixed(2));
+      line(`${over}: times ${name.replaceAll("_", " ")}, aim ${aim}`, ...cells);
+    }
   }
 }

@@ -9,32 +9,86 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import { listening } from "../listening.mjs";
-import { connect, httpAnswer, natsAnswer, redisAnswer } from "./wire.mjs";
+import { connect, frame, frameAnswer, httpAnswer, natsAnswer, redisAnswer } from "./wire.mjs";
 
 const http = (path, body, more = "") =>
   `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n${more}content-length: ${body.length}\r\n\r\n${body}`;
 
+const TOPIC = "bench";
+/** Events in a frame of an outbox in which so many wait. */
+const FRAME = 32;
+
+/** Our server, and the rights of a writer. */
+const ours = {
+  command: (data) => [
+    process.env.WEBWAKA_SERVER,
+    "serve",
+    "--dev",
+    "--listen",
+    "127.0.0.1:0",
+    "--data",
+    data,
+  ],
+  async token({ port, data }) {
+    const words = ["token", "--data", data, "--subject", "ada", "--tenant", "dev", "--ttl", "3600"];
+    const token = execFileSync(process.env.WEBWAKA_SERVER, words, { encoding: "utf8" }).trim();
+    await put(`http://127.0.0.1:${port}/v1/streams/${TOPIC}`, { authorization: `Bearer ${token}` });
+    return token;
+  },
+};
+
+/** Publishing as our clients do: each event has a name, by which it is there once however often it is sent. */
+const webSocket = {
+  command: ours.command,
+  async prepare(at) {
+    const token = await ours.token(at);
+    const seqs = new Map();
+    const publication = (event, name) => {
+      const seq = (seqs.get(name) ?? 0) + 1;
+      seqs.set(name, seq);
+      return `{"seq":${seq},"topic":"${TOPIC}","event":${event}}`;
+    };
+    return {
+      opening: () => {
+        const hello = { versions: [1], token, client: randomBytes(16).toString("hex"), resume: [] };
+        const upgrade =
+          "GET /v1/realtime HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\nupgrade: websocket\r\n" +
+          "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
+          "sec-websocket-protocol: webwaka.realtime.v1\r\n\r\n";
+        return [upgrade, frame(JSON.stringify({ hello }))];
+      },
+      append: (events, name) => {
+        const publications = events.map((event) => publication(event, name));
+        return frame(`{"publish":{"publications":[${publications.join(",")}]}}`);
+      },
+    };
+  },
+  answer: frameAnswer,
+};
+
+/** The body of a request is one event: nothing else is said of how many there are. */
+const single =
+  (request) =>
+  ([event], name) =>
+    request(event, name);
+
 export const SERVERS = [
   {
-    key: "ours",
-    name: "webwaka-server",
-    command: (data) => [
-      process.env.WEBWAKA_SERVER,
-      "serve",
-      "--dev",
-      "--listen",
-      "127.0.0.1:0",
-      "--data",
-      data,
-    ],
-    async prepare({ port, data }) {
-      const words = ["token", "--data", data, "--subject", "ada", "--tenant", "dev", "--ttl", "3600"];
-      const token = execFileSync(process.env.WEBWAKA_SERVER, words, { encoding: "utf8" }).trim();
-      const authorization = `authorization: Bearer ${token}\r\n`;
-      await put(`http://127.0.0.1:${port}/v1/streams/bench`, { authorization: `Bearer ${token}` });
-      return (body) => http("/v1/streams/bench", body, authorization);
+    key: "ours_http",
+    name: "webwaka-server, HTTP",
+    command: ours.command,
+    async prepare(at) {
+      const authorization = `authorization: Bearer ${await ours.token(at)}\r\n`;
+      return { append: single((body) => http(`/v1/streams/${TOPIC}`, body, authorization)) };
     },
     answer: httpAnswer,
+  },
+  { key: "ours_websocket", name: "webwaka-server, WebSocket", ...webSocket },
+  {
+    key: "ours_frames",
+    name: `webwaka-server, ${FRAME} events a frame`,
+    together: FRAME,
+    ...webSocket,
   },
   {
     key: "durable_streams",
@@ -42,7 +96,7 @@ export const SERVERS = [
     command: (data) => [process.execPath, fileURLToPath(new URL("durable.mjs", import.meta.url)), data],
     async prepare({ port }) {
       await put(`http://127.0.0.1:${port}/bench`);
-      return (body) => http("/bench", body);
+      return { append: single((body) => http("/bench", body)) };
     },
     answer: httpAnswer,
   },
@@ -61,7 +115,7 @@ export const SERVERS = [
       const writer = await connect(port, this.greet("make"), natsAnswer);
       await writer.ask(`PUB $JS.API.STREAM.CREATE.bench _I.make ${stream.length}\r\n${stream}\r\n`);
       writer.end();
-      return (body, name) => `PUB bench _I.${name} ${body.length}\r\n${body}\r\n`;
+      return { append: single((body, name) => `PUB bench _I.${name} ${body.length}\r\n${body}\r\n`) };
     },
     answer: natsAnswer,
   },
@@ -80,13 +134,17 @@ export const SERVERS = [
         "--save",
         "",
       ].concat(["--appendonly", "yes", "--appendfsync", "always"]),
-    prepare: () => (body) =>
-      `*5\r\n$4\r\nXADD\r\n$5\r\nbench\r\n$1\r\n*\r\n$4\r\ndata\r\n$${body.length}\r\n${body}\r\n`,
+    prepare: () => ({
+      append: single(
+        (body) =>
+          `*5\r\n$4\r\nXADD\r\n$5\r\nbench\r\n$1\r\n*\r\n$4\r\ndata\r\n$${body.length}\r\n${body}\r\n`,
+      ),
+    }),
     answer: redisAnswer,
   },
 ];
 
-/** Starts one with an empty folder. Returns where it listens, how an append looks, and what ends it. */
+/** Starts one with an empty folder. Returns how a writer connects, how its appends look, and what ends the server. */
 export async function start(server, folder) {
   const data = join(folder, `${server.key}-${randomBytes(4).toString("hex")}`);
   await mkdir(data);
@@ -94,10 +152,14 @@ export async function start(server, folder) {
   const command = await server.command(data, free);
   const ready = /Server is ready|Ready to accept connections/;
   const { port, stop } = await listening(server.name, command, { port: free, ready });
-  const append = await server.prepare({ port, data });
+  const { append, opening } = await server.prepare({ port, data });
   return {
-    port,
     append,
+    async writer(name) {
+      const connection = await connect(port, server.greet?.(name), server.answer);
+      for (const request of opening?.() ?? []) await connection.ask(request);
+      return connection;
+    },
     stop: () => stop(),
   };
 }

@@ -1,6 +1,9 @@
 // One connection of a writer, and where an answer ends in each protocol.
 import { connect as open } from "node:net";
 
+/** The first byte of a message of text (RFC 6455, section 5.2). */
+const TEXT = 0x81;
+
 /** A connection that sends one request after the answer to the last. `length` finds the end of an answer. */
 export async function connect(port, greeting, length) {
   const socket = open({ port, host: "127.0.0.1", noDelay: true });
@@ -32,7 +35,8 @@ export async function connect(port, greeting, length) {
     ask: (request) =>
       new Promise((resolve, reject) => {
         waiting = { resolve, reject };
-        socket.write(request);
+        // All that is written is ASCII, but for the heads of frames.
+        socket.write(request, "latin1");
       }),
     end: () => {
       waiting = undefined;
@@ -49,6 +53,35 @@ export function httpAnswer(text) {
   const length = /\r\ncontent-length: (\d+)/i.exec(text.slice(0, head))?.[1] ?? 0;
   const end = head + 4 + Number(length);
   return text.length < end ? 0 : end;
+}
+
+/** A message of text of a client (masked with zeros, which is a mask), as a string of bytes. */
+export function frame(text) {
+  const length = text.length;
+  const head = length < 126 ? [length] : length < 65_536 ? [126, length >> 8, length & 255] : undefined;
+  if (!head) throw new Error(`a frame of ${length} bytes`);
+  return `${String.fromCharCode(TEXT, head[0] | 128, ...head.slice(1), 0, 0, 0, 0)}${text}`;
+}
+
+/** What answers a frame of ours: the upgrade, a `welcome` or `outcomes`, of which none is a refusal. */
+export function frameAnswer(text) {
+  if (text.startsWith("HTTP/")) {
+    const head = text.indexOf("\r\n\r\n");
+    if (head >= 0 && !text.startsWith("HTTP/1.1 101")) throw new Error(text);
+    return head < 0 ? 0 : head + 4;
+  }
+  const short = text.charCodeAt(1);
+  if (!(short < 127)) return 0;
+  const begin = short < 126 ? 2 : 4;
+  const end = begin + (short < 126 ? short : (text.charCodeAt(2) << 8) | text.charCodeAt(3));
+  if (!(text.length >= end)) return 0;
+  const body = text.slice(begin, end);
+  if (body.startsWith('{"ping"')) {
+    const rest = frameAnswer(text.slice(end));
+    return rest === 0 ? 0 : end + rest;
+  }
+  if (!/^\{"(welcome|outcomes)"/.test(body) || body.includes('"rejected"')) throw new Error(body);
+  return end;
 }
 
 /** A message of NATS, after the line with which a server introduces itself. */

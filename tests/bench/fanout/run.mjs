@@ -73,7 +73,7 @@ async function measure(server) {
         late = [];
         cpu = process.cpu();
       }
-      await publisher.publish(Array.from({ length: together }, (_, n) => event(time * together + n)));
+      await publisher.publish(Array.from({ length: together }, (_, n) => event(key, time * together + n)));
       await arrived((time < 0 ? time + warm + 1 : time + 1) * together * SUBSCRIBERS);
       await sleep(pause);
     }
@@ -98,11 +98,12 @@ async function measure(server) {
   }
 }
 
-/** An event of some 250 bytes. */
-function event(n) {
-  const data = { item: "Oat milk", count: n % 7, note: "x".repeat(100) };
-  const about = { specversion: "1.0", id: `b-${n}`, source: "/bench", type: "placed" };
-  return JSON.stringify({ ...about, data, sent: Number(performance.now().toFixed(3)) });
+/** An event of some 250 bytes, of a load, with the time at which it is sent. */
+function event(load, n) {
+  const sent = Number(performance.now().toFixed(3));
+  const data = { item: "Oat milk", count: Math.abs(n) % 7, note: "x".repeat(100), sent };
+  const about = { specversion: "1.0", id: `b-${load}-${n}`, source: "/bench", type: "placed" };
+  return JSON.stringify({ ...about, data });
 }
 
 function summary(server) {

@@ -25,31 +25,20 @@ export const SERVERS = [
       const url = `http://127.0.0.1:${port}/v1/streams/bench`;
       const made = await fetch(url, { method: "PUT", headers });
       if (!made.ok) throw new Error(`the topic was not made: ${made.status} ${await made.text()}`);
-      return { token, headers, url };
+      return { token };
     },
-    subscribe({ port, token }, onText) {
-      const hello = { versions: [1], token, client: randomBytes(16).toString("hex"), resume: [] };
-      return greeted(
-        port,
-        { path: "/v1/realtime", protocol: "webwaka.realtime.v1" },
-        onText,
-        (text, send) => {
-          if (text.startsWith('{"ping"')) send('{"pong":{}}');
-          if (text.startsWith('{"welcome"'))
-            send('{"subscribe":{"sub":1,"topic":"bench","start":{"latest":{}}}}');
-          return text.startsWith('{"events"');
-        },
-        JSON.stringify({ hello }),
-      );
+    subscribe: (at, onText) =>
+      session(at, onText, '{"subscribe":{"sub":1,"topic":"bench","start":{"latest":{}}}}', '{"events"'),
+    async publisher(at) {
+      let seq = 0;
+      const connection = await session(at, refused, undefined, '{"welcome"');
+      const publication = (event) => `{"seq":${(seq += 1)},"topic":"bench","event":${event}}`;
+      return {
+        publish: async (events) =>
+          connection.send(`{"publish":{"publications":[${events.map(publication).join(",")}]}}`),
+        end: connection.end,
+      };
     },
-    publisher: ({ url, headers }) => ({
-      async publish(events) {
-        const answer = await fetch(url, { method: "POST", headers, body: `[${events.join(",")}]` });
-        await answer.arrayBuffer();
-        if (!answer.ok) throw new Error(`publishing was answered ${answer.status}`);
-      },
-      end() {},
-    }),
   },
   {
     key: "socketio",
@@ -100,6 +89,23 @@ export async function start(server) {
       rmSync(data, { recursive: true, force: true });
     },
   };
+}
+
+/** A session with our server, which says something after the welcome and is ready when it hears something. */
+function session({ port, token }, onText, then, until) {
+  const hello = { versions: [1], token, client: randomBytes(16).toString("hex"), resume: [] };
+  const greet = (text, send) => {
+    if (text.startsWith('{"ping"')) send('{"pong":{}}');
+    if (then && text.startsWith('{"welcome"')) send(then);
+    return text.startsWith(until);
+  };
+  const how = { path: "/v1/realtime", protocol: "webwaka.realtime.v1" };
+  return greeted(port, how, onText, greet, JSON.stringify({ hello }));
+}
+
+/** What a publisher hears: what became of its events, and nothing bad. */
+function refused(text) {
+  if (text.includes('"rejected"') || text.startsWith('{"error"')) throw new Error(text);
 }
 
 function socketio(port, onText, then, until) {
