@@ -8,7 +8,7 @@ use std::{
     hash::Hash,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
     },
 };
 
@@ -50,6 +50,11 @@ impl Told for Advance {
 pub(crate) trait Shortcut<T>: Send + Sync {
     /// Tells it, if that can be done at once and whole.
     fn take(&self, news: &T) -> bool;
+
+    /// Looks at the memory that telling will need, without changing any of it. Of very many followers each is in memory that
+    /// is cold by its turn. Looking at some of them one after the other waits for all of that together; changing one waits
+    /// until it is there.
+    fn approach(&self);
 }
 
 type Spot<T> = (Arc<str>, <T as Told>::Key);
@@ -57,12 +62,14 @@ type Spot<T> = (Arc<str>, <T as Told>::Key);
 /// Who follows what. Holds nothing but its followers' queues.
 pub struct Hub<T: Told> {
     spots: Mutex<HashMap<Spot<T>, Vec<Subscriber<T>>>>,
+    /// How many spots have followers; changed while the map is locked, and looked at without.
+    followed: AtomicUsize,
     next_id: AtomicU64,
 }
 
 impl<T: Told> Default for Hub<T> {
     fn default() -> Self {
-        Self { spots: Mutex::default(), next_id: AtomicU64::default() }
+        Self { spots: Mutex::default(), followed: AtomicUsize::default(), next_id: AtomicU64::default() }
     }
 }
 
@@ -104,8 +111,21 @@ impl<T: Told> Hub<T> {
             let subscriber = Subscriber { id, shortcut: None, queue: sender.clone(), missed: missed.clone() };
             join(&mut all, spot, subscriber);
         }
+        self.count(&all);
         drop(all);
         Follower { hub: Arc::downgrade(self), id, spots, sender, queue, missed }
+    }
+
+    /// Whether there is any follower. For who has committed something and asks then: who begins to follow while this says no,
+    /// reads what was committed.
+    pub(crate) fn is_followed(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.followed.load(Ordering::SeqCst) > 0
+    }
+
+    fn count(&self, all: &HashMap<Spot<T>, Vec<Subscriber<T>>>) {
+        self.followed.store(all.len(), Ordering::SeqCst);
+        fence(Ordering::SeqCst);
     }
 
     /// Tells the followers. Never waits for one of them.
@@ -124,6 +144,8 @@ impl<T: Told> Hub<T> {
         let subscribers = all.get(spot)?;
         let begin = told.map_or(0, |last| subscribers.partition_point(|each| each.id <= last));
         let end = subscribers.len().min(begin + SLICE);
+        let shortcuts = subscribers[begin..end].iter().filter_map(|each| each.shortcut.as_ref());
+        shortcuts.for_each(|shortcut| shortcut.approach());
         for subscriber in &subscribers[begin..end] {
             if subscriber.shortcut.as_ref().is_some_and(|shortcut| shortcut.take(advance)) {
                 continue;
@@ -149,7 +171,10 @@ impl<T: Told> Follower<T> {
         let spot = (scope.tenant().clone(), key);
         let (queue, missed) = (self.sender.clone(), self.missed.clone());
         let subscriber = Subscriber { id: self.id, shortcut, queue, missed };
-        join(&mut hub.spots(), &spot, subscriber);
+        let mut all = hub.spots();
+        join(&mut all, &spot, subscriber);
+        hub.count(&all);
+        drop(all);
         self.spots.push(spot);
     }
 
@@ -165,6 +190,7 @@ impl<T: Told> Follower<T> {
             }
             !gone
         });
+        hub.count(&all);
     }
 
     /// The next notice; waits for one. Cancel safe.
@@ -189,6 +215,7 @@ impl<T: Told> Drop for Follower<T> {
         for spot in &self.spots {
             leave(&mut all, spot, self.id);
         }
+        hub.count(&all);
     }
 }
 
@@ -287,10 +314,12 @@ mod tests {
     #[tokio::test]
     async fn followers_that_are_gone_leave_nothing_behind() {
         let hub = Arc::new(Hub::default());
+        assert!(!hub.is_followed());
         let (one, two) = (follow(&hub, "t"), follow(&hub, "t"));
         drop(one);
         assert_eq!(hub.spots().len(), 1);
+        assert!(hub.is_followed());
         drop(two);
-        assert!(hub.spots().is_empty());
+        assert!(hub.spots().is_empty() && !hub.is_followed());
     }
 }

@@ -5,10 +5,11 @@
 //! network does not take of a message is sent before anything else is.
 
 use std::{
+    hint::black_box,
     io::{self, IoSlice},
-    net::SocketAddr,
+    net::{Shutdown, SocketAddr},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -17,7 +18,6 @@ use axum::{
     extract::connect_info::Connected,
     serve::{IncomingStream, Listener},
 };
-#[cfg(any(target_os = "linux", target_os = "android"))]
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -75,25 +75,33 @@ fn drop_if_slow(_: &TcpStream, _: Duration) {}
 /// A connection, as its owner reads and writes it.
 pub(crate) struct Line {
     reading: OwnedReadHalf,
-    writing: Arc<Mutex<Writing>>,
+    shared: Arc<Shared>,
 }
 
-/// What of a connection is written to.
-struct Writing {
+/// What a connection shares with its wires.
+struct Shared {
+    writing: Mutex<Writing>,
     half: OwnedWriteHalf,
+}
+
+/// How far writing has come.
+#[derive(Default)]
+struct Writing {
+    /// The owner is gone.
+    over: bool,
     /// The owner has something to write that did not go out, or not all of it.
     halfway: bool,
     /// What did not go out of somebody else's message.
     rest: Vec<u8>,
 }
 
-/// A connection, for others than its owner. It does not keep it open.
+/// A connection, for others than its owner. It ends with its owner all the same.
 #[derive(Clone)]
-pub(crate) struct Wire(Weak<Mutex<Writing>>);
+pub(crate) struct Wire(Arc<Shared>);
 
 impl Connected<IncomingStream<'_, Lines>> for Wire {
     fn connect_info(stream: IncomingStream<'_, Lines>) -> Self {
-        Self(Arc::downgrade(&stream.io().writing))
+        Self(stream.io().shared.clone())
     }
 }
 
@@ -101,12 +109,12 @@ impl Wire {
     /// Writes a whole message, if the owner is not in the midst of one and the network takes some of it at once. What is
     /// left over goes out when the owner flushes. Never waits. Tells what became of it.
     pub(crate) fn write(&self, message: &[u8]) -> Written {
-        let Some(writing) = self.0.upgrade() else { return Written::Nothing };
-        let mut writing = lock(&writing);
-        if writing.halfway || !writing.rest.is_empty() {
+        let mut writing = self.0.writing();
+        if writing.over || writing.halfway || !writing.rest.is_empty() {
             return Written::Nothing;
         }
-        match writing.half.try_write(message) {
+        // Past the runtime, which need not know: if nothing goes out, the owner finds out by itself when it writes.
+        match SockRef::from(self.0.connection()).send(message) {
             Ok(count) if count == message.len() => Written::All,
             Ok(0) | Err(_) => Written::Nothing,
             Ok(count) => {
@@ -114,6 +122,11 @@ impl Wire {
                 Written::Some
             }
         }
+    }
+
+    /// Looks at the memory that a write needs; see [`Shortcut::approach`](crate::hub::Shortcut::approach).
+    pub(crate) fn approach(&self) {
+        black_box(SockRef::from(self.0.connection()));
     }
 }
 
@@ -131,34 +144,66 @@ pub(crate) enum Written {
 impl Line {
     fn new(connection: TcpStream) -> Self {
         let (reading, half) = connection.into_split();
-        let writing = Writing { half, halfway: false, rest: Vec::new() };
-        Self { reading, writing: Arc::new(Mutex::new(writing)) }
+        Self { reading, shared: Arc::new(Shared { writing: Mutex::default(), half }) }
     }
 }
 
-impl Writing {
-    fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.rest.is_empty() {
-            let count = ready!(Pin::new(&mut self.half).poll_write(context, &self.rest))?;
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.shared.writing().over = true;
+        // Who is told nothing by it has gone already.
+        let _ = SockRef::from(self.shared.connection()).shutdown(Shutdown::Write);
+    }
+}
+
+impl Shared {
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        // Nothing in here panics between two changes that belong together.
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connection(&self) -> &TcpStream {
+        self.half.as_ref()
+    }
+
+    /// One write to the network, once that takes something.
+    fn poll_write(
+        &self,
+        context: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.connection().poll_write_ready(context))?;
+            match write(self.connection()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn poll_rest(&self, writing: &mut Writing, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !writing.rest.is_empty() {
+            let count = ready!(self.poll_write(context, |connection| connection.try_write(&writing.rest)))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.rest.drain(..count);
+            writing.rest.drain(..count);
         }
         Poll::Ready(Ok(()))
     }
 
     /// One write of the owner, of so many bytes.
     fn poll_own(
-        &mut self,
+        &self,
         context: &mut Context<'_>,
         bytes: usize,
-        write: impl FnOnce(Pin<&mut OwnedWriteHalf>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        self.halfway = true;
-        ready!(self.poll_rest(context))?;
-        let count = ready!(write(Pin::new(&mut self.half), context))?;
-        self.halfway = count < bytes;
+        let mut writing = self.writing();
+        writing.halfway = true;
+        ready!(self.poll_rest(&mut writing, context))?;
+        let count = ready!(self.poll_write(context, write))?;
+        writing.halfway = count < bytes;
         Poll::Ready(Ok(count))
     }
 }
@@ -175,7 +220,7 @@ impl AsyncRead for Line {
 
 impl AsyncWrite for Line {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        lock(&self.writing).poll_own(context, bytes.len(), |half, context| half.poll_write(context, bytes))
+        self.shared.poll_own(context, bytes.len(), |connection| connection.try_write(bytes))
     }
 
     fn poll_write_vectored(
@@ -184,30 +229,25 @@ impl AsyncWrite for Line {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let bytes = pieces.iter().map(|piece| piece.len()).sum();
-        lock(&self.writing)
-            .poll_own(context, bytes, |half, context| half.poll_write_vectored(context, pieces))
+        self.shared.poll_own(context, bytes, |connection| connection.try_write_vectored(pieces))
     }
 
     fn is_write_vectored(&self) -> bool {
-        lock(&self.writing).half.is_write_vectored()
+        self.shared.half.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut writing = lock(&self.writing);
-        ready!(writing.poll_rest(context))?;
-        Pin::new(&mut writing.half).poll_flush(context)
+        self.shared.poll_rest(&mut self.shared.writing(), context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut writing = lock(&self.writing);
-        ready!(writing.poll_rest(context))?;
-        Pin::new(&mut writing.half).poll_shutdown(context)
+        ready!(self.shared.poll_rest(&mut self.shared.writing(), context))?;
+        match SockRef::from(self.shared.connection()).shutdown(Shutdown::Write) {
+            // The peer was first.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            done => Poll::Ready(done),
+        }
     }
-}
-
-fn lock(writing: &Mutex<Writing>) -> MutexGuard<'_, Writing> {
-    // Nothing in here panics between two changes that belong together.
-    writing.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -220,7 +260,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let line = Line::new(listener.accept().await.unwrap().0);
-        let wire = Wire(Arc::downgrade(&line.writing));
+        let wire = Wire(line.shared.clone());
         (line, wire, peer)
     }
 

@@ -1,7 +1,11 @@
 //! Readers that have all of a topic, and get what is appended to it without their session.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    hint::black_box,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
+use bytes::Bytes;
 use sdk_core::protocol::TopicPosition;
 use tungstenite::protocol::frame::{
     Frame,
@@ -114,19 +118,25 @@ impl Shortcut<News> for Past {
     fn take(&self, news: &News) -> bool {
         // The end of a topic is the session's to tell.
         let Some(fresh) = news.events.as_ref().filter(|fresh| !fresh.closed) else { return false };
-        let written = self.level.pass(fresh, || match events_frame(fresh, self.sub).and_then(message) {
+        let written = self.level.pass(fresh, || match fresh.message(self.sub, message) {
             Some(bytes) => self.wire.write(&bytes),
             None => Written::Nothing,
         });
         written == Written::All
     }
+
+    fn approach(&self) {
+        self.wire.approach();
+        black_box(Arc::strong_count(&self.level));
+    }
 }
 
-/// A text message of a server, as it goes out.
-fn message(text: String) -> Option<Vec<u8>> {
+/// What was appended as a text message of a server, as it goes out.
+fn message(fresh: &Fresh, sub: u64) -> Option<Bytes> {
+    let text = events_frame(fresh, sub)?;
     let mut bytes = Vec::with_capacity(text.len() + MAX_HEAD);
     Frame::message(text, OpCode::Data(Data::Text), true).format(&mut bytes).ok()?;
-    Some(bytes)
+    Some(bytes.into())
 }
 
 #[cfg(test)]

@@ -311,17 +311,27 @@ pub struct Fresh {
     /// Whether it is the last.
     pub closed: bool,
     shared: OnceLock<Option<Arc<str>>>,
+    message: OnceLock<(u64, Option<Bytes>)>,
 }
 
 impl Fresh {
     /// What one commit appended.
     pub fn new(from: Position, to: Position, events: Events, closed: bool) -> Self {
-        Self { from, to, events, closed, shared: OnceLock::new() }
+        Self { from, to, events, closed, shared: OnceLock::new(), message: OnceLock::new() }
     }
 
     /// What all readers are told in the same words; made for the first of them, if it can be.
     pub fn shared(&self, make: impl FnOnce(&Self) -> Option<Arc<str>>) -> Option<&Arc<str>> {
         self.shared.get_or_init(|| make(self)).as_ref()
+    }
+
+    /// What the reader of a number is sent, if that can be made; once for all readers who have the number of the first, as
+    /// very many of a topic have who follow nothing else.
+    pub(crate) fn message(&self, sub: u64, make: impl Fn(&Self, u64) -> Option<Bytes>) -> Option<Bytes> {
+        match self.message.get_or_init(|| (sub, make(self, sub))) {
+            (of, message) if *of == sub => message.clone(),
+            _ => make(self, sub),
+        }
     }
 }
 
