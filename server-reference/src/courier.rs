@@ -18,6 +18,7 @@ const QUEUE: usize = 1_024;
 
 /// Takes news to a hub, in their order.
 pub(crate) struct Courier {
+    hub: Arc<Hub<News>>,
     bag: Arc<Bag>,
 }
 
@@ -42,25 +43,21 @@ impl Courier {
     /// The operating system has no thread to give.
     pub(crate) fn start(hub: Arc<Hub<News>>) -> io::Result<Self> {
         let bag = Arc::new(Bag::default());
-        let carried = bag.clone();
+        let (carried, told) = (bag.clone(), hub.clone());
         thread::Builder::new().name("events-courier".into()).spawn(move || {
             while let Some(news) = carried.next() {
-                hub.publish(&Arc::new(news));
+                told.publish(&Arc::new(news));
             }
         })?;
-        Ok(Self { bag })
+        Ok(Self { hub, bag })
     }
 
-    /// Takes news along. Never waits.
+    /// Takes news along, of what is committed. Never waits.
     pub(crate) fn take(&self, news: News) {
-        let mut waiting = self.bag.waiting();
-        if waiting.news.len() < QUEUE {
-            waiting.news.push_back(news);
-        } else {
-            waiting.moved.insert((news.tenant, news.topic));
+        // The thread need not be woken for nobody.
+        if self.hub.is_followed() {
+            self.bag.add(news);
         }
-        drop(waiting);
-        self.bag.more.notify_one();
     }
 }
 
@@ -72,6 +69,17 @@ impl Drop for Courier {
 }
 
 impl Bag {
+    fn add(&self, news: News) {
+        let mut waiting = self.waiting();
+        if waiting.news.len() < QUEUE {
+            waiting.news.push_back(news);
+        } else {
+            waiting.moved.insert((news.tenant, news.topic));
+        }
+        drop(waiting);
+        self.more.notify_one();
+    }
+
     /// Waits for news; none when there will be no more.
     fn next(&self) -> Option<News> {
         let mut waiting = self.waiting();
@@ -107,15 +115,14 @@ mod tests {
 
     #[test]
     fn news_beyond_the_room_are_told_once_a_topic_and_after_the_others() {
-        let bag = Arc::new(Bag::default());
-        let courier = Courier { bag: bag.clone() };
+        let bag = Bag::default();
         for _ in 0..QUEUE {
-            courier.take(news("kept"));
+            bag.add(news("kept"));
         }
         for _ in 0..3 {
-            courier.take(news("over"));
+            bag.add(news("over"));
         }
-        drop(courier);
+        bag.waiting().ended = true;
         for _ in 0..QUEUE {
             assert_eq!(bag.next(), Some(news("kept")));
         }

@@ -19,7 +19,7 @@ pub struct TenantScope {
 impl TenantScope {
     /// The scope that a verified token gives.
     pub fn of(claims: VerifiedClaims) -> Self {
-        let (tenant, subject) = (claims.tenant().into(), claims.subject().into());
+        let (tenant, subject) = claims.names();
         Self { tenant, subject, expires: claims.expires(), access: claims.access().clone() }
     }
 

@@ -4,6 +4,7 @@
 //! header's `kid` looks a key up in a map and is nothing more. Time is passed in, so a test needs no waiting.
 
 mod keys;
+mod known;
 mod verifier;
 
 pub use keys::{Key, KeyError, KeyFile};

@@ -94,6 +94,17 @@ fn a_token_counts_only_within_its_time() {
 }
 
 #[test]
+fn a_token_that_was_verified_before_counts_only_within_its_time() {
+    let (verifier, token) = (verifier(), signed(&claims()));
+    assert_eq!(verifier.verify(&token, NOW), verifier.verify(&token, NOW.plus(59_999)));
+    assert_eq!(verifier.verify(&token, NOW.plus(60_000)), Err(AuthError::Expired));
+    assert_eq!(verifier.verify(&token, Millis(NOW.0 - 30_001)), Err(AuthError::NotYetValid));
+    let mut other = token.clone();
+    other.pop();
+    assert!(verifier.verify(&other, NOW).is_err(), "no other token is taken for it");
+}
+
+#[test]
 fn issuer_and_audience_must_be_ours() {
     assert_eq!(refused(&signed(&with("iss", json!("https://evil.example")))), AuthError::WrongIssuer);
     assert_eq!(refused(&signed(&with("aud", json!("billing")))), AuthError::WrongAudience);

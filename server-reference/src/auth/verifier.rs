@@ -1,6 +1,6 @@
 //! Verification of one token.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header, errors::ErrorKind};
 use sdk_core::{
@@ -9,7 +9,10 @@ use sdk_core::{
 };
 use serde::Deserialize;
 
-use super::keys::Key;
+use super::{
+    keys::Key,
+    known::{Known, mark},
+};
 use crate::access::{Access, Grant};
 
 /// Milliseconds by which an issuer's clock may be ahead of ours.
@@ -20,8 +23,8 @@ const MAX_NAME: usize = 128;
 /// What a token said, once it is known to be true.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedClaims {
-    tenant: String,
-    subject: String,
+    tenant: Arc<str>,
+    subject: Arc<str>,
     expires: Millis,
     access: Access,
 }
@@ -35,6 +38,11 @@ impl VerifiedClaims {
     /// The person or program.
     pub fn subject(&self) -> &str {
         &self.subject
+    }
+
+    /// Tenant and subject, to be shared.
+    pub(crate) fn names(&self) -> (Arc<str>, Arc<str>) {
+        (self.tenant.clone(), self.subject.clone())
     }
 
     /// What it lets its subject read and write.
@@ -93,6 +101,14 @@ impl From<&AuthError> for ProtocolError {
 /// Verifies tokens of one issuer for one audience.
 pub struct Verifier {
     keys: BTreeMap<String, (DecodingKey, Validation)>,
+    known: Known,
+}
+
+/// What a token says, at whatever time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Claimed {
+    claims: VerifiedClaims,
+    not_before: Millis,
 }
 
 #[derive(Deserialize)]
@@ -117,14 +133,26 @@ impl Verifier {
             validation.validate_nbf = false;
             (key.id, (key.decoding, validation))
         };
-        Self { keys: keys.into_iter().map(entry).collect() }
+        Self { keys: keys.into_iter().map(entry).collect(), known: Known::default() }
     }
 
-    /// Verifies a token at a Unix time.
+    /// Verifies a token at a Unix time. One that was verified before is known again, for as long as it is valid.
     ///
     /// # Errors
     /// Whatever is wrong with it; see [`AuthError`].
     pub fn verify(&self, token: &str, now: Millis) -> Result<VerifiedClaims, AuthError> {
+        let mark = mark(token);
+        if let Some(known) = self.known.get(&mark) {
+            return known.at(now);
+        }
+        let claimed = self.claims(token)?;
+        let claims = claimed.clone().at(now)?;
+        self.known.add(mark, claimed);
+        Ok(claims)
+    }
+
+    /// What a token says, if it is by one of the keys.
+    fn claims(&self, token: &str) -> Result<Claimed, AuthError> {
         let header = decode_header(token).map_err(refusal)?;
         if header.crit.is_some() {
             return Err(AuthError::UnknownExtension);
@@ -140,13 +168,6 @@ impl Verifier {
         }
         let Claims { sub, tenant, exp, nbf, access } =
             decode::<Claims>(token, decoding, validation).map_err(refusal)?.claims;
-        if Millis(nbf.saturating_mul(1000)) > now.plus(NOT_BEFORE_LEEWAY) {
-            return Err(AuthError::NotYetValid);
-        }
-        let expires = Millis(exp.saturating_mul(1000));
-        if expires <= now {
-            return Err(AuthError::Expired);
-        }
         for (claim, name) in [("sub", &sub), ("tenant", &tenant)] {
             if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
                 return Err(AuthError::Malformed(format!(
@@ -158,7 +179,29 @@ impl Verifier {
             None => Access::Everything,
             Some(access) => access.map_err(|bad| AuthError::Malformed(bad.to_string()))?,
         };
-        Ok(VerifiedClaims { tenant, subject: sub, expires, access })
+        let (expires, not_before) = (Millis(exp.saturating_mul(1000)), Millis(nbf.saturating_mul(1000)));
+        let claims = VerifiedClaims { tenant: tenant.into(), subject: sub.into(), expires, access };
+        Ok(Claimed { claims, not_before })
+    }
+}
+
+impl Claimed {
+    /// The claims, if they hold at a time.
+    fn at(self, now: Millis) -> Result<VerifiedClaims, AuthError> {
+        if self.not_before > now.plus(NOT_BEFORE_LEEWAY) {
+            return Err(AuthError::NotYetValid);
+        }
+        if self.claims.expires <= now {
+            return Err(AuthError::Expired);
+        }
+        Ok(self.claims)
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_test(subject: &str, expires: Millis) -> Self {
+        let (tenant, subject) = ("acme".into(), subject.into());
+        let claims = VerifiedClaims { tenant, subject, expires, access: Access::Everything };
+        Self { claims, not_before: Millis(0) }
     }
 }
 

@@ -1,8 +1,7 @@
 //! What a topic's events are made of.
 
 use bytes::Bytes;
-use sdk_core::protocol::{Json, MAX_DEPTH};
-use serde_json::value::RawValue;
+use sdk_core::{protocol::MAX_DEPTH, wire::Reader};
 
 /// Bytes of a content type.
 const MAX_CONTENT_TYPE: usize = 128;
@@ -89,18 +88,19 @@ impl ContentType {
             return Ok(vec![body]);
         }
         let text = std::str::from_utf8(&body).map_err(|_| NotJson)?;
-        // What no frame can carry is not taken in the first place.
-        let slice = |value: &RawValue| {
-            Json::parse(value.get()).map_err(|_| NotJson)?;
-            Ok(body.slice_ref(value.get().as_bytes()))
+        let (mut reader, mut events) = (Reader::new(text), Vec::new());
+        let mut slice = |reader: &mut Reader<'_>| {
+            // What no frame can carry is not taken in the first place.
+            let value = reader.skip_within(MAX_DEPTH)?;
+            events.push(body.slice_ref(value.as_bytes()));
+            Ok(())
         };
-        if text.trim_start().starts_with('[') {
-            let values: Vec<&RawValue> = serde_json::from_str(text).map_err(|_| NotJson)?;
-            values.into_iter().map(slice).collect()
-        } else {
-            let value: &RawValue = serde_json::from_str(text).map_err(|_| NotJson)?;
-            Ok(vec![slice(value)?])
-        }
+        let read = match reader.peek() {
+            Some(b'[') => reader.array(&mut slice),
+            _ => slice(&mut reader),
+        };
+        read.and_then(|()| reader.end()).map_err(|_| NotJson)?;
+        Ok(events)
     }
 
     /// Type and subtype, without parameters.

@@ -33,6 +33,9 @@ impl Subscriptions {
     pub(crate) async fn run(self: Arc<Self>) -> Infallible {
         self.moved.all.store(true, Ordering::Release);
         loop {
+            if self.moved.is_idle() {
+                self.moved.told.notified().await;
+            }
             if self.moved.all.swap(false, Ordering::AcqRel)
                 && let Err(error) = self.catch_up().await
             {
@@ -63,7 +66,12 @@ impl Subscriptions {
     /// Looks at every subscription: what moved just before the server died was told to nobody, and
     /// of what moves by the thousands not all is kept.
     async fn catch_up(self: &Arc<Self>) -> Result<(), LogError> {
-        for kept in self.store.due(None).await? {
+        let all = self.store.due(None).await?;
+        if !all.is_empty() {
+            self.moved.want();
+        }
+        self.moved.looked.store(true, Ordering::SeqCst);
+        for kept in all {
             let tenant = &kept.tenant;
             let Some(subscription) = readable(&kept) else { continue };
             let discovered = self.change(tenant, &kept.id, move |mut subscription| async move {
@@ -251,6 +259,7 @@ impl Subscriptions {
         mut subscription: Subscription,
         now: Millis,
     ) -> Result<Option<Subscription>, LogError> {
+        self.moved.want();
         for (topic, tail) in self.store.topics(tenant.clone()).await? {
             if subscription.matches(tenant, topic.as_str()) {
                 subscription.discover(&topic, tail);

@@ -54,12 +54,19 @@ pub struct Moved {
     topics: Mutex<HashSet<(Arc<str>, TopicName)>>,
     /// There were too many to keep them apart.
     all: AtomicBool,
+    /// There is a subscription, or there was one since the server started.
+    wanted: AtomicBool,
+    /// It is known of all that were there when the server started whether there are any.
+    looked: AtomicBool,
     told: Notify,
 }
 
 impl Moved {
-    /// Notes that a topic moved. Never waits.
+    /// Notes that a topic moved, unless nobody can want to know. Never waits.
     pub fn note(&self, news: &News) {
+        if self.is_idle() {
+            return;
+        }
         let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
         if topics.len() < MAX_MOVED {
             topics.insert((news.tenant.clone(), news.topic.clone()));
@@ -77,6 +84,17 @@ impl Moved {
         topics.extend(names.map(|topic| (tenant.clone(), topic)));
         drop(topics);
         self.told.notify_one();
+    }
+
+    /// Notes that there are subscriptions; before the first of them looks at any topic, so that none moves unseen.
+    fn want(&self) {
+        self.wanted.store(true, Ordering::SeqCst);
+        self.told.notify_one();
+    }
+
+    /// Whether there are no subscriptions, so that each commit is spared what would be done for them.
+    fn is_idle(&self) -> bool {
+        self.looked.load(Ordering::SeqCst) && !self.wanted.load(Ordering::SeqCst)
     }
 
     fn take(&self) -> HashSet<(Arc<str>, TopicName)> {

@@ -144,11 +144,11 @@ impl<'a> Group<'a> {
             let name = topic.name.as_deref().and_then(|name| TopicName::new(name).ok());
             topic.hidden = topic.forks > 0;
             let hidden = topic.hidden;
-            if !hidden {
-                topic.name = None;
-            }
             let source = topic.source.as_ref().map(|source| source.key);
             // Written at once, so that the name is free for whoever comes next in this group.
+            if !hidden {
+                topic.forget_name(connection)?;
+            }
             topic.update(connection)?;
             if let Some(name) = name {
                 if !hidden {

@@ -124,13 +124,13 @@ impl Topic {
         Ok(())
     }
 
-    /// Writes what may change in a topic's life.
+    /// Writes what may change in a topic's life, but for the loss of its name.
     pub(super) fn update(&self, connection: &Connection) -> Result<(), LogError> {
-        let sql = "UPDATE topics SET name = ?2, forks = ?3, hidden = ?4, first = ?5, tail = ?6, bytes = ?7, \
-            written = ?8, touched = ?9, closed = ?10, sequence = ?11, producers = ?12 WHERE key = ?1";
+        // No column of an index: each commit would write a page of that as well.
+        let sql = "UPDATE topics SET forks = ?2, hidden = ?3, first = ?4, tail = ?5, bytes = ?6, \
+            written = ?7, touched = ?8, closed = ?9, sequence = ?10, producers = ?11 WHERE key = ?1";
         connection.prepare_cached(sql)?.execute(rusqlite::params![
             self.key,
-            self.name,
             self.forks,
             self.hidden,
             self.first,
@@ -142,6 +142,13 @@ impl Topic {
             self.sequence,
             self.producers,
         ])?;
+        Ok(())
+    }
+
+    /// Takes its name away.
+    pub(super) fn forget_name(&mut self, connection: &Connection) -> Result<(), LogError> {
+        self.name = None;
+        connection.prepare_cached("UPDATE topics SET name = NULL WHERE key = ?1")?.execute([self.key])?;
         Ok(())
     }
 
