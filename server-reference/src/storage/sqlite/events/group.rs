@@ -11,7 +11,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension};
 use sdk_core::clock::Millis;
 
-use super::{Caps, row::Topic};
+use super::{Caps, names::Names, row::Topic};
 use crate::storage::events::{
     Events, Fresh, LogEpoch, LogError, MAX_TOPIC_PRODUCERS, NEWS_BYTES, News, PRODUCER_IDLE, Position,
     TopicName,
@@ -23,6 +23,7 @@ const TRIM_SLICE: u64 = 1_024;
 pub(super) struct Group<'a> {
     pub(super) connection: &'a Connection,
     pub(super) caps: Caps,
+    pub(super) known: &'a mut Names,
     new_epoch: &'a mut dyn FnMut(Millis) -> LogEpoch,
     now: Millis,
     names: HashMap<(Arc<str>, TopicName), Option<i64>>,
@@ -51,10 +52,12 @@ impl<'a> Group<'a> {
         connection: &'a Connection,
         caps: Caps,
         new_epoch: &'a mut dyn FnMut(Millis) -> LogEpoch,
+        known: &'a mut Names,
     ) -> Self {
         Self {
             connection,
             caps,
+            known,
             new_epoch,
             now: Millis(0),
             names: HashMap::new(),
@@ -267,6 +270,7 @@ impl<'a> Group<'a> {
 
     /// Writes what changed, and tells what is new once that is committed.
     pub(super) fn finish(mut self) -> Result<Vec<News>, LogError> {
+        self.known.settle(self.connection)?;
         let mut news = std::mem::take(&mut self.ended);
         let sql = "REPLACE INTO producers (topic, id, epoch, sequence, seen) VALUES (?1, ?2, ?3, ?4, ?5)";
         let mut replace = self.connection.prepare_cached(sql)?;

@@ -9,6 +9,7 @@ mod create;
 mod group;
 mod groups;
 mod lineage;
+mod names;
 mod publish;
 mod read;
 mod row;
@@ -31,6 +32,7 @@ use crate::storage::{
     events::{LogEpoch, LogError, News},
 };
 use group::Group;
+use names::Names;
 
 /// Topics of one tenant, where nothing else was said.
 pub const TENANT_TOPICS: u64 = 100_000;
@@ -57,6 +59,8 @@ pub struct SqliteEvents {
     caps: Caps,
     new_bits: NewBits,
     newest: LogEpoch,
+    /// None after a transaction that failed.
+    names: Option<Names>,
 }
 
 impl SqliteEvents {
@@ -70,7 +74,7 @@ impl SqliteEvents {
         connection.set_prepared_statement_cache_capacity(128);
         let newest: u64 =
             connection.query_row("SELECT coalesce(max(epoch), 0) FROM topics", [], |row| row.get(0))?;
-        Ok(Self { connection, caps, new_bits, newest: LogEpoch(newest) })
+        Ok(Self { connection, caps, new_bits, newest: LogEpoch(newest), names: None })
     }
 
     /// Runs calls in one transaction. What they wrote is durable when this returns, and the news of it may be told.
@@ -81,7 +85,7 @@ impl SqliteEvents {
         &mut self,
         run: impl FnOnce(&mut Group<'_>) -> Result<T, LogError>,
     ) -> Result<(T, Vec<News>), LogError> {
-        let Self { connection, caps, new_bits, newest } = self;
+        let Self { connection, caps, new_bits, newest, names: kept } = self;
         // Taken at once: a read that turns into a write could fail half-way.
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut new_epoch = |now: Millis| {
@@ -90,10 +94,15 @@ impl SqliteEvents {
             *newest = LogEpoch(drawn.max(newest.0 + 1));
             *newest
         };
-        let mut group = Group::new(&transaction, *caps, &mut new_epoch);
+        let mut names = match kept.take() {
+            Some(names) => names,
+            None => Names::load(&transaction)?,
+        };
+        let mut group = Group::new(&transaction, *caps, &mut new_epoch, &mut names);
         let done = run(&mut group)?;
         let news = group.finish()?;
         transaction.commit()?;
+        *kept = Some(names);
         Ok((done, news))
     }
 

@@ -6,7 +6,11 @@ use super::super::schema::{migrate, settle};
 use crate::storage::StorageError;
 
 /// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
+
+/// The writer's cache of pages, in negative kilobytes as SQLite wants it: whether an event's name is known is looked up
+/// anywhere among all names.
+const CACHE: i64 = -16_000;
 
 /// `topics.name` is missing once a topic was removed and its events are yet to go. `first` and `tail` count events: the
 /// topic's own are those after `first` up to `tail`. A fork reads what comes before `fork_at` from its source.
@@ -191,15 +195,29 @@ const FROM_4: &str = "
     UPDATE groups SET letter_bytes = (SELECT coalesce(sum(length(body)), 0) FROM letters WHERE grp = groups.key);
 ";
 
+/// From version 5, in which each name was put in its place at once.
+const NEW_NAMES: &str = "
+    CREATE TABLE new_names (
+        topic INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        name BLOB NOT NULL,
+        content BLOB NOT NULL,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (topic, number)
+    ) STRICT, WITHOUT ROWID;
+";
+
 /// Makes a new connection ready to write.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), StorageError> {
     settle(connection)?;
+    connection.pragma_update(None, "cache_size", CACHE)?;
     migrate(connection, VERSION, |version| match version {
-        0 => Some(format!("{TABLES}{SUBSCRIPTIONS}{GROUPS}{NAMES}{FROM_4}")),
-        1 => Some(format!("{SUBSCRIPTIONS}{GROUPS}{NAMES}{FROM_4}")),
-        2 => Some(format!("{GROUPS}{NAMES}{FROM_4}")),
-        3 => Some(format!("{NAMES}{FROM_4}")),
-        4 => Some(FROM_4.into()),
+        0 => Some(format!("{TABLES}{SUBSCRIPTIONS}{GROUPS}{NAMES}{FROM_4}{NEW_NAMES}")),
+        1 => Some(format!("{SUBSCRIPTIONS}{GROUPS}{NAMES}{FROM_4}{NEW_NAMES}")),
+        2 => Some(format!("{GROUPS}{NAMES}{FROM_4}{NEW_NAMES}")),
+        3 => Some(format!("{NAMES}{FROM_4}{NEW_NAMES}")),
+        4 => Some(format!("{FROM_4}{NEW_NAMES}")),
+        5 => Some(NEW_NAMES.into()),
         _ => None,
     })
 }

@@ -269,7 +269,7 @@ async fn a_database_of_version_4_goes_on_and_knows_the_bytes_of_its_letters() {
     drop(log);
     let connection = Connection::open(folder.path().join("events.db")).unwrap();
     let back = "ALTER TABLE groups DROP COLUMN letter_bytes; ALTER TABLE topics DROP COLUMN redelivery;
-        PRAGMA user_version = 4";
+        DROP TABLE new_names; PRAGMA user_version = 4";
     connection.execute_batch(back).unwrap();
     let (log, _) = store(&folder);
     assert_eq!(log.group(scope("acme", "ada"), group(), START).await.unwrap().letters, 1);

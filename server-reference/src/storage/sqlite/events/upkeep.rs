@@ -28,7 +28,7 @@ impl Group<'_> {
             more |= trim(connection, self.change(key)?, now)?;
         }
         for key in keys(self.connection, REMOVED, now)? {
-            more |= purge(self.connection, &Topic::by_key(self.connection, key)?)?;
+            more |= self.purge(&Topic::by_key(self.connection, key)?)?;
         }
         more |= self.tidy_groups(now)?;
         Ok(more)
@@ -46,6 +46,22 @@ impl Group<'_> {
         }
         Ok(topics.len())
     }
+
+    /// Takes a slice of what is left of a topic; its row is the last. Tells whether there is more.
+    fn purge(&mut self, topic: &Topic) -> Result<bool, LogError> {
+        let connection = self.connection;
+        let sql =
+            "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE id > ?1 AND id <= ?2 LIMIT ?3)";
+        let events = connection.execute(sql, (topic.event(0), topic.event(topic.tail), SLICE))?;
+        let sql = "DELETE FROM producers WHERE topic = ?1 AND id IN (SELECT id FROM producers WHERE topic = ?1 LIMIT ?2)";
+        let producers = connection.execute(sql, (topic.key, SLICE))?;
+        let names = self.known.purge(connection, topic.key, SLICE)?;
+        if events == SLICE || producers == SLICE || names {
+            return Ok(true);
+        }
+        connection.execute("DELETE FROM topics WHERE key = ?1", [topic.key])?;
+        Ok(false)
+    }
 }
 
 /// Topics whose time may be over.
@@ -60,20 +76,4 @@ const REMOVED: &str = "SELECT key FROM topics WHERE name IS NULL AND ?1 >= 0 LIM
 fn keys(connection: &Connection, sql: &str, now: Millis) -> Result<Vec<i64>, LogError> {
     let mut statement = connection.prepare_cached(sql)?;
     Ok(statement.query_map((now.0, SLICE), |row| row.get(0))?.collect::<Result<_, _>>()?)
-}
-
-/// Takes a slice of what is left of a topic; its row is the last. Tells whether there is more.
-fn purge(connection: &Connection, topic: &Topic) -> Result<bool, LogError> {
-    let sql = "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE id > ?1 AND id <= ?2 LIMIT ?3)";
-    let events = connection.execute(sql, (topic.event(0), topic.event(topic.tail), SLICE))?;
-    let sql = "DELETE FROM producers WHERE topic = ?1 AND id IN (SELECT id FROM producers WHERE topic = ?1 LIMIT ?2)";
-    let producers = connection.execute(sql, (topic.key, SLICE))?;
-    let sql =
-        "DELETE FROM names WHERE topic = ?1 AND name IN (SELECT name FROM names WHERE topic = ?1 LIMIT ?2)";
-    let names = connection.execute(sql, (topic.key, SLICE))?;
-    if events == SLICE || producers == SLICE || names == SLICE {
-        return Ok(true);
-    }
-    connection.execute("DELETE FROM topics WHERE key = ?1", [topic.key])?;
-    Ok(false)
 }
