@@ -4,7 +4,7 @@
 use sdk_core::{
     clock::Millis,
     protocol::{
-        ClientId, ErrorCode, Judgement, Limits, Outcome, Publication, Rejection, Retry, Seq, TopicName,
+        ClientId, ErrorCode, Json, Judgement, Limits, Outcome, Publication, Rejection, Retry, Seq, TopicName,
         TopicPosition,
     },
 };
@@ -80,7 +80,7 @@ fn ask(publications: &[Publication], limits: &Limits) -> (Asked, Vec<Publish>) {
         let status = if refused.contains(topic) {
             Status::Behind
         } else {
-            match check(event.as_str(), limits) {
+            match check(event, limits) {
                 Ok(event) => {
                     lists.push(Publish { topic: topic.clone(), events: vec![event] });
                     Status::Asked
@@ -119,13 +119,14 @@ impl Asked {
     }
 }
 
-fn check(event: &str, limits: &Limits) -> Result<CloudEvent, Rejection> {
-    if event.len() > limits.operation_bytes {
-        let message = format!("the event has {} bytes; {} are allowed", event.len(), limits.operation_bytes);
+fn check(event: &Json, limits: &Limits) -> Result<CloudEvent, Rejection> {
+    let (bytes, most) = (event.as_str().len(), limits.operation_bytes);
+    if bytes > most {
+        let message = format!("the event has {bytes} bytes; {most} are allowed");
         return Err(Rejection { code: ErrorCode::EventTooLarge, message });
     }
     let no_event = |bad: NoCloudEvent| Rejection { code: ErrorCode::BadEvent, message: bad.to_string() };
-    CloudEvent::new(event.to_owned().into()).map_err(no_event)
+    CloudEvent::of(event.clone()).map_err(no_event)
 }
 
 fn outcome(answer: Published) -> Option<Outcome> {

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use sdk_core::{
     clock::Millis,
     protocol::{EventName, Json, MAX_DEPTH},
+    wire::{Bad, Reader},
 };
 
 use super::{Answer, LogError, Position, TopicName};
@@ -62,9 +63,26 @@ impl CloudEvent {
         let bad = |problem: &str| NoCloudEvent(problem.to_owned());
         let text = std::str::from_utf8(&body).map_err(|_| bad("it is not UTF-8"))?;
         // What no frame can carry is not taken in the first place.
-        Json::parse(text)
+        let mut reader = Reader::new(text);
+        reader
+            .skip_within(MAX_DEPTH)
+            .and_then(|_| reader.end())
             .map_err(|_| bad(&format!("it is no JSON, or nested deeper than {MAX_DEPTH} levels")))?;
-        let EventName { source, id } = EventName::of(text).map_err(|problem| bad(&problem.to_string()))?;
+        let name = EventName::of(text);
+        Self::named(body, name)
+    }
+
+    /// Checks a value that came in a frame.
+    ///
+    /// # Errors
+    /// [`NoCloudEvent`]
+    pub fn of(event: Json) -> Result<Self, NoCloudEvent> {
+        let name = EventName::of(event.as_str());
+        Self::named(String::from(event).into(), name)
+    }
+
+    fn named(body: Bytes, name: Result<EventName, Bad>) -> Result<Self, NoCloudEvent> {
+        let EventName { source, id } = name.map_err(|problem| NoCloudEvent(problem.to_string()))?;
         let mut name = Context::new(&SHA256);
         // With its length, so that no source and id look like another.
         name.update(&(source.len() as u64).to_be_bytes());
