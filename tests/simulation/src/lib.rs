@@ -11,6 +11,7 @@ mod checks;
 mod client;
 mod conflicts;
 mod copies;
+mod database;
 mod deleted;
 mod disk;
 mod download;
