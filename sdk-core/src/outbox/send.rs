@@ -102,13 +102,20 @@ impl Outbox {
         ready
     }
 
-    /// Lanes with a durable operation that is being changed, is in conflict or of an earlier schema, or with an event that
-    /// has no judgement yet or was refused, and which one that is: those behind it wait.
+    /// Lanes with a durable operation that is being changed or withdrawn, is in conflict or of an earlier schema, or with an
+    /// event that has no judgement yet or was refused, and which one that is: those behind it wait.
     fn held(&self) -> SortedMap<Lane<'_>, Seq> {
         let mut held = SortedMap::new();
-        for seq in self.changes.keys().chain(self.flushing.keys()) {
-            let waits = |entry: &&Entry| matches!(entry.state, State::Saving | State::Conflicted(_));
-            if let Some(entry) = self.entries.get(seq).filter(waits) {
+        for (seq, before) in self.changes.iter().chain(&self.flushing) {
+            let before = before.as_ref().map(|(entry, _)| entry);
+            let held_by = match self.entries.get(seq) {
+                Some(entry) if entry.is_visible() => {
+                    Some(entry).filter(|entry| matches!(entry.state, State::Saving | State::Conflicted(_)))
+                }
+                // It comes back if that cannot be saved.
+                _ => before.filter(|entry| entry.is_visible() || entry.event().is_some()),
+            };
+            if let Some(entry) = held_by {
                 hold(&mut held, entry.lane(), *seq);
             }
         }

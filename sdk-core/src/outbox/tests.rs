@@ -323,6 +323,37 @@ fn a_withdrawal_that_could_not_be_saved_brings_back_the_operation_and_its_depend
 }
 
 #[test]
+fn nothing_overtakes_what_is_withdrawn_before_that_is_saved() {
+    let mut outbox = Outbox::default();
+    add(&mut outbox, 1, "one");
+    depend(&mut outbox, 2, "two", &[1]);
+    outbox.flush().unwrap();
+    outbox.confirm();
+    add(&mut outbox, 3, "one");
+    add(&mut outbox, 4, "two");
+    outbox.flush().unwrap();
+    outbox.confirm();
+    outbox.withdraw(Seq(1), Millis(0));
+    assert!(next(&mut outbox).is_empty(), "3 is behind 1, and 4 behind 2, which failed with it");
+    outbox.flush().unwrap();
+    assert!(next(&mut outbox).is_empty(), "nor while the commit is under way");
+    outbox.take_back();
+    outbox.flush().unwrap();
+    outbox.confirm();
+    assert_eq!(next(&mut outbox), [1, 3], "both are as they were");
+    outbox.judge(accepted(1), None, Millis(0));
+    assert_eq!(next(&mut outbox), [2, 4]);
+}
+
+#[test]
+fn what_is_behind_a_withdrawn_operation_goes_out_once_that_is_saved() {
+    let (mut outbox, mut disk) = saved(1..=2);
+    outbox.withdraw(Seq(1), Millis(0));
+    write(&mut outbox, &mut disk);
+    assert_eq!(next(&mut outbox), [2]);
+}
+
+#[test]
 fn a_dead_letter_comes_to_life_in_one_commit_and_never_as_two() {
     let (mut outbox, mut disk) = saved(1..=2);
     next(&mut outbox);
