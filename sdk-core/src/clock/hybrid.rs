@@ -15,7 +15,11 @@ pub struct Hlc {
 impl Hlc {
     /// The smallest timestamp later than this one.
     pub fn successor(self) -> Self {
-        match self.counter.checked_add(1) {
+        self.later(1)
+    }
+
+    fn later(self, steps: u32) -> Self {
+        match self.counter.checked_add(steps) {
             Some(counter) => Self { counter, ..self },
             None => Self { wall: self.wall.plus(1), counter: 0 },
         }
@@ -50,17 +54,14 @@ impl Decode for Hlc {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HybridClock {
     newest: Hlc,
+    steps: u32,
 }
 
 impl HybridClock {
-    /// A clock that goes on after `newest`, by so many `steps`: where those are chance, copies of a clock that a wall
-    /// clock lags behind do not hand out the same timestamps.
+    /// A clock that goes on after `newest`, and after each later timestamp that it hears of, by so many `steps`: where
+    /// those are chance, copies of a clock that a wall clock lags behind do not hand out the same timestamps.
     pub fn resume(newest: Hlc, steps: u32) -> Self {
-        let newest = match newest.counter.checked_add(steps) {
-            Some(counter) => Hlc { counter, ..newest },
-            None => newest.successor(),
-        };
-        Self { newest }
+        Self { newest: newest.later(steps), steps }
     }
 
     /// The newest timestamp handed out or heard of.
@@ -78,8 +79,8 @@ impl HybridClock {
     /// Hears of a timestamp made elsewhere: later events of this clock are later than it, too. One
     /// that lies further than `skew` milliseconds ahead of `wall` is not believed.
     pub fn observe(&mut self, at: Hlc, wall: Millis, skew: u64) {
-        if at.wall <= wall.plus(skew) {
-            self.newest = self.newest.max(at);
+        if at.wall <= wall.plus(skew) && at > self.newest {
+            self.newest = at.later(self.steps);
         }
     }
 }
@@ -119,6 +120,17 @@ mod tests {
         assert!(stamps.iter().all(|stamp| *stamp > newest), "{stamps:?}");
         stamps.dedup();
         assert_eq!(stamps.len(), 3);
+    }
+
+    #[test]
+    fn copies_of_a_clock_that_hear_of_one_timestamp_go_apart() {
+        let heard = Hlc { wall: Millis(9_000), counter: 1 };
+        let made = [3, 5].map(|steps| {
+            let mut clock = HybridClock::resume(Hlc::default(), steps);
+            clock.observe(heard, Millis(8_999), 60);
+            clock.tick(Millis(8_999))
+        });
+        assert!(made.iter().all(|stamp| *stamp > heard) && made[0] != made[1], "{made:?}");
     }
 
     #[test]
