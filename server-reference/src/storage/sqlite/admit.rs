@@ -103,7 +103,8 @@ impl Open {
         after: Option<&StreamPosition>,
     ) -> Result<Self, StorageError> {
         let history = History { epoch: &collection.epoch, portion: &portion };
-        let name = match after.filter(|after| history.began(&after.epoch).is_some()) {
+        // By the name that the client goes on under, or is about to hear: a position in what it leaves would tell it nothing.
+        let name = match after.filter(|after| collection.goes_on(&portion, after)) {
             Some(after) => after.epoch.clone(),
             None => history.name(collection.pruned).map_err(corrupt("a collection"))?,
         };

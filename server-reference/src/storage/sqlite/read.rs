@@ -43,6 +43,14 @@ impl Collection {
     pub(super) fn at(&self, offset: Offset) -> StreamPosition {
         StreamPosition { epoch: self.epoch.clone(), offset }
     }
+
+    /// Whether what a reader of that portion has there can be built upon: it is no other history, nor more of this one than
+    /// there is, and no deletions were missed of which nothing is left.
+    pub(super) fn goes_on(&self, portion: &Portion, position: &StreamPosition) -> bool {
+        let began = History { epoch: &self.epoch, portion }.began(&position.epoch);
+        let misses_nothing = |began| position.offset >= self.pruned || began >= self.pruned;
+        position.offset <= self.head && began.is_some_and(misses_nothing)
+    }
 }
 
 pub(super) fn collection(
@@ -82,14 +90,7 @@ pub(super) fn changes(
     let collection = collection(connection, scope.tenant(), page.collection.as_str())?
         .ok_or(StorageError::NoSuchCollection)?;
     let history = History { epoch: &collection.epoch, portion: &portion };
-    // Another history, or more of this one than there is, or deletions missed of which nothing is left: what the
-    // reader has cannot be built upon.
-    let goes_on = |position: &&StreamPosition| {
-        let began = history.began(&position.epoch);
-        let misses_nothing = |began| position.offset >= collection.pruned || began >= collection.pruned;
-        position.offset <= collection.head && began.is_some_and(misses_nothing)
-    };
-    let from = page.after.as_ref().filter(goes_on).cloned();
+    let from = page.after.clone().filter(|position| collection.goes_on(&portion, position));
     let recovered = from.is_some() || page.after.is_none();
     let (name, start) = match &from {
         Some(StreamPosition { epoch, offset }) => (epoch.clone(), *offset),

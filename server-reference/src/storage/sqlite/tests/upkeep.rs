@@ -103,6 +103,31 @@ fn an_edit_of_a_document_that_is_forgotten_does_not_bring_it_back() {
 }
 
 #[test]
+fn whoever_is_to_start_anew_is_told_judgements_in_the_history_that_begins() {
+    let mut documents = in_memory();
+    let ada = scope("acme", "ada");
+    commit_at(&mut documents, &ada, START, vec![set(1, "a", &[("x", "1")])]);
+    let missed = documents.changes(&ada, &cards()).unwrap().to;
+    commit_at(&mut documents, &ada, START, vec![delete(2, "a"), set(3, "b", &[("x", "1")])]);
+    let knew = documents.changes(&ada, &cards()).unwrap().to;
+    assert_eq!(documents.prune(START).unwrap(), 1);
+
+    let mut judged_at = |seq, stands: &StreamPosition| {
+        let mut batch = batch(&ada, client(2), vec![set(seq, "c", &[("x", "1")])]);
+        batch.collections[0].after = Some(stands.clone());
+        only(documents.commit_group(vec![batch])).unwrap().judgements.remove(0).position.unwrap().epoch
+    };
+    let (anew, goes_on) = (judged_at(1, &missed), judged_at(2, &knew));
+    assert_eq!(goes_on, knew.epoch);
+    assert_eq!(
+        anew,
+        documents.changes(&ada, &after(&missed)).unwrap().to.epoch,
+        "in the other it is nowhere"
+    );
+    assert_ne!(anew, missed.epoch);
+}
+
+#[test]
 fn pruning_goes_in_slices() {
     let mut documents = in_memory();
     let ada = scope("acme", "ada");
