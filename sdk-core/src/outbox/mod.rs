@@ -35,7 +35,7 @@ pub const MAX_PARENTS: usize = 16;
 /// How much an outbox holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutboxLimits {
-    /// Operations, dead letters included.
+    /// Operations, dead letters included. One that could not be withdrawn is there again, also beyond this.
     pub operations: usize,
     /// Bytes of their JSON text.
     pub bytes: usize,
