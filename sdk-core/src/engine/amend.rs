@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     outbox::{State, Work},
-    protocol::{Base, Intent, Operation, ResolvedBy, Seq},
+    protocol::{Intent, Operation, ResolvedBy, Seq},
 };
 
 /// Changes that may wait for the commit under way.
@@ -53,9 +53,9 @@ impl Engine {
                 self.revive(dead, schema, intents)
             }
             (Amendment::Edit(schema, intents), Work::Edit(operation)) => {
-                let Operation { seq, doc, base: Base { was: seen, .. }, .. } = operation;
+                let (seq, doc, former) = (operation.seq, operation.doc.clone(), operation);
                 let (mut operation, _) = self.compose(seq, doc, schema, intents)?;
-                saw_first(&mut operation.base.was, seen);
+                saw_first(&mut operation.base.was, &former);
                 let bytes = self.check(&operation)?;
                 self.outbox.replace(operation.into(), bytes).map_err(|full| self.full(full))?;
                 Ok(seq)

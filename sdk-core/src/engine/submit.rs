@@ -184,7 +184,7 @@ impl Engine {
         let intents = fold(&newest.intents, &edit.intents)?;
         let mut operation = Operation { at: edit.at, intents, ..newest.clone() };
         operation.base.was = edit.base.was.clone();
-        saw_first(&mut operation.base.was, newest.base.was.clone());
+        saw_first(&mut operation.base.was, newest);
         let (seq, bytes) = (operation.seq, self.check(&operation).ok()?);
         self.outbox.replace(operation.into(), bytes).ok()?;
         Some(seq)
@@ -197,15 +197,7 @@ impl Engine {
             return None;
         }
         let mut seen = self.project(doc).map(|shown| shown.values()).unwrap_or_default();
-        let whole = intents.iter().any(|intent| matches!(intent, Intent::Put(_) | Intent::Delete {}));
-        let names = |intent: &Intent, name: &FieldName| match intent {
-            Intent::Put(fields) | Intent::Set(fields) => fields.contains_key(name),
-            Intent::Unset(names) => names.contains(name),
-            Intent::Increment(amounts) => amounts.contains_key(name),
-            Intent::Add(members) | Intent::Remove(members) => members.contains_key(name),
-            _ => false,
-        };
-        seen.retain(|name, _| whole || intents.iter().any(|intent| names(intent, name)));
+        seen.retain(|name, _| looks_at(intents, name));
         Some(seen)
     }
 
@@ -266,10 +258,24 @@ impl Engine {
     }
 }
 
-/// Of a value that an edit changes a second time, the first that was seen counts.
-pub(super) fn saw_first(seen: &mut Option<Fields>, first: Option<Fields>) {
-    match (seen, first) {
-        (Some(seen), Some(first)) => seen.extend(first),
+/// Of a value that an edit changes a second time, the first that was seen counts, be it that there was none.
+pub(super) fn saw_first(seen: &mut Option<Fields>, first: &Operation) {
+    match (seen, &first.base.was) {
+        (Some(seen), Some(was)) => {
+            seen.retain(|name, _| !looks_at(&first.intents, name));
+            seen.extend(was.clone());
+        }
         (seen, _) => *seen = None,
     }
+}
+
+/// Whether whoever wants this writes the field, or the whole document.
+fn looks_at(intents: &[Intent], name: &FieldName) -> bool {
+    intents.iter().any(|intent| match intent {
+        Intent::Put(_) | Intent::Delete {} => true,
+        Intent::Set(fields) => fields.contains_key(name),
+        Intent::Unset(names) => names.contains(name),
+        Intent::Increment(amounts) => amounts.contains_key(name),
+        Intent::Add(members) | Intent::Remove(members) => members.contains_key(name),
+    })
 }

@@ -3,7 +3,7 @@
 use super::{amend::codes, *};
 use crate::{
     clock::VectorClock,
-    protocol::{Author, Choice, Collision, Register, ResolvedBy, Resolves},
+    protocol::{Author, Choice, Collision, Fields, Register, ResolvedBy, Resolves},
     reconcile::{Conflict, Resolution},
 };
 
@@ -286,4 +286,32 @@ fn an_edit_shows_whole_while_the_document_that_it_left_as_it_was_is_not_at_hand(
     let view = later.engine.view(QueryId(1)).unwrap();
     let values = view.documents[0].values();
     assert_eq!(values.keys().map(FieldName::as_str).collect::<Vec<_>>(), ["kept", "new"]);
+}
+
+#[test]
+fn what_an_edit_wrote_first_is_not_what_its_maker_saw_however_often_it_is_changed() {
+    let mut bench = Bench::with(Strategy::Manual, Stored { cursors: Some(vec![]), ..Stored::default() });
+    bench.input(Input::Open(QueryId(1), Query::all(cards())));
+    let reads = bench.take(|effect| if let Effect::Read(id, ..) = effect { Some(*id) } else { None });
+    bench.input(Input::Loaded(reads[0], Ok(Rows { documents: vec![], segments: vec![] })));
+    let put = |other: u32| {
+        vec![Intent::Put([(field(), value(1)), (FieldName::new("o").unwrap(), value(other))].into())]
+    };
+    let submit = |bench: &mut Bench, ticket: u64, id: &str, intents: Vec<Intent>| {
+        let (ticket, doc) = (Ticket(ticket), key(id));
+        bench.input(Input::Submit { ticket, doc, schema: 0, intents, after: vec![] });
+        bench.commit();
+    };
+    submit(&mut bench, 1, "folded", set(1));
+    submit(&mut bench, 2, "folded", put(2));
+    submit(&mut bench, 3, "edited", set(1));
+    bench.amend(4, 2, Amendment::Edit(0, put(2)));
+    bench.commit();
+    bench.connect();
+    let sent = bench.pushed();
+    assert_eq!(sent.len(), 2);
+    for operation in sent {
+        // With a value that was "seen" the field would count as left as it was, and nobody would write it.
+        assert_eq!((operation.intents, operation.base.was), (put(2), Some(Fields::default())));
+    }
 }
