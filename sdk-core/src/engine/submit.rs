@@ -229,8 +229,15 @@ impl Engine {
     }
 
     pub(super) fn discard(&mut self, seq: Seq) {
-        if self.outbox.get(seq).is_some_and(|entry| matches!(entry.state, State::Rejected(_))) {
-            self.drop_settled(seq);
+        if !self.outbox.get(seq).is_some_and(|entry| matches!(entry.state, State::Rejected(_))) {
+            return;
+        }
+        let untold = self.outbox.is_unstored(seq);
+        if let Some(entry) = self.drop_settled(seq)
+            && untold
+        {
+            // That it has failed is told when it is saved, and then it is not here any more.
+            self.aborted.insert(seq, entry.edit().map(|operation| operation.doc.clone()));
         }
     }
 

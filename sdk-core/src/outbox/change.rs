@@ -138,7 +138,7 @@ impl Outbox {
     }
 
     /// Whether what is stored of an operation is not what it is now.
-    pub(super) fn is_unstored(&self, seq: Seq) -> bool {
+    pub fn is_unstored(&self, seq: Seq) -> bool {
         self.changes.contains_key(&seq) || self.flushing.contains_key(&seq)
     }
 

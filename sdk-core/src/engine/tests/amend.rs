@@ -213,6 +213,23 @@ fn a_withdrawn_operation_is_never_sent_and_its_dependents_fail() {
 }
 
 #[test]
+fn what_is_discarded_before_its_end_was_told_ends_all_the_same() {
+    let mut bench = Bench::looking();
+    bench.submit(1, "a", 1);
+    bench.commit();
+    bench.after(2, "b", &[1]);
+    bench.commit();
+    bench.amend(3, 1, Amendment::Abort);
+    bench.events();
+    bench.input(Input::Discard(Seq(2)));
+    assert!(codes(&bench.events()).is_empty(), "it comes back if that cannot be saved");
+    bench.commit();
+    assert_eq!(codes(&bench.events()), [(1, "aborted"), (2, "aborted")]);
+    bench.commit();
+    assert_eq!((bench.engine.status().rejected, bench.engine.status().pending), (0, 0));
+}
+
+#[test]
 fn a_dead_letter_tells_when_and_how_often_and_is_tried_again_under_another_number() {
     let mut bench = Bench::looking();
     let link = bench.connect();
