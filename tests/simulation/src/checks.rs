@@ -8,15 +8,18 @@ use sdk_core::{
         storage::{Batch, StoreError},
     },
     protocol::{
-        Choice, ClientFrame, DocKey, Document, ErrorCode, Json, Judgement, Limits, Operation, Outcome,
-        ProtocolError, Resolves, Resume, Seq, ServerFrame, decode,
+        Choice, ClientFrame, DocKey, Document, ErrorCode, Intent, Json, Judgement, Limits, Operation,
+        Outcome, ProtocolError, Resolves, Resume, Seq, ServerFrame, decode,
     },
 };
 use server_reference::storage::Batch as ServerBatch;
 
 use crate::{
+    amend::AMENDMENTS,
     client::tenant,
     conflicts::DECISIONS,
+    disk::Kept,
+    folds::effect_of,
     ledger::{Committed, OpKey, Said},
     model::bare,
     reads::ticket_of,
@@ -24,26 +27,30 @@ use crate::{
 };
 
 impl World {
+    /// The ticket of the operation in that place of a client's outbox, also of one that has left it.
+    pub(crate) fn ticket_of(&self, index: usize, seq: u64) -> Option<u64> {
+        Some(self.ledger.ticket_at(self.clients[index].disk.schema(seq)?, seq))
+    }
+
     /// A client's operation as the server committed it.
     fn committed(&self, index: usize, seq: u64) -> Option<&Committed> {
-        self.ledger.committed(self.clients[index].disk.ticket(seq)?)
+        let key = self.ledger.judged_at(self.ticket_of(index, seq)?, seq)?;
+        self.ledger.committed.get(key)
     }
 
     /// What a commit takes out of the outbox has been judged durably, or was refused and must not come back.
     pub(crate) fn check_removals(&mut self, index: usize, batch: &Batch) {
         let Batch::Outbox(batch) = batch else { return };
         for gone in self.clients[index].disk.removed_by(batch) {
-            let said = self.ledger.submissions.get(&gone.ticket).map(|one| one.said);
-            let judged = self.ledger.judged(gone.ticket).is_some();
+            let wishes = &self.clients[index].wishes;
+            let judged =
+                self.ledger.judged_at(self.ledger.ticket_at(gone.schema, gone.seq), gone.seq).is_some()
+                    && !gone.dead;
+            let undone = wishes.undone.contains(&(gone.schema, gone.seq));
             self.claim(
-                judged || said == Some(Said::Refused),
+                judged || undone || wishes.unwanted.contains(&gone.seq),
                 "an operation leaves the outbox only after a durable judgement",
-                || {
-                    format!(
-                        "client {index} removes operation {} ({said:?}), which the server has not committed",
-                        gone.seq
-                    )
-                },
+                || format!("client {index} removes {gone:?}, which nobody has judged or withdrawn"),
             );
         }
     }
@@ -108,10 +115,14 @@ impl World {
             format!("client {index} sends {} at once", operations.len())
         });
         for operation in operations {
-            let stored = self.clients[index].disk.kept().any(|kept| kept.seq == operation.seq.0);
+            let is_it = |kept: &Kept| {
+                kept.seq == operation.seq.0 && kept.schema == u64::from(operation.schema) && !kept.dead
+            };
+            let stored = self.clients[index].disk.kept().any(is_it);
             self.claim(stored, "an operation is never sent before it is stored", || {
-                format!("client {index} sends operation {}, which is not in its outbox", operation.seq.0)
+                format!("client {index} sends {operation:?}, which is not in its outbox as it stands")
             });
+            self.ledger.sent.insert((u64::from(operation.schema), operation.seq.0));
         }
     }
 
@@ -210,47 +221,60 @@ impl World {
 
     /// The application is told that an edit is durable: it is.
     pub(crate) fn told_submitted(&mut self, index: usize, ticket: u64, seq: u64) {
-        if ticket >= DECISIONS {
+        let attempt = self.told_amended(index, ticket, seq);
+        if attempt && ticket >= AMENDMENTS || (DECISIONS..AMENDMENTS).contains(&ticket) {
             return;
         }
-        let kept = self.clients[index].disk.kept().any(|kept| kept.ticket == ticket && kept.seq == seq);
+        let folded = self.told_folded(index, ticket, seq);
+        let wire = self.ledger.submissions.get(&ticket).map_or(ticket, |one| one.wire);
+        let kept = self.clients[index].disk.kept().any(|kept| (kept.schema, kept.seq) == (wire, seq));
         self.claim(kept, "an edit that is reported durable is stored", || {
             format!("client {index} reports {ticket} as {seq}")
         });
         let Some(one) = self.ledger.submissions.get_mut(&ticket) else { return };
-        let said = std::mem::replace(&mut one.said, Said::Durable(seq));
+        let said = if folded { Said::Nothing } else { std::mem::replace(&mut one.said, Said::Durable(seq)) };
         self.claim(said == Said::Nothing, "an edit is answered once", || format!("{ticket} was {said:?}"));
     }
 
     /// The application is told that an edit was refused.
     pub(crate) fn told_refused(&mut self, index: usize, ticket: u64, refusal: &Refusal) {
-        if ticket >= DECISIONS {
+        let unamended = self.told_unamended(index, ticket, refusal);
+        if (DECISIONS..AMENDMENTS).contains(&ticket) {
             return;
         }
         self.tally.refused += 1;
         let expected = match refusal {
             Refusal::NotDurable(error) => Some(error) == self.clients[index].disk_error.as_ref(),
-            Refusal::OutboxFull { .. } => true,
-            _ => false,
+            Refusal::OutboxFull { limit, .. } => *limit == self.plan.outbox && self.plan.is_tight(),
+            Refusal::DependencyFailed { .. } => self.waits_in_vain(index, ticket),
+            _ => unamended == Some(true),
         };
         self.tally.full += u64::from(matches!(refusal, Refusal::NotDurable(StoreError::Full(_))));
         self.claim(expected, "an edit that makes sense is refused only for what its storage said", || {
             format!("client {index}: {refusal:?}")
         });
         let Some(one) = self.ledger.submissions.get_mut(&ticket) else { return };
+        if self.clients[index].wishes.lied && matches!(refusal, Refusal::NotDurable(_)) {
+            self.clients[index].wishes.doubtful_edits.insert(ticket);
+        }
         let said = std::mem::replace(&mut one.said, Said::Refused);
         self.claim(said == Said::Nothing, "an edit is answered once", || format!("{ticket} was {said:?}"));
     }
 
     /// The application is told an outcome: it is the one that the server has stored.
     pub(crate) fn told_settled(&mut self, index: usize, seq: u64, doc: &DocKey, outcome: Outcome) {
+        if self.told_ended(index, seq, &outcome) {
+            return;
+        }
         let stored = self.committed(index, seq);
         let same = stored.is_some_and(|one| one.judgement.outcome == outcome && one.operation.doc == *doc);
         let seen = format!("client {index} is told {outcome:?} of {seq}; stored is {stored:?}");
-        let ticket = stored.map(|one| u64::from(one.operation.schema));
+        let ticket = stored.map(|one| self.ledger.ticket(&one.operation));
         self.claim(same, "the application is told the outcome that the server stored", || seen);
         if let Some(ticket) = ticket {
-            self.clients[index].reads.settled(doc, ticket, &outcome);
+            for part in self.ledger.with_parts(ticket) {
+                self.clients[index].reads.settled(doc, part, &outcome);
+            }
         }
     }
 
@@ -270,7 +294,7 @@ impl World {
         for (operation, judgement) in batch.operations.iter().zip(judgements) {
             let (judgement, by) = (&as_stored(judgement.clone()), judgement.by);
             let key = key_of(batch, operation.seq);
-            let ticket = u64::from(operation.schema);
+            let ticket = self.ledger.ticket(operation);
             if is_reused(judgement) {
                 let overtaking = refused.contains(&operation.doc);
                 self.check_reused(&key, operation, overtaking);
@@ -278,7 +302,7 @@ impl World {
                 continue;
             }
             // A copy may have sent it before, under another id.
-            let key = self.ledger.judged(ticket).cloned().unwrap_or(key);
+            let key = self.ledger.judged_at(ticket, key.2).cloned().unwrap_or(key);
             let borrowed = key.1 != batch.client.to_string() && judgement.position.is_some();
             let name = borrowed.then(|| self.server.witness.as_ref()?.actor(&key.0, &key.1).ok()?).flatten();
             self.claim(
@@ -333,7 +357,7 @@ impl World {
     }
 
     pub(crate) fn check_new(&mut self, key: &OpKey, operation: &Operation, judgement: &Judgement) {
-        let ticket = u64::from(operation.schema);
+        let ticket = self.ledger.ticket(operation);
         let Some(one) = self.ledger.submissions.get(&ticket).cloned() else {
             return self.violate("only what was submitted reaches the server", format!("{operation:?}"));
         };
@@ -341,6 +365,7 @@ impl World {
         self.claim(durable, "only what was reported durable reaches the server", || {
             format!("ticket {ticket} arrives as {key:?} and its client said {:?}", one.said)
         });
+        self.check_parents(key, &one);
         let maker = operation.maker.map_or(key.1.clone(), |maker| maker.to_string());
         self.claim(
             maker == one.maker.to_string(),
@@ -348,7 +373,7 @@ impl World {
             || format!("ticket {ticket} arrives as {key:?} and is said to be made by {maker}: {one:?}"),
         );
         let was_merged = self.ledger.conflicted.iter().any(|(_, _, one)| {
-            u64::from(one.operation.schema) == ticket
+            self.ledger.ticket(&one.operation) == ticket
                 && one.operation.resolves.as_ref().is_some_and(|by| by.choice == Choice::Merged)
         });
         let intents = match &operation.resolves {
@@ -357,8 +382,14 @@ impl World {
             Some(Resolves { choice, .. }) if *choice == Choice::Merged || was_merged => None,
             _ => Some(&operation.intents),
         };
-        let same = one.doc == operation.doc && intents.is_none_or(|intents| one.intents == *intents);
-        self.claim(same, "an operation arrives as it was submitted", || format!("{operation:?}"));
+        let total = self.ledger.total(ticket);
+        let as_one = |intents: &Vec<Intent>| {
+            if one.parts.is_empty() { total == *intents } else { effect_of(&total) == effect_of(intents) }
+        };
+        let same = one.doc == operation.doc && intents.is_none_or(as_one);
+        self.claim(same, "an operation arrives as it was submitted", || {
+            format!("{operation:?} should do {total:?}")
+        });
         let home = tenant(self.clients[one.client].tenant);
         self.claim(home == key.0, "an operation arrives in its own tenant", || format!("{key:?}"));
         let mut lane = self.ledger.committed.iter().filter(|((tenant, client, _), committed)| {

@@ -13,7 +13,8 @@ use sdk_core::{
 };
 
 use crate::{
-    agenda::Time, disk::Disk, download::Downloads, network::ConnectionId, plan::Plan, reads::Reads, workload,
+    agenda::Time, disk::Disk, download::Downloads, network::ConnectionId, plan::Plan, reads::Reads,
+    wishes::Wishes, workload,
 };
 
 /// Unix time at which every run begins.
@@ -47,6 +48,12 @@ pub(crate) struct Client {
     pub(crate) quota: Option<u64>,
     /// What its storage said when it last failed.
     pub(crate) disk_error: Option<StoreError>,
+    /// The edit that its application has made last.
+    pub(crate) newest: Option<u64>,
+    /// Operations that could not be withdrawn.
+    pub(crate) stayed: usize,
+    /// What its application has asked of its outbox.
+    pub(crate) wishes: Wishes,
     /// What its application did and saw.
     pub(crate) reads: Reads,
     /// What it fetches.
@@ -90,6 +97,9 @@ impl Client {
             disk_trouble: 0,
             quota: None,
             disk_error: None,
+            newest: None,
+            stayed: 0,
+            wishes: Wishes::default(),
             reads: Reads::default(),
             downloads: Downloads::default(),
             link: None,

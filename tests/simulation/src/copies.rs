@@ -25,6 +25,8 @@ pub(crate) struct Copies {
     origins: BTreeSet<(usize, usize)>,
     /// By client.
     backups: Vec<(usize, Disk)>,
+    /// Edits that have to come under another id, by ticket: others of their lane may be judged before them.
+    pub(crate) late: BTreeSet<u64>,
 }
 
 impl Copies {
@@ -86,7 +88,9 @@ impl World {
         self.copies.origins.insert((client.tenant, client.number));
         client.disk = backup;
         client.reads.forget_seen();
+        client.newest = None;
         self.inherit(index);
+        self.put_back(index);
         self.settle_wiped();
     }
 
@@ -95,20 +99,22 @@ impl World {
         let newest = self.ledger.newest_ticket();
         let Client { disk, reads, .. } = &mut self.clients[index];
         let doc = |ticket| self.ledger.submissions.get(&ticket).map(|one| (one.doc.clone(), ticket));
-        reads.inherit(newest, disk.kept().filter_map(|kept| doc(kept.ticket)));
+        let kept = disk.kept().map(|kept| self.ledger.ticket_at(kept.schema, kept.seq));
+        reads.inherit(newest, kept.flat_map(|ticket| self.ledger.with_parts(ticket)).filter_map(doc));
     }
 
     /// An operation is refused under its id: another copy of the client has used that for another one, or is ahead of
     /// it on the document; or it would overtake one that was.
     pub(crate) fn check_reused(&mut self, key: &OpKey, operation: &Operation, overtaking: bool) {
-        let ticket = u64::from(operation.schema);
+        let ticket = self.ledger.ticket(operation);
         let others = self.ledger.committed.iter().any(|((tenant, client, seq), one)| {
             let ahead = *seq > key.2 && one.operation.doc == operation.doc;
             *tenant == key.0 && *client == key.1 && (*seq == key.2 || ahead)
         });
         let one = self.ledger.submissions.get(&ticket);
         let copied = one.is_some_and(|one| self.copies.has(&self.clients[one.client]));
-        let judged = self.ledger.judged(ticket).is_some();
+        let judged = self.ledger.judged_at(ticket, key.2).is_some();
+        self.copies.late.insert(ticket);
         self.claim(
             (others || overtaking) && copied && !judged,
             "only operations of copies are refused under their ids, and only new ones",

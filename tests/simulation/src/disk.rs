@@ -10,14 +10,21 @@ use sdk_core::{
     protocol::{CollectionName, DocKey, DocumentId, StreamPosition},
 };
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// An operation as a record of the outbox holds it, read without the engine's own types.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Kept {
     /// Its place.
     pub(crate) seq: u64,
-    /// Its ticket, which the workload writes into the schema version.
-    pub(crate) ticket: u64,
+    /// The ticket that it travels under, which the workload writes into the schema version.
+    pub(crate) schema: u64,
+    /// What it does, as text.
+    pub(crate) intents: String,
+    /// Whether it is a dead letter.
+    pub(crate) dead: bool,
+    /// The numbers of those that it waits for.
+    pub(crate) after: Vec<u64>,
 }
 
 /// The replica's contents.
@@ -37,7 +44,7 @@ pub(crate) struct Copy {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
     outbox: BTreeMap<u64, (String, Vec<Kept>)>,
-    /// The ticket of each operation that ever was in the outbox, by its place.
+    /// The ticket that each operation travels under which ever was in the outbox, by its place.
     tickets: BTreeMap<u64, u64>,
     meta: Option<String>,
     /// What readers see.
@@ -111,7 +118,7 @@ impl Disk {
         }
         for OutboxRecord { key, text } in batch.put {
             let kept = kept(&text);
-            self.tickets.extend(kept.iter().map(|kept| (kept.seq, kept.ticket)));
+            self.tickets.extend(kept.iter().map(|kept| (kept.seq, kept.schema)));
             self.outbox.insert(key, (text, kept));
         }
         self.meta = batch.meta.or(self.meta.take());
@@ -127,9 +134,19 @@ impl Disk {
                 None if batch.remove.contains(key) => Vec::new(),
                 None => continue,
             };
-            gone.extend(before.iter().filter(|kept| !after.contains(kept)).cloned());
+            let stays =
+                |kept: &&Kept| after.iter().any(|after| (after.seq, after.schema) == (kept.seq, kept.schema));
+            gone.extend(before.iter().filter(|kept| !stays(kept)).cloned());
         }
         gone
+    }
+
+    /// Ticket and number of the operations that a batch would bring into the outbox.
+    pub(crate) fn added_by(&self, batch: &OutboxBatch) -> Vec<(u64, u64)> {
+        let known =
+            |kept: &Kept| self.kept().any(|other| (other.schema, other.seq) == (kept.schema, kept.seq));
+        let put = batch.put.iter().flat_map(|record| kept(&record.text));
+        put.filter(|kept| !known(kept)).map(|kept| (kept.schema, kept.seq)).collect()
     }
 
     /// The operations in the outbox.
@@ -137,8 +154,8 @@ impl Disk {
         self.outbox.values().flat_map(|(_, kept)| kept)
     }
 
-    /// The ticket of the operation in that place, also of one that has left the outbox.
-    pub(crate) fn ticket(&self, seq: u64) -> Option<u64> {
+    /// The ticket that the operation in that place travels under, also of one that has left the outbox.
+    pub(crate) fn schema(&self, seq: u64) -> Option<u64> {
         self.tickets.get(&seq).copied()
     }
 
@@ -213,12 +230,23 @@ fn kept(text: &str) -> Vec<Kept> {
     #[derive(Deserialize)]
     struct Packed {
         op: Op,
+        rejected: Option<serde::de::IgnoredAny>,
+        #[serde(default)]
+        after: Vec<u64>,
     }
     #[derive(Deserialize)]
     struct Op {
         seq: u64,
         schema: u64,
+        intents: Box<RawValue>,
     }
     let record: Record = serde_json::from_str(text).expect("the engine writes records that can be read");
-    record.operations.iter().map(|packed| Kept { seq: packed.op.seq, ticket: packed.op.schema }).collect()
+    let kept = |Packed { op, rejected, after }| Kept {
+        seq: op.seq,
+        schema: op.schema,
+        intents: op.intents.get().to_owned(),
+        dead: rejected.is_some(),
+        after,
+    };
+    record.operations.into_iter().map(kept).collect()
 }

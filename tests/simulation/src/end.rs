@@ -7,11 +7,14 @@ use sdk_core::{
     protocol::{CollectionName, Document, ErrorCode, Outcome, Strategy, decode},
 };
 
+use server_reference::storage::ResolutionRecord;
+
 use crate::{
     client::tenant,
     ledger::{Committed, OpKey, Pruning, Said, Submission},
     model::{Expected, Judged, bare},
     records::{Collection, Records},
+    replays::is_told,
     workload,
     world::World,
 };
@@ -61,12 +64,13 @@ impl World {
         if let Some(what) = self.pending() {
             return self.violate("what has come to rest stays at rest", what);
         }
-        let records = match Records::read(&self.server.path()) {
+        let records = match Records::whole(&self.server.path()) {
             Ok(records) => records,
             Err(error) => return self.violate("the database can be read", error.to_string()),
         };
         self.check_judgements(&records);
         self.check_submissions(&records);
+        self.check_resolutions(&records);
         for ((tenant, name), collection) in &records.collections {
             self.check_log(tenant, name, collection);
             self.check_model(&records, tenant, name, collection);
@@ -92,24 +96,35 @@ impl World {
     fn check_submissions(&mut self, records: &Records) {
         let mut judged: BTreeMap<u64, Vec<&OpKey>> = BTreeMap::new();
         for (key, one) in &self.ledger.committed {
-            judged.entry(u64::from(one.operation.schema)).or_default().push(key);
+            judged.entry(self.ledger.ticket(&one.operation)).or_default().push(key);
         }
         let mut broken = None;
         for (ticket, one) in &self.ledger.submissions {
             let home = tenant(self.clients[one.client].tenant);
             let there = judged.get(ticket).map_or(&[][..], Vec::as_slice);
+            // What was rejected may have been tried again under another number.
+            let rejected = |key: &&OpKey| self.ledger.committed[*key].judgement.position.is_none();
+            let now_as = |seq: u64| -> Vec<&OpKey> {
+                let tried = |key: &&&OpKey| key.2 == seq || !rejected(*key);
+                there.iter().filter(tried).copied().collect()
+            };
             let holds = match one.said {
-                Said::Durable(seq) => {
-                    there.len() == 1
-                        && self.is_of(one, there[0], &home, seq)
-                        && records.judgements.contains_key(there[0])
-                }
-                Said::Wiped(seq) => match there {
+                Said::Durable(seq) => match now_as(seq)[..] {
+                    [key] => self.is_of(one, key, &home, seq) && records.judgements.contains_key(key),
+                    _ => false,
+                },
+                Said::Wiped(seq) => match now_as(seq)[..] {
                     [] => true,
                     [key] => self.is_of(one, key, &home, seq),
                     _ => false,
                 },
-                Said::Refused | Said::Lost => there.is_empty(),
+                Said::Refused | Said::Lost | Said::Replaced(_) | Said::Withdrawn | Said::Failed => {
+                    there.iter().all(rejected)
+                }
+                Said::Folded(head) => {
+                    let whole = self.ledger.submissions.get(&head);
+                    there.is_empty() && whole.is_some_and(|whole| whole.parts.contains(ticket))
+                }
                 Said::Nothing => false,
             };
             if !holds {
@@ -171,6 +186,10 @@ impl World {
     fn check_model(&mut self, records: &Records, tenant: &str, name: &str, collection: &Collection) {
         let mut expected: BTreeMap<String, Expected> = BTreeMap::new();
         let log = self.log(tenant, name);
+        let decisions = records.resolutions.iter().filter(|(of, _)| of == tenant);
+        let decisions: BTreeMap<OpKey, &ResolutionRecord> = decisions
+            .map(|(of, record)| ((of.clone(), record.client.to_string(), record.seq.0), record))
+            .collect();
         let (mut head, mut horizon) = (0, 0);
         let prunings = self.ledger.prunings.clone();
         let mut prunings = prunings
@@ -182,7 +201,7 @@ impl World {
             key.0 == tenant && one.operation.doc.collection.as_str() == name
         };
         let mut conflicted = conflicted.iter().filter(mine).peekable();
-        for ((_, client, _), one) in &log {
+        for (key @ (_, client, _), one) in &log {
             while let Some((_, actor, other)) = conflicted.next_if(|(_, _, other)| other.order <= one.order) {
                 while let Some(pruning) = prunings.next_if(|pruning| pruning.order < other.order) {
                     horizon = horizon.max(self.forget(&mut expected, pruning));
@@ -217,6 +236,13 @@ impl World {
             let holds = match (&judgement.position, &judgement.outcome) {
                 (Some(position), outcome) => {
                     let (after, rule, within) = judge();
+                    let record = decisions.get(key);
+                    let told = record.is_none_or(|record| is_told(record, &before, &after));
+                    self.claim(
+                        told,
+                        "a record tells what a decision was made from and what came of it",
+                        || format!("{record:?} on {before:?} led to {after:?}"),
+                    );
                     expected.insert(id, after);
                     head = position.offset.0;
                     rule.as_ref() == Some(outcome) && within

@@ -27,9 +27,17 @@ impl World {
             return;
         }
         match self.random.u8(0..20) {
-            0..14 => {
+            0..12 => {
                 for _ in 0..self.random.usize(1..=self.plan.burst) {
-                    self.submit(index);
+                    match self.clients[index].newest {
+                        Some(newest) if self.random.u8(0..4) == 0 => self.go_on_with(index, newest),
+                        _ => self.submit(index),
+                    }
+                }
+            }
+            12 | 13 => {
+                for _ in 0..self.random.usize(1..=self.plan.burst) {
+                    self.amend(index);
                 }
             }
             14 | 15 => {
@@ -59,9 +67,15 @@ impl World {
         let (doc, intents) = workload::edit(&mut self.random, &self.plan, tag);
         let Some(maker) = self.clients[index].engine.as_ref().map(|engine| engine.client()) else { return };
         let ticket = self.ledger.submit(index, maker, doc.clone(), intents.clone());
+        let parents = self.parents(index);
+        self.ledger.submissions.entry(ticket).and_modify(|one| {
+            one.after = parents.iter().map(|(parent, _)| *parent).collect();
+        });
         self.clients[index].reads.edited(&doc, ticket);
+        self.clients[index].newest = Some(ticket);
         self.tally.submissions += 1;
-        self.note(format_args!("client {index} submits {ticket} on {doc}"));
+        self.tally.dependents += u64::from(!parents.is_empty());
+        self.note(format_args!("client {index} submits {ticket} on {doc} after {parents:?}"));
         let schema = u32::try_from(ticket).expect("few enough");
         self.input(
             index,
@@ -70,7 +84,7 @@ impl World {
                 doc,
                 schema,
                 intents,
-                after: Vec::new(),
+                after: parents.into_iter().map(|(_, seq)| seq).collect(),
             },
         );
     }

@@ -24,6 +24,16 @@ pub(crate) struct Submission {
     pub(crate) doc: DocKey,
     /// What is to be done.
     pub(crate) intents: Vec<Intent>,
+    /// The ticket that it travels under: of the edit that it continues, or its own.
+    pub(crate) wire: u64,
+    /// The edits that were laid into it, by ticket.
+    pub(crate) parts: Vec<u64>,
+    /// The edits that it waits for, as they were named.
+    pub(crate) after: Vec<u64>,
+    /// The edit of which it is another form.
+    pub(crate) replaces: Option<u64>,
+    /// The edit that was made of it after it had failed.
+    pub(crate) revived: Option<u64>,
     /// What the application knows of it.
     pub(crate) said: Said,
     /// Where the server put it.
@@ -44,8 +54,28 @@ pub(crate) enum Said {
     /// It was durable, and before it was judged it was in nobody's storage any more: it may have been on its way, or in a
     /// backup, and is judged once or not at all.
     Wiped(u64),
+    /// It was laid into that one, and shares its fate.
+    Folded(u64),
+    /// Another form took its place before it was sent: it must never reach the server.
+    Replaced(u64),
+    /// The application withdrew it before it was sent: it must never reach the server.
+    Withdrawn,
+    /// It waited for another one that failed: it must never reach the server.
+    Failed,
     /// The client crashed before it answered and the edit is not in its store: it must never reach the server.
     Lost,
+}
+
+impl Submission {
+    /// Whether it is an operation of that number, as far as its application knows.
+    pub(crate) fn is_at(&self, seq: u64) -> bool {
+        matches!(self.said, Said::Durable(at) | Said::Wiped(at) if at == seq)
+    }
+
+    /// Whether it came to nothing on its own device.
+    pub(crate) fn is_void(&self) -> bool {
+        matches!(self.said, Said::Replaced(_) | Said::Withdrawn | Said::Failed)
+    }
 }
 
 /// An operation as the server committed it for the first time.
@@ -132,8 +162,12 @@ pub(crate) struct Ledger {
     pub(crate) prunings: Vec<Pruning>,
     /// The newest revision of a document that was forgotten, by tenant and collection.
     pub(crate) horizons: BTreeMap<(String, String), u64>,
-    /// The ids of the judged operations, by ticket.
-    judged: BTreeMap<u64, OpKey>,
+    /// Edits that continue others and are operations of their own, by the ticket that they travel under and their number.
+    pub(crate) apart: BTreeMap<(u64, u64), u64>,
+    /// The ticket that it travelled under, and the number, of all that was sent.
+    pub(crate) sent: BTreeSet<(u64, u64)>,
+    /// The ids of the judged operations, by ticket and number: one that was rejected may be tried again under another.
+    judged: BTreeMap<(u64, u64), OpKey>,
     heads: BTreeMap<(String, CollectionName), u64>,
     happened: usize,
 }
@@ -154,25 +188,38 @@ impl Ledger {
         intents: Vec<Intent>,
     ) -> u64 {
         let ticket = self.submissions.len() as u64 + 1;
-        let submission =
-            Submission { client, maker, doc, intents, said: Said::Nothing, judged: None, rejected: false };
+        let submission = Submission {
+            client,
+            maker,
+            doc,
+            intents,
+            wire: ticket,
+            parts: Vec::new(),
+            after: Vec::new(),
+            replaces: None,
+            revived: None,
+            said: Said::Nothing,
+            judged: None,
+            rejected: false,
+        };
         self.submissions.insert(ticket, submission);
         ticket
     }
 
     /// Enters what the server has committed for the first time.
     pub(crate) fn enter(&mut self, key: OpKey, actor: u32, committed: Committed) {
+        let ticket = self.ticket(&committed.operation);
         if let Some(position) = &committed.judgement.position {
             self.place(&key, actor, &committed.operation, position);
-        } else if let Some(one) = self.submissions.get_mut(&u64::from(committed.operation.schema)) {
-            one.rejected = true;
+        } else if let Some(one) = self.submissions.get_mut(&ticket) {
+            one.rejected |= one.is_at(key.2);
         }
         if let Some(position) = &committed.judgement.position {
             let name = (key.0.clone(), committed.operation.doc.collection.clone());
             let head = self.heads.entry(name).or_default();
             *head = position.offset.0.max(*head);
         }
-        self.judged.insert(u64::from(committed.operation.schema), key.clone());
+        self.judged.insert((ticket, key.2), key.clone());
         self.committed.insert(key, committed);
     }
 
@@ -187,12 +234,67 @@ impl Ledger {
 
     /// The edit that an operation is.
     pub(crate) fn submission(&self, operation: &Operation) -> Option<&Submission> {
-        self.submissions.get(&u64::from(operation.schema))
+        self.submissions.get(&self.ticket(operation))
     }
 
-    /// Under which id an edit was judged.
+    /// The ticket of the edit that an operation is, or of the first of its parts.
+    pub(crate) fn ticket(&self, operation: &Operation) -> u64 {
+        self.ticket_at(u64::from(operation.schema), operation.seq.0)
+    }
+
+    /// The same of what travels under a ticket with a number.
+    pub(crate) fn ticket_at(&self, wire: u64, seq: u64) -> u64 {
+        self.apart.get(&(wire, seq)).copied().unwrap_or(wire)
+    }
+
+    /// The operation that an edit is, or is a part of.
+    pub(crate) fn whole(&self, ticket: u64) -> u64 {
+        match self.submissions.get(&ticket).map(|one| one.said) {
+            Some(Said::Folded(head)) => head,
+            _ => ticket,
+        }
+    }
+
+    /// An edit, and those that were laid into it.
+    pub(crate) fn with_parts(&self, ticket: u64) -> Vec<u64> {
+        let parts = self.submissions.get(&ticket).map_or(&[][..], |one| &one.parts);
+        [ticket].into_iter().chain(parts.iter().copied()).collect()
+    }
+
+    /// What all of these do together.
+    pub(crate) fn total(&self, ticket: u64) -> Vec<Intent> {
+        let parts = self.with_parts(ticket);
+        parts
+            .iter()
+            .filter_map(|part| self.submissions.get(part))
+            .flat_map(|one| one.intents.clone())
+            .collect()
+    }
+
+    /// Under which id an edit was judged, as the operation that it is by now.
     pub(crate) fn judged(&self, ticket: u64) -> Option<&OpKey> {
-        self.judged.get(&ticket)
+        match self.submissions.get(&ticket)?.said {
+            Said::Durable(seq) | Said::Wiped(seq) => self.judged_at(ticket, seq),
+            Said::Folded(head) => self.judged(head),
+            _ => None,
+        }
+    }
+
+    /// The same as the operation of that number.
+    pub(crate) fn judged_at(&self, ticket: u64, seq: u64) -> Option<&OpKey> {
+        self.judged.get(&(ticket, seq))
+    }
+
+    /// What has become of an edit that others wait for: its newest form.
+    pub(crate) fn form_of(&self, ticket: u64) -> u64 {
+        let mut ticket = ticket;
+        while let Some(one) = self.submissions.get(&ticket) {
+            match (one.said, one.revived) {
+                (Said::Replaced(next), _) | (_, Some(next)) => ticket = next,
+                _ => break,
+            }
+        }
+        ticket
     }
 
     /// An edit as the server committed it.
@@ -205,9 +307,11 @@ impl Ledger {
         let lane = (tenant.clone(), operation.doc.clone());
         let entry = deleted::Entry::new(client.clone(), actor, operation.clone(), position.clone());
         self.histories.entry(lane.clone()).or_default().push(entry);
-        let ticket = u64::from(operation.schema);
-        if let Some(one) = self.submissions.get_mut(&ticket) {
-            one.judged = Some(position.clone());
+        let ticket = self.ticket(operation);
+        for part in self.with_parts(ticket) {
+            self.submissions.entry(part).and_modify(|one| one.judged = Some(position.clone()));
+        }
+        if let Some(one) = self.submissions.get(&ticket) {
             let (client, writes) = (one.client, Writes::of(&operation.intents));
             let touch = Touch { client, ticket, position: position.clone(), writes };
             self.touches.entry(lane).or_default().push(touch);

@@ -6,6 +6,7 @@
 //! reference model of its own (`model`). Cheap claims are held at every step (`checks`).
 
 mod agenda;
+mod amend;
 mod archive;
 mod checks;
 mod client;
@@ -18,6 +19,7 @@ mod download;
 mod drive;
 mod end;
 mod faults;
+mod folds;
 mod http;
 mod ledger;
 mod life;
@@ -26,12 +28,14 @@ mod network;
 mod plan;
 mod reads;
 mod records;
+mod replays;
 mod segments;
 mod serve;
 mod server;
 mod storing;
 mod tally;
 mod trace;
+mod wishes;
 mod workload;
 mod world;
 

@@ -7,6 +7,7 @@ use sdk_core::engine::{Engine, Input};
 use crate::{
     download::Downloads,
     ledger::Said,
+    wishes::Wishes,
     world::{Event, World},
 };
 
@@ -39,6 +40,7 @@ impl World {
             stored.notes.clear();
             client.reads.forget_seen();
         }
+        client.wishes = Wishes::start(client.disk.kept().map(|kept| kept.seq));
         client.reads.start(stored.cursors.as_deref().unwrap_or_default());
         client.downloads = Downloads::start(client.disk.copy());
         if unreadable {
@@ -91,6 +93,7 @@ impl World {
         }
         if wiped != Wiped::Replica {
             client.disk.wipe_outbox();
+            client.newest = None;
             client.reads.reborn(newest);
             self.settle_wiped();
         }
@@ -140,31 +143,46 @@ impl World {
 
     /// After a crash the storage tells which edits that were never answered are there all the same.
     fn settle_unanswered(&mut self, index: usize) {
+        self.settle_amendments(index);
+        let doubtful = std::mem::take(&mut self.clients[index].wishes.doubtful_edits);
+        self.settle_folds(index, &doubtful);
         let client = &mut self.clients[index];
-        let kept: BTreeMap<u64, u64> = client.disk.kept().map(|kept| (kept.ticket, kept.seq)).collect();
-        client.reads.crashed(|ticket| kept.contains_key(&ticket));
+        let kept = client.disk.kept().map(|kept| (self.ledger.ticket_at(kept.schema, kept.seq), kept.seq));
+        let kept: BTreeMap<u64, u64> = kept.collect();
+        client.reads.crashed(|ticket| kept.contains_key(&self.ledger.whole(ticket)));
+        let mut back = None;
         for (ticket, one) in self.ledger.submissions.iter_mut().filter(|(_, one)| one.client == index) {
             match (kept.get(ticket), one.said) {
                 // A refused edit that its store had written although it said otherwise, and that the client had no
                 // time to take back, is an edit like any other after a restart.
-                (Some(seq), Said::Nothing | Said::Refused) => one.said = Said::Durable(*seq),
+                (Some(seq), Said::Nothing | Said::Refused) => {
+                    if one.said == Said::Refused && !doubtful.contains(ticket) {
+                        back = Some((*ticket, *seq));
+                    }
+                    one.said = Said::Durable(*seq);
+                }
                 (None, Said::Nothing) => one.said = Said::Lost,
                 _ => {}
             }
         }
+        self.claim(back.is_none(), "what was refused is stored only if the storage lied about it", || {
+            format!("client {index} has {back:?}")
+        });
     }
 
     /// What was durable, is not judged and is in no client's storage any more is lost, unless it is on its way to the
     /// server or in a backup. Copies of a client keep what they have of it.
     pub(crate) fn settle_wiped(&mut self) {
-        let kept = self.clients.iter().flat_map(|client| client.disk.kept().map(|kept| kept.ticket));
-        let kept: BTreeSet<u64> = kept.collect();
+        let kept = self.clients.iter().flat_map(|client| client.disk.kept());
+        let kept = kept.map(|kept| (self.ledger.ticket_at(kept.schema, kept.seq), kept.seq));
+        let kept: BTreeSet<(u64, u64)> = kept.collect();
         let mut lost = 0;
-        for ticket in (1..=self.ledger.newest_ticket()).filter(|ticket| !kept.contains(ticket)) {
+        for ticket in 1..=self.ledger.newest_ticket() {
             let judged = self.ledger.judged(ticket).is_some();
             let one = self.ledger.submissions.get_mut(&ticket).filter(|_| !judged);
             if let Some(one) = one
                 && let Said::Durable(seq) = one.said
+                && !kept.contains(&(ticket, seq))
             {
                 one.said = Said::Wiped(seq);
                 lost += 1;

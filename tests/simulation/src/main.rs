@@ -101,13 +101,19 @@ fn print(report: &Report) {
     println!("seeds           {seeds:>12}   in {seconds} s, hash {hash}");
     println!("failures        {:>12}   {failures:?}", failures.len());
     println!("steps           {steps:>12}");
-    println!("edits           {:>12}   {} refused", tally.submissions, tally.refused);
+    println!(
+        "edits           {:>12}   {} refused, {} laid into others",
+        tally.submissions, tally.refused, tally.folded
+    );
     println!(
         "operations      {:>12}   {} rejected, {} came again",
         tally.operations, tally.rejected, tally.repeated
     );
     println!("connections     {:>12}   {} HTTP requests", tally.connections, tally.requests);
-    println!("conflicts       {:>12}   {} answers", tally.conflicted, tally.decided);
+    println!(
+        "conflicts       {:>12}   {} answers, {} decisions replayed",
+        tally.conflicted, tally.decided, tally.replayed
+    );
     println!(
         "snapshots       {:>12}   {} parts asked for, {} lost, {} damaged",
         tally.snapshots, tally.parts, tally.parts_lost, tally.parts_damaged
@@ -119,6 +125,10 @@ fn print(report: &Report) {
     println!(
         "copies          {:>12}   {} restored; {} other ids taken, {} operations met again under one",
         tally.clones, tally.restores, tally.renewals, tally.reunited
+    );
+    println!(
+        "amendments      {:>12}   {} withdrawn, {} tried again; {} waited for others, {} of them in vain",
+        tally.amendments, tally.withdrawn, tally.retried, tally.dependents, tally.orphaned
     );
     println!("deletions       {:>12}   forgotten by servers", tally.pruned);
     println!(

@@ -13,6 +13,8 @@ pub(crate) const HEALING: Time = 15 * 60_000;
 /// Simulated milliseconds that a quiet run goes on, so that whatever still travels arrives.
 pub(crate) const AFTERMATH: Time = 150_000;
 
+/// Operations of an outbox that is often full.
+const TIGHT: usize = 12;
 /// A year in milliseconds.
 const YEAR: u64 = 365 * 24 * 3_600_000;
 
@@ -153,6 +155,11 @@ const SMALL: Limits = Limits {
 };
 
 impl Plan {
+    /// Whether an outbox may be full.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.outbox == TIGHT
+    }
+
     /// The plan of a seed. Each fault is in about half of the runs, so that rare pairs meet without the others.
     pub(crate) fn of(random: &mut Rng) -> Self {
         let small = random.u8(0..3) == 0;
@@ -182,7 +189,7 @@ impl Plan {
             server_skew: pick(random, &[30_000, 3_600_000, YEAR]),
             issuer_apart: random.u8(0..4) == 0,
             relaxed: random.choice([0, 4, 64]).unwrap_or_default(),
-            outbox: if random.u8(0..5) == 0 { 12 } else { 10_000 },
+            outbox: if random.u8(0..5) == 0 { TIGHT } else { 10_000 },
             large,
             takes_mine: !small && !large,
             server_resolves: random.bool(),

@@ -76,6 +76,28 @@ impl Reads {
         lane.push(Own { ticket, knew, behind, stage: Stage::Open });
     }
 
+    /// Another form of an edit stands where that one does; or it is the newest of its document.
+    pub(crate) fn moved(&mut self, doc: &DocKey, ticket: u64, former: Option<u64>) {
+        let Some(lane) = self.edits.get_mut(doc) else { return };
+        let Some(at) = lane.iter().position(|own| own.ticket == ticket) else { return };
+        let own = lane.remove(at);
+        let to = former.and_then(|former| lane.iter().position(|own| own.ticket == former));
+        lane.insert(to.map_or(lane.len(), |to| to + 1), own);
+    }
+
+    /// An edit has come to nothing.
+    pub(crate) fn ended(&mut self, doc: &DocKey, ticket: u64) {
+        let owns = self.edits.get_mut(doc).into_iter().flatten();
+        owns.filter(|own| own.ticket == ticket).for_each(|own| own.stage = Stage::Rejected);
+    }
+
+    /// An edit is to be made anew.
+    pub(crate) fn forget(&mut self, doc: &DocKey, ticket: u64) {
+        if let Some(lane) = self.edits.get_mut(doc) {
+            lane.retain(|own| own.ticket != ticket);
+        }
+    }
+
     /// The application hears what became of an edit.
     pub(crate) fn settled(&mut self, doc: &DocKey, ticket: u64, outcome: &Outcome) {
         let own = self.edits.get_mut(doc).and_then(|edits| edits.iter_mut().find(|own| own.ticket == ticket));
@@ -161,7 +183,7 @@ impl World {
             let last = view.documents.last().is_some_and(|last| last.id >= doc.id);
             // Beyond the last document of a view that is full, nothing is known.
             let whole = query.limit().is_none_or(|limit| limit >= MAX_QUERY) || last;
-            if document.is_some() || whole {
+            if (document.is_some() || whole) && !self.is_amending(index, &doc) {
                 self.check_own(index, &doc, document, view.loaded);
             }
         }
@@ -193,7 +215,8 @@ impl World {
         let mut expected = Expected::default();
         for own in reads.edits.get(doc).into_iter().flatten().rev() {
             let Some(one) = self.ledger.submissions.get(&own.ticket) else { continue };
-            let undone = matches!(one.said, Said::Refused | Said::Lost);
+            let operation = &self.ledger.submissions[&self.ledger.whole(own.ticket)];
+            let undone = matches!(one.said, Said::Refused | Said::Lost) || operation.is_void();
             if undone || own.stage == Stage::Rejected {
                 continue;
             }
@@ -201,11 +224,17 @@ impl World {
             // knowing of it, and comes after it all the same.
             let settled = own.stage == Stage::Settled && loaded && !self.copies.has(&self.clients[index]);
             // What the server has rejected may be seen to be missing before the client hears of it.
-            let sure = !one.rejected && (own.stage == Stage::Open || settled);
+            let sure = !operation.rejected && (own.stage == Stage::Open || settled);
             let Effect { deletes, replaces, changes } = fold(&one.intents);
             let others = self.unseen(index, doc, own);
             // Copies go by one name for a while, in which a write of one is taken for the other's.
             let sure = sure && !others.iter().any(|touch| self.is_fellows(index, touch));
+            // What has to come under another id may come after what was made later.
+            let mut earlier = reads.edits[doc].iter().take_while(|earlier| earlier.ticket != own.ticket);
+            let late = |earlier: &Own| {
+                earlier.stage == Stage::Open && self.copies.late.contains(&self.ledger.whole(earlier.ticket))
+            };
+            let sure = sure && !earlier.any(late);
             let open = |field: Option<&str>| {
                 !sure || others.iter().any(|touch| together || touch.writes.touches(field))
             };
@@ -248,12 +277,14 @@ impl World {
             return false;
         }
         let lane = self.clients[index].reads.edits.get(doc).into_iter().flatten();
-        lane.filter(|earlier| earlier.ticket < own.ticket).any(|earlier| {
+        lane.take_while(|earlier| earlier.ticket != own.ticket).any(|earlier| {
             let Some(one) = self.ledger.submissions.get(&earlier.ticket) else { return false };
+            let whole = &self.ledger.submissions[&self.ledger.whole(earlier.ticket)];
             let Effect { deletes, replaces, changes } = fold(&one.intents);
-            let collided =
-                |(_, _, one): &(_, _, Committed)| u64::from(one.operation.schema) == earlier.ticket;
-            let void = one.rejected || matches!(earlier.stage, Stage::Rejected | Stage::Unsure);
+            let collided = |(_, _, one): &(_, _, Committed)| {
+                self.ledger.ticket(&one.operation) == self.ledger.whole(earlier.ticket)
+            };
+            let void = whole.rejected || matches!(earlier.stage, Stage::Rejected | Stage::Unsure);
             (deletes || replaces || changes.contains_key(name))
                 && (void || self.ledger.conflicted.iter().any(collided))
         })
@@ -270,7 +301,8 @@ impl World {
         let horizon = self.ledger.horizons.get(&collection).copied().unwrap_or(0);
         let deleted = log.iter().rfind(|touch| touch.writes.deletes()).map(|touch| touch.position.offset);
         let lane = client.reads.edits.get(doc).into_iter().flatten();
-        let waits = lane.filter(|earlier| earlier.ticket < own.ticket && earlier.stage == Stage::Open);
+        let before = lane.take_while(|earlier| earlier.ticket != own.ticket);
+        let waits = before.filter(|earlier| earlier.stage == Stage::Open);
         let deletes = |earlier: &Own| {
             let one = self.ledger.submissions.get(&earlier.ticket);
             one.is_some_and(|one| fold(&one.intents).deletes)

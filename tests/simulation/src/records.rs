@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, path::Path};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use sdk_core::protocol::{CollectionName, DocKey, Document, Judgement, Strategy, decode};
 
+use server_reference::storage::ResolutionRecord;
+
 use crate::ledger::OpKey;
 
 /// A collection of a tenant.
@@ -27,12 +29,22 @@ pub(crate) struct Records {
     pub(crate) collections: BTreeMap<(String, String), Collection>,
     /// By id; one row each, or it would not be a key.
     pub(crate) judgements: BTreeMap<OpKey, Judgement>,
+    /// How conflicts were decided, with the tenant, those of a document in order; only [`Self::whole`] reads them.
+    pub(crate) resolutions: Vec<(String, ResolutionRecord)>,
     /// The number of each writer, by tenant and client.
     pub(crate) actors: BTreeMap<(String, String), u32>,
 }
 
 impl Records {
-    /// Reads a database that may be in use.
+    /// Reads all of a database.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn whole(path: &Path) -> rusqlite::Result<Self> {
+        Ok(Self { resolutions: resolutions(path)?, ..Self::read(path)? })
+    }
+
+    /// Reads a database that may be in use, but for what nobody asks for before the end.
     ///
     /// # Errors
     /// It cannot be read.
@@ -77,6 +89,22 @@ impl Records {
         }
         Ok(records)
     }
+}
+
+fn resolutions(path: &Path) -> rusqlite::Result<Vec<(String, ResolutionRecord)>> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let mut statement = connection.prepare(
+        "SELECT tenant, record FROM resolutions JOIN collections ON collections.key = resolutions.collection
+         ORDER BY resolutions.key",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let text: String = row.get(1)?;
+        let record = decode(&text).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error))
+        })?;
+        Ok((row.get(0)?, record))
+    })?;
+    rows.collect()
 }
 
 /// Looks at a database in use, over a connection of its own: what it sees is committed.

@@ -163,14 +163,7 @@ impl Server {
             count += 1;
             Epoch::new(&format!("epoch-{life}-{count}")).expect("an epoch's name")
         };
-        let takes_mine = self.takes_mine;
-        let resolver = move |conflict: &Conflict| {
-            let mine = takes_mine && workload::takes_mine(conflict.doc.id.as_str());
-            if mine { Resolution::TakeMine } else { Resolution::TakeTheirs }
-        };
-        let name = workload::RESOLVED.parse().expect("a collection's name");
-        let resolvers = Resolvers::default();
-        let resolvers = if self.resolves { resolvers.with(name, resolver) } else { resolvers };
+        let resolvers = resolvers(self.resolves, self.takes_mine);
         let documents = SqliteDocuments::open(&self.path(), self.limits, Box::new(new_epoch))?;
         self.documents = Some(documents.with_resolvers(resolvers));
         self.witness = Some(Witness::open(&self.path())?);
@@ -215,4 +208,16 @@ impl Server {
     pub(crate) fn issued_at(&self, time: Time) -> Millis {
         if self.issuer_apart { Millis(BEGINNING + time) } else { self.now(time).wall }
     }
+}
+
+/// What the application has registered on the server: whether anything, and whether it lets those who come later have
+/// their way in some documents.
+pub(crate) fn resolvers(any: bool, takes_mine: bool) -> Resolvers {
+    let resolver = move |conflict: &Conflict| {
+        let mine = takes_mine && workload::takes_mine(conflict.doc.id.as_str());
+        if mine { Resolution::TakeMine } else { Resolution::TakeTheirs }
+    };
+    let name = workload::RESOLVED.parse().expect("a collection's name");
+    let resolvers = Resolvers::default();
+    if any { resolvers.with(name, resolver) } else { resolvers }
 }

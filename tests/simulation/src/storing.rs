@@ -34,6 +34,8 @@ impl World {
         let Some((id, batch)) = self.clients[index].writes.remove(&number) else { return };
         let Fate { written, told } = self.fate(index, &batch);
         let replica = matches!(batch, Batch::Replica(_));
+        let wishes = &mut self.clients[index].wishes;
+        wishes.lied = written && told.is_err() && !replica;
         if written {
             self.apply(index, batch.clone());
         }
@@ -41,6 +43,9 @@ impl World {
             Ok(()) => {
                 self.note(format_args!("client {index} has committed {number}"));
                 self.clients[index].reads.committed(&batch);
+                if !replica {
+                    self.clients[index].wishes.stored();
+                }
                 self.input(index, Input::Committed(id));
             }
             Err(error) => {
@@ -55,6 +60,7 @@ impl World {
                     self.clients[index].downloads.doubt();
                 }
                 self.input(index, Input::StoreFailed(id, error));
+                self.clients[index].wishes.lied = false;
             }
         }
     }
@@ -64,14 +70,27 @@ impl World {
         self.check_removals(index, &batch);
         self.check_stored(index, &batch);
         self.check_staged(index, &batch);
+        self.doubt(index, &batch);
         self.clients[index].disk.apply(batch.clone());
         if let Batch::Replica(batch) = &batch {
             self.check_flipped(index, batch);
         }
-        let (kept, most) = (self.clients[index].disk.kept().count(), self.plan.outbox);
+        // What could not be withdrawn is there again, and others may have taken its place meanwhile.
+        let most = self.plan.outbox + self.clients[index].stayed;
+        let kept = self.clients[index].disk.kept().count();
         self.claim(kept <= most, "an outbox holds no more than its limit", || {
             format!("client {index} holds {kept} operations; {most} are allowed")
         });
+    }
+
+    /// A commit that is carried out and called failed leaves operations of which the client knows nothing.
+    fn doubt(&mut self, index: usize, batch: &Batch) {
+        let client = &mut self.clients[index];
+        if let Batch::Outbox(batch) = batch
+            && client.wishes.lied
+        {
+            client.wishes.undone.extend(client.disk.added_by(batch));
+        }
     }
 
     fn fate(&mut self, index: usize, batch: &Batch) -> Fate {

@@ -29,6 +29,18 @@ pub struct Tally {
     pub full: u64,
     /// Edits that were durable and went with a wiped storage before they were judged.
     pub wiped: u64,
+    /// Edits that were laid into operations that were not sent.
+    pub folded: u64,
+    /// Changes that applications asked for of what was in their outboxes.
+    pub amendments: u64,
+    /// Operations that were withdrawn before they were sent.
+    pub withdrawn: u64,
+    /// Dead letters that were tried again.
+    pub retried: u64,
+    /// Operations that waited for others.
+    pub dependents: u64,
+    /// Those of them that waited in vain.
+    pub orphaned: u64,
     /// Clients that were cloned.
     pub clones: u64,
     /// Clients whose storage was put back to what it once was.
@@ -41,6 +53,8 @@ pub struct Tally {
     pub conflicted: u64,
     /// Answers of persons and functions that were asked to decide.
     pub decided: u64,
+    /// Records of decisions that were replayed.
+    pub replayed: u64,
     /// Deleted documents that the server forgot.
     pub pruned: u64,
     /// HTTP requests.
@@ -83,12 +97,19 @@ impl Tally {
             phantoms,
             full,
             wiped,
+            folded,
+            amendments,
+            withdrawn,
+            retried,
+            dependents,
+            orphaned,
             clones,
             restores,
             renewals,
             reunited,
             conflicted,
             decided,
+            replayed,
             pruned,
             requests,
             connections,
@@ -114,12 +135,19 @@ impl Tally {
         self.phantoms += phantoms;
         self.full += full;
         self.wiped += wiped;
+        self.folded += folded;
+        self.amendments += amendments;
+        self.withdrawn += withdrawn;
+        self.retried += retried;
+        self.dependents += dependents;
+        self.orphaned += orphaned;
         self.clones += clones;
         self.restores += restores;
         self.renewals += renewals;
         self.reunited += reunited;
         self.conflicted += conflicted;
         self.decided += decided;
+        self.replayed += replayed;
         self.pruned += pruned;
         self.requests += requests;
         self.connections += connections;

@@ -37,11 +37,17 @@ pub(crate) fn strategy(collection: &CollectionName) -> Strategy {
 /// An edit of some document.
 pub(crate) fn edit(random: &mut Rng, plan: &Plan, tag: u64) -> (DocKey, Vec<Intent>) {
     let collections = collections();
-    let (collection, strategy) = collections[random.usize(0..collections.len())].clone();
+    let collection = collections[random.usize(0..collections.len())].0.clone();
     let doc = DocKey { collection, id: document(random, plan) };
+    let intents = intents(random, plan, &doc.collection, tag);
+    (doc, intents)
+}
+
+/// What an edit of a document in that collection does.
+pub(crate) fn intents(random: &mut Rng, plan: &Plan, collection: &CollectionName, tag: u64) -> Vec<Intent> {
     let large = plan.large;
     let put = |random: &mut Rng| Intent::Put(fields(random, large, tag));
-    let intents = match (strategy, random.u8(0..20)) {
+    match (strategy(collection), random.u8(0..20)) {
         (_, 0..3) => vec![Intent::Delete {}],
         (_, 3) => vec![Intent::Delete {}, put(random)],
         (Strategy::LastWriteWins, _) | (_, 4..8) => vec![put(random)],
@@ -49,8 +55,13 @@ pub(crate) fn edit(random: &mut Rng, plan: &Plan, tag: u64) -> (DocKey, Vec<Inte
         (_, 11..13) => vec![Intent::Set(fields(random, large, tag)), Intent::Unset(vec![field(random)])],
         (_, 13..17) => contribution(random),
         _ => vec![Intent::Set(fields(random, large, tag))],
-    };
-    (doc, intents)
+    }
+}
+
+/// What goes on with an edit of a document in that collection: as likely as not it counts on.
+pub(crate) fn more(random: &mut Rng, plan: &Plan, collection: &CollectionName, tag: u64) -> Vec<Intent> {
+    let counts = strategy(collection) != Strategy::LastWriteWins && random.bool();
+    if counts { contribution(random) } else { intents(random, plan, collection, tag) }
 }
 
 /// Something that counts or goes into a set, or what that meets: an assignment of such a field.

@@ -131,6 +131,8 @@ pub(crate) struct World {
     pub(crate) tally: Tally,
     /// Epochs that are over.
     pub(crate) retired: BTreeSet<String>,
+    /// Withdrawals and new attempts.
+    pub(crate) amendments: u64,
     /// Decisions of persons.
     pub(crate) decisions: u64,
     /// The first claim that did not hold.
@@ -179,6 +181,7 @@ impl World {
             truth: Truth::default(),
             tally: Tally::default(),
             retired: BTreeSet::new(),
+            amendments: 0,
             decisions: 0,
             violation: None,
             healed: None,
@@ -275,6 +278,7 @@ impl World {
         let Some(engine) = &self.clients[client].engine else { return };
         let rejected: Vec<Seq> = engine.rejected().into_iter().map(|one| one.seq).collect();
         for seq in rejected {
+            self.clients[client].wishes.unwanted.insert(seq.0);
             self.input(client, sdk_core::engine::Input::Discard(seq));
         }
     }
