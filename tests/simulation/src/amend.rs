@@ -85,7 +85,7 @@ impl World {
             one.replaces = Some(target);
         });
         self.clients[index].reads.edited(&doc, ticket);
-        self.clients[index].reads.moved(&doc, ticket, Some(target));
+        self.clients[index].reads.moved(&doc, ticket, target);
         self.tally.submissions += 1;
         ticket
     }
@@ -158,7 +158,7 @@ impl World {
             self.ledger.submissions.entry(ticket).and_modify(|one| one.maker = former.maker);
         } else {
             self.ledger.submissions.entry(*target).and_modify(|one| one.revived = Some(ticket));
-            self.clients[index].reads.moved(&former.doc, ticket, None);
+            self.place(index, ticket, seq);
             self.wait_again(index, ticket, seq);
         }
         self.end_reads(index, *target);
@@ -177,7 +177,19 @@ impl World {
         for part in self.ledger.with_parts(ticket) {
             self.clients[index].reads.forget(&doc, part);
             self.clients[index].reads.edited(&doc, part);
+            self.place(index, part, seq);
         }
+    }
+
+    /// An edit that has another number stands among those of its document where that has it.
+    fn place(&mut self, index: usize, ticket: u64, seq: u64) {
+        let Some(doc) = self.ledger.submissions.get(&ticket).map(|one| one.doc.clone()) else { return };
+        let is_later = |other: u64| match self.ledger.submissions[&self.ledger.whole(other)].said {
+            Said::Durable(at) => at > seq,
+            Said::Nothing => other > ticket,
+            _ => false,
+        };
+        self.clients[index].reads.placed(&doc, ticket, is_later);
     }
 
     /// What a dead letter waits for once it is an operation again: of what it was to wait for, the rest.

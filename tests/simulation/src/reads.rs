@@ -76,13 +76,22 @@ impl Reads {
         lane.push(Own { ticket, knew, behind, stage: Stage::Open });
     }
 
-    /// Another form of an edit stands where that one does; or it is the newest of its document.
-    pub(crate) fn moved(&mut self, doc: &DocKey, ticket: u64, former: Option<u64>) {
+    /// Another form of an edit stands where that one does.
+    pub(crate) fn moved(&mut self, doc: &DocKey, ticket: u64, former: u64) {
         let Some(lane) = self.edits.get_mut(doc) else { return };
         let Some(at) = lane.iter().position(|own| own.ticket == ticket) else { return };
         let own = lane.remove(at);
-        let to = former.and_then(|former| lane.iter().position(|own| own.ticket == former));
+        let to = lane.iter().position(|own| own.ticket == former);
         lane.insert(to.map_or(lane.len(), |to| to + 1), own);
+    }
+
+    /// An edit stands before the first of its document that comes later.
+    pub(crate) fn placed(&mut self, doc: &DocKey, ticket: u64, is_later: impl Fn(u64) -> bool) {
+        let Some(lane) = self.edits.get_mut(doc) else { return };
+        let Some(at) = lane.iter().position(|own| own.ticket == ticket) else { return };
+        let own = lane.remove(at);
+        let to = lane.iter().position(|own| is_later(own.ticket));
+        lane.insert(to.unwrap_or(lane.len()), own);
     }
 
     /// An edit has come to nothing.
@@ -150,7 +159,11 @@ impl Reads {
         match &batch.clear {
             Clear::Nothing => {}
             Clear::Collections(names) => self.applied.retain(|name, _| !names.contains(name)),
-            Clear::All => self.applied.clear(),
+            Clear::All => {
+                // What could not be read is thrown away. A snapshot in its place may be older, until its tail has come.
+                self.applied.clear();
+                self.seen.clear();
+            }
         }
         self.applied.extend(batch.cursors.iter().cloned());
     }
