@@ -140,6 +140,10 @@ class TopicReader<T> implements Follower {
     }
     this.#stale = false;
     const { position, items, over } = this.#bridge.topic<T>(this.#name);
+    // The topic has lost its end, and has other events there now.
+    if (items[0]?.gap && items[0].gap.missed === undefined && items[0].position < this.#at) {
+      this.#at = "";
+    }
     this.#waiting = items
       .filter((event) => event.position > this.#at)
       .map((event, at) => share(undefined, at === 0 ? this.#counted(event) : event));

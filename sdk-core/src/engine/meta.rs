@@ -137,9 +137,9 @@ impl Identifiers {
         self.renewing
     }
 
-    /// Notes how far a reader has come.
-    pub(super) fn keep(&mut self, mark: Bookmark) {
-        if topics::keep(&mut self.meta.bookmarks, mark) {
+    /// Notes how far a reader has come, or where it went `back` to.
+    pub(super) fn keep(&mut self, mark: Bookmark, back: bool) {
+        if topics::keep(&mut self.meta.bookmarks, mark, back) {
             (self.dirty, self.reading) = (true, true);
         }
     }

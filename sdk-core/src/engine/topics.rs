@@ -114,9 +114,10 @@ impl Engine {
     pub(super) fn topic_taken(&mut self, id: QueryId, position: TopicPosition) {
         let Some(Open { reader, durable, .. }) = self.topics.readers.get_mut(&id) else { return };
         let (look, topic) = (reader.taken(position), reader.topic().clone());
+        let back = reader.went_back();
         if let Some(name) = durable {
             let mark = Bookmark { name: name.clone(), topic, at: position };
-            self.ids.keep(mark);
+            self.ids.keep(mark, back);
         }
         if look {
             self.emit(Event::ViewChanged(id));
@@ -167,14 +168,17 @@ impl Engine {
     }
 }
 
-/// Puts a position in its place among others. Two readers of one name go by the one that is further.
-pub(super) fn keep(bookmarks: &mut Vec<Bookmark>, mark: Bookmark) -> bool {
+/// Puts a position in its place among others. Two readers of one name go by the one that is further, unless that went
+/// `back` because the topic has lost its end: to stay where it was would pass over what is there now.
+pub(super) fn keep(bookmarks: &mut Vec<Bookmark>, mark: Bookmark, back: bool) -> bool {
     let same = |known: &&mut Bookmark| known.name == mark.name && known.topic == mark.topic;
     match bookmarks.iter_mut().find(same) {
         Some(known) => {
-            let further = mark.at > known.at;
-            known.at = known.at.max(mark.at);
-            further
+            let moves = back || mark.at > known.at;
+            if moves {
+                known.at = mark.at;
+            }
+            moves
         }
         None => {
             let room = bookmarks.len() < MAX_DURABLE;

@@ -71,6 +71,8 @@ pub struct Reader {
     bytes: usize,
     /// Of those that wait, the application was shown so many.
     shown: usize,
+    /// The topic had lost its end, and has other events there now.
+    back: bool,
     phase: Phase,
     /// Something was received that does not follow on what was there before.
     mend: bool,
@@ -87,6 +89,7 @@ impl Reader {
             waiting: VecDeque::new(),
             bytes: 0,
             shown: 0,
+            back: false,
             phase: Phase::Idle,
             mend: false,
             over: None,
@@ -180,6 +183,7 @@ impl Reader {
             return false;
         }
         if !recovered {
+            self.back |= self.received > Some(from);
             self.waiting.push_back(Item::Gap(from, missed));
         }
         let (count, first) = (events.len() as u64, self.received.is_none());
@@ -205,12 +209,14 @@ impl Reader {
         self.shown == 0
     }
 
-    /// What the application is shown: the oldest items that it has not taken.
+    /// What the application is shown: the oldest items that it has not taken. Their positions only grow, so that it can
+    /// say by one what it has taken: where the topic has lost its end, what comes after that is shown by itself.
     pub fn show(&mut self) -> Shown {
-        let mut bytes = 0;
+        let (mut bytes, mut last) = (0, TopicPosition::ZERO);
         let fits = |item: &&Item| {
             bytes += item.bytes();
-            bytes <= WINDOW_BYTES || bytes == item.bytes()
+            let grows = std::mem::replace(&mut last, item.position()) <= last;
+            grows && (bytes <= WINDOW_BYTES || bytes == item.bytes())
         };
         let items: Vec<Item> = self.waiting.iter().take(WINDOW).take_while(fits).cloned().collect();
         self.shown = items.len();
@@ -223,13 +229,20 @@ impl Reader {
         }
     }
 
-    /// The application has taken all up to a position. Returns whether it has to look again.
+    /// The application has taken all that it was shown up to a position. Returns whether it has to look again.
     pub fn taken(&mut self, position: TopicPosition) -> bool {
-        while self.waiting.front().is_some_and(|item| item.position() <= position) {
-            self.bytes -= self.waiting.pop_front().map_or(0, |item| item.bytes());
-            self.shown = self.shown.saturating_sub(1);
+        while self.shown > 0
+            && let Some(item) = self.waiting.pop_front_if(|item| item.position() <= position)
+        {
+            self.bytes -= item.bytes();
+            self.shown -= 1;
         }
         self.has_news()
+    }
+
+    /// Whether it has gone back within an epoch, so that a further position is not a later one.
+    pub fn went_back(&self) -> bool {
+        self.back
     }
 
     /// Whether there is something that the application was not shown, and it has nothing else to do.
@@ -375,6 +388,21 @@ mod tests {
         assert!(reader.is_asking());
         reader.events(page(sub, 2, 3, false));
         assert_eq!(take_all(&mut reader), [1, 2, 3, 4, 5].map(at));
+    }
+
+    #[test]
+    fn where_a_topic_has_lost_its_end_that_is_told_and_what_is_there_now_is_given() {
+        let (mut reader, sub) = reader();
+        reader.events(page(sub, 0, 4, false));
+        assert_eq!(reader.show().items.len(), 4);
+        reader.link_changed();
+        let (sub, _) = frame(&mut reader).unwrap();
+        reader.events(Events { recovered: false, ..page(sub, 1, 2, false) });
+        // What was shown before is taken, and nothing of what was not shown with it.
+        assert!(reader.taken(at(4)));
+        assert_eq!(reader.show().items[0], Item::Gap(at(1), None));
+        assert_eq!(take_all(&mut reader), [1, 2, 3].map(at));
+        assert!(reader.went_back());
     }
 
     #[test]

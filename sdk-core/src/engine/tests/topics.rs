@@ -106,6 +106,38 @@ fn a_position_that_could_not_be_stored_is_stored_later() {
 }
 
 #[test]
+fn where_a_topic_has_lost_its_end_the_position_that_is_kept_goes_back_with_its_reader() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.input(Input::Subscribe(QueryId(1), orders(Start::Earliest {}, Some("feed"))));
+    let [(sub, _)] = bench.subscribed()[..] else { panic!("it asks") };
+    bench.events_come(link, sub, 0, 9);
+    bench.looks(1);
+    bench.input(Input::Taken(QueryId(1), place(9)));
+    bench.input(Input::LinkDown(link));
+    bench.later(60_000);
+    let link = bench.connect();
+    let [(sub, _)] = bench.subscribed()[..] else { panic!("it asks again") };
+    let gap = Events {
+        sub,
+        from: place(0),
+        to: place(0),
+        events: vec![],
+        recovered: false,
+        missed: None,
+        more: true,
+    };
+    bench.input(Input::Received(link, Ok(ServerFrame::Events(gap))));
+    bench.events_come(link, sub, 0, 3);
+    assert_eq!(bench.looks(1), [0, 1, 2, 3].map(place));
+    bench.input(Input::Taken(QueryId(1), place(3)));
+    let mut next = Bench::new(stored(bench.commit()));
+    next.connect();
+    next.input(Input::Subscribe(QueryId(1), orders(Start::Earliest {}, Some("feed"))));
+    assert_eq!(next.subscribed()[0].1.position(), Some(place(3)));
+}
+
+#[test]
 fn what_ends_a_subscription_is_told_and_it_is_not_asked_for_again() {
     let mut bench = Bench::fresh();
     let link = bench.connect();
