@@ -66,7 +66,7 @@ pub enum Effect {
     Follow(TenantScope, Vec<CollectionName>),
     /// Commit a batch; one at a time.
     Commit(Batch),
-    /// [Publish](super::publishing::publish) events; one batch at a time.
+    /// Publish events; one batch at a time.
     Publish(Publishing),
     /// Read a page; one at a time.
     Read(TenantScope, Page),

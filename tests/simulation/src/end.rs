@@ -105,7 +105,7 @@ impl World {
             // What was rejected may have been tried again under another number.
             let rejected = |key: &&OpKey| self.ledger.committed[*key].judgement.position.is_none();
             let now_as = |seq: u64| -> Vec<&OpKey> {
-                let tried = |key: &&&OpKey| key.2 == seq || !rejected(*key);
+                let tried = |key: &&&OpKey| key.2 == seq || !rejected(key);
                 there.iter().filter(tried).copied().collect()
             };
             let holds = match one.said {
