@@ -51,6 +51,9 @@ pub(crate) struct Reads {
     applied: BTreeMap<CollectionName, StreamPosition>,
     /// The offset of the write that each field was last seen with.
     seen: BTreeMap<(DocKey, String), u64>,
+    /// Whether a copy of the server's documents that could not be read was thrown away. What was read of it shows until
+    /// there is another.
+    thrown_away: bool,
     /// Edits up to this ticket are those of a former identity, and of nobody that it knows.
     born: u64,
 }
@@ -140,7 +143,8 @@ impl Reads {
 
     /// The client begins anew under another identity. Edits up to a ticket are not its own any more.
     pub(crate) fn reborn(&mut self, newest: u64) {
-        *self = Self { applied: std::mem::take(&mut self.applied), born: newest, ..Self::default() };
+        let (applied, thrown_away) = (std::mem::take(&mut self.applied), self.thrown_away);
+        *self = Self { applied, thrown_away, born: newest, ..Self::default() };
     }
 
     /// The same, with operations of others in its outbox that it takes for its own.
@@ -160,9 +164,8 @@ impl Reads {
             Clear::Nothing => {}
             Clear::Collections(names) => self.applied.retain(|name, _| !names.contains(name)),
             Clear::All => {
-                // What could not be read is thrown away. A snapshot in its place may be older, until its tail has come.
                 self.applied.clear();
-                self.seen.clear();
+                self.thrown_away = true;
             }
         }
         self.applied.extend(batch.cursors.iter().cloned());
@@ -171,6 +174,12 @@ impl Reads {
     fn doubt(&mut self, which: impl Fn(&Own) -> bool) {
         let owns = self.edits.values_mut().flatten().filter(|own| which(own));
         owns.for_each(|own| own.stage = Stage::Unsure);
+    }
+
+    /// Whether the copy of a collection is another than the one that a write was seen in, and has not come that far: a
+    /// snapshot may be older than what was thrown away, until its tail has come.
+    fn is_behind(&self, collection: &CollectionName, offset: u64) -> bool {
+        self.thrown_away && self.applied.get(collection).is_none_or(|applied| applied.offset.0 < offset)
     }
 
     fn is_open(&self, doc: &DocKey) -> bool {
@@ -366,9 +375,11 @@ impl World {
                 );
                 continue;
             };
-            let seen = &mut self.clients[index].reads.seen;
-            let before = seen.insert((doc.clone(), name.to_string()), offset);
-            self.claim(before.is_none_or(|before| before <= offset), "what is read never goes back", || {
+            let reads = &mut self.clients[index].reads;
+            let before = reads.seen.insert((doc.clone(), name.to_string()), offset);
+            let holds =
+                before.is_none_or(|before| before <= offset || reads.is_behind(&doc.collection, before));
+            self.claim(holds, "what is read never goes back", || {
                 format!("client {index} sees {name} of {doc} as of {offset}, after {before:?}")
             });
         }
