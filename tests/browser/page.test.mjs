@@ -13,7 +13,7 @@ test("an edit that the server refuses is listed with its reason until it is dism
   const ada = await board(await (await browser(t)).tab(), host.url(), "Ada");
   await ada.untilTitles("todo", ["Full"]);
   await ada.setNote("Full", "n".repeat(4000));
-  const list = ada.tab.locator(".rejected");
+  const list = ada.tab.locator(":not(.feed) > .rejected");
   await list.getByRole("heading", { name: "The server refused 1 edit" }).waitFor();
   assert.match(await list.locator("summary").innerText(), /“Full”: .+/);
   await until("the refused text is gone", async () => (await ada.note("Full")) === "");
