@@ -1,6 +1,5 @@
 // The servers that are measured, each set so that an append is on the disk before it is answered, and how one append
 // and its answer look on the wire. Writers speak the protocols themselves: no client library weighs on any of them.
-import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -9,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import { listening } from "../listening.mjs";
+import { serve, token as tokenFor } from "../webwaka.mjs";
 import { connect, frame, frameAnswer, httpAnswer, natsAnswer, redisAnswer } from "./wire.mjs";
 
 const http = (path, body, more = "") =>
@@ -20,18 +20,9 @@ const FRAME = 32;
 
 /** Our server, and the rights of a writer. */
 const ours = {
-  command: (data) => [
-    process.env.WEBWAKA_SERVER,
-    "serve",
-    "--dev",
-    "--listen",
-    "127.0.0.1:0",
-    "--data",
-    data,
-  ],
+  command: serve,
   async token({ port, data }) {
-    const words = ["token", "--data", data, "--subject", "ada", "--tenant", "dev", "--ttl", "3600"];
-    const token = execFileSync(process.env.WEBWAKA_SERVER, words, { encoding: "utf8" }).trim();
+    const token = tokenFor(data);
     await put(`http://127.0.0.1:${port}/v1/streams/${TOPIC}`, { authorization: `Bearer ${token}` });
     return token;
   },

@@ -1,5 +1,4 @@
 // The servers that are measured: how each is started, and how one subscribes and publishes in its protocol.
-import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,19 +7,16 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { listening } from "../listening.mjs";
+import { serve, token as tokenFor } from "../webwaka.mjs";
 import { open } from "./socket.mjs";
 
 export const SERVERS = [
   {
     key: "ours",
     name: "webwaka-server, durable events",
-    command: (data) => [
-      process.env.WEBWAKA_SERVER,
-      ...["serve", "--dev", "--listen", "127.0.0.1:0", "--data", data],
-    ],
+    command: serve,
     async prepare(port, data) {
-      const words = ["token", "--data", data, "--subject", "ada", "--tenant", "dev", "--ttl", "3600"];
-      const token = execFileSync(process.env.WEBWAKA_SERVER, words, { encoding: "utf8" }).trim();
+      const token = tokenFor(data);
       const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
       const url = `http://127.0.0.1:${port}/v1/streams/bench`;
       const made = await fetch(url, { method: "PUT", headers });

@@ -1,25 +1,17 @@
-import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { listening } from "../../listening.mjs";
+import { serve, token as tokenFor } from "../../webwaka.mjs";
 import { documents } from "../documents.mjs";
 
 const script = (name) => fileURLToPath(new URL(name, import.meta.url));
 /** How to start each server with an empty folder, and to put documents into it without a client of its own. */
 const SERVERS = {
   ours: {
-    command: (data) => [
-      process.env.WEBWAKA_SERVER,
-      "serve",
-      "--dev",
-      "--listen",
-      "127.0.0.1:0",
-      "--data",
-      data,
-    ],
+    command: serve,
     async seed({ url, token }, count) {
       const client = randomBytes(16).toString("hex");
       const collections = [{ collection: "cards", strategy: "fieldLevel" }];
@@ -61,15 +53,7 @@ export async function start(kind, folder, count = 0) {
   const { command, seed } = SERVERS[kind];
   const { port, stop } = await listening(`the server "${kind}"`, command(data));
   const url = `http://127.0.0.1:${port}`;
-  const token =
-    kind === "ours" &&
-    execFileSync(
-      process.env.WEBWAKA_SERVER,
-      ["token", "--data", data, "--subject", "ada", "--tenant", "dev", "--ttl", "3600"],
-      {
-        encoding: "utf8",
-      },
-    ).trim();
+  const token = kind === "ours" && tokenFor(data);
   const server = { url, ...(token && { token }) };
   if (count > 0) await seed(server, count);
   return {

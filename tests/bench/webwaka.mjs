@@ -1,0 +1,14 @@
+// Our server, as it is measured.
+import { execFileSync } from "node:child_process";
+
+/** The command that serves a folder on a free port. */
+export const serve = (data) => [
+  process.env.WEBWAKA_SERVER,
+  ...["serve", "--dev", "--listen", "127.0.0.1:0", "--data", data],
+];
+
+/** A token of somebody who may do everything there. */
+export function token(data) {
+  const words = ["token", "--data", data, "--subject", "ada", "--tenant", "dev", "--ttl", "3600"];
+  return execFileSync(process.env.WEBWAKA_SERVER, words, { encoding: "utf8" }).trim();
+}
