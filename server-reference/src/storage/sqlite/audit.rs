@@ -10,6 +10,19 @@ use serde::Serialize;
 use super::schema;
 use crate::{storage::StorageError, tenant::TenantScope};
 
+/// Where the records are, in each database whose administration is recorded.
+pub(super) const TABLE: &str = "
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        tenant TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        action TEXT NOT NULL,
+        target TEXT NOT NULL,
+        hash BLOB NOT NULL
+    ) STRICT;
+";
+
 /// What one record says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Record {

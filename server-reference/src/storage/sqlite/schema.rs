@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use super::audit::TABLE as AUDIT;
 use crate::storage::StorageError;
 
 /// The first release without the bug that can lose commits in WAL mode (3.7.0 to 3.51.2).
@@ -132,16 +133,6 @@ const REFUSED: &str = "
         actor INTEGER,
         seq INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-
-    CREATE TABLE audit (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        at INTEGER NOT NULL,
-        tenant TEXT NOT NULL,
-        subject TEXT NOT NULL,
-        action TEXT NOT NULL,
-        target TEXT NOT NULL,
-        hash BLOB NOT NULL
-    ) STRICT;
 ";
 
 /// Settles durability before anything is written: a commit returns after its log is on the disk.
@@ -162,10 +153,10 @@ const READER: &str = "
 pub(super) fn prepare_writer(connection: &mut Connection) -> Result<(), StorageError> {
     settle(connection)?;
     migrate(connection, VERSION, |version| match version {
-        0 => Some(format!("{TABLES}{REFUSED}")),
-        1 => Some(format!("{FROM_1}{FROM_2}{REFUSED}")),
-        2 => Some(format!("{FROM_2}{REFUSED}")),
-        3 => Some(REFUSED.into()),
+        0 => Some(format!("{TABLES}{REFUSED}{AUDIT}")),
+        1 => Some(format!("{FROM_1}{FROM_2}{REFUSED}{AUDIT}")),
+        2 => Some(format!("{FROM_2}{REFUSED}{AUDIT}")),
+        3 => Some(format!("{REFUSED}{AUDIT}")),
         _ => None,
     })
 }

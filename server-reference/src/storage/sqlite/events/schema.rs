@@ -2,7 +2,10 @@
 
 use rusqlite::Connection;
 
-use super::super::schema::{migrate, settle};
+use super::super::{
+    audit::TABLE as AUDIT,
+    schema::{migrate, settle},
+};
 use crate::storage::StorageError;
 
 /// `PRAGMA user_version` of the tables below.
@@ -161,16 +164,6 @@ const GROUPS: &str = "
         history TEXT NOT NULL
     ) STRICT;
     CREATE INDEX letters_by_group ON letters (tenant, name, key);
-
-    CREATE TABLE audit (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        at INTEGER NOT NULL,
-        tenant TEXT NOT NULL,
-        subject TEXT NOT NULL,
-        action TEXT NOT NULL,
-        target TEXT NOT NULL,
-        hash BLOB NOT NULL
-    ) STRICT;
 ";
 
 /// From version 3, which had no events with a name. `name` stands for the source and the id of an event, `content` for
@@ -212,9 +205,9 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), StorageError> {
     settle(connection)?;
     connection.pragma_update(None, "cache_size", CACHE)?;
     migrate(connection, VERSION, |version| match version {
-        0 => Some(format!("{TABLES}{SUBSCRIPTIONS}{GROUPS}{NAMES}{FROM_4}{NEW_NAMES}")),
-        1 => Some(format!("{SUBSCRIPTIONS}{GROUPS}{NAMES}{FROM_4}{NEW_NAMES}")),
-        2 => Some(format!("{GROUPS}{NAMES}{FROM_4}{NEW_NAMES}")),
+        0 => Some(format!("{TABLES}{SUBSCRIPTIONS}{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}")),
+        1 => Some(format!("{SUBSCRIPTIONS}{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}")),
+        2 => Some(format!("{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}")),
         3 => Some(format!("{NAMES}{FROM_4}{NEW_NAMES}")),
         4 => Some(format!("{FROM_4}{NEW_NAMES}")),
         5 => Some(NEW_NAMES.into()),
