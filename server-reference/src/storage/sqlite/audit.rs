@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::schema;
 use crate::{storage::StorageError, tenant::TenantScope};
 
-/// Where the records are, in each database whose administration is recorded.
+/// Where the records are, in each database whose administration is recorded. Each has the hash of itself and the one before.
 pub(super) const TABLE: &str = "
     CREATE TABLE audit (
         id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -103,7 +103,7 @@ const FROM_2: &str = "
 /// From version 3, which kept nothing of what it refused. `refused` holds what rests as a dead letter with its client: where
 /// it was to go and what was tried. One that has an `outcome` was applied by an operator, and is there until its client has
 /// heard so. `refused_tenants` counts them; `dropped` were let go because there were too many; `actor` and `seq` name what
-/// the tenant's operators have applied. Each record of `audit` has the hash of itself and the one before.
+/// the tenant's operators have applied.
 const REFUSED: &str = "
     CREATE TABLE refused (
         key INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -89,8 +89,7 @@ const SUBSCRIPTIONS: &str = "
 
 /// From version 2, which had no consumer groups. `groups.name` is missing once a group was removed and what it held
 /// apart is yet to go; its dead letters stay. Of the events of a topic up to `scanned`, those are unresolved that are in
-/// `deliveries`. A letter that is `live` is being tried once more. Each entry of `audit` has the hash of itself and the
-/// entry before.
+/// `deliveries`. A letter that is `live` is being tried once more.
 const GROUPS: &str = "
     CREATE TABLE groups (
         key INTEGER PRIMARY KEY AUTOINCREMENT,
