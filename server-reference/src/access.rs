@@ -1,19 +1,19 @@
-//! What of a tenant's data a token lets its subject read and write.
+//! What a token lets its subject do within its tenant.
 
 use std::{fmt::Write as _, sync::Arc};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use sdk_core::protocol::{CollectionName, DocKey, DocumentId};
+use sdk_core::protocol::{CollectionName, DocKey, DocumentId, RoomName, TransactionName};
 use serde::{Deserialize, Serialize};
 
 use crate::storage::events::TopicName;
 
 /// Grants of one token.
 pub const MAX_GRANTS: usize = 64;
-/// Bytes of a grant's prefix; no document id is longer.
+/// Bytes of a grant's prefix; no document id is longer, and no subject's name.
 const MAX_PREFIX: usize = 128;
 
-/// What a subject may read and write: the claim `access` of its token.
+/// What a subject may do: the claim `access` of its token.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Access {
     /// Everything of the tenant: the token has no such claim.
@@ -23,7 +23,7 @@ pub enum Access {
     Granted(Arc<[Grant]>),
 }
 
-/// One entry of the claim: for a collection or for a topic. A member that is not known makes the token invalid: it may
+/// One entry of the claim, for what its first member names. A member that is not known makes the token invalid: it may
 /// have been meant to narrow the grant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -32,6 +32,12 @@ pub enum Grant {
     Documents(DocumentGrant),
     /// For events.
     Events(TopicGrant),
+    /// For people who are present together.
+    Rooms(RoomGrant),
+    /// For critical transactions.
+    Transactions(TransactionGrant),
+    /// For other people.
+    Subjects(SubjectGrant),
 }
 
 /// Leave to read and write documents.
@@ -79,6 +85,56 @@ pub enum Right {
     Admin,
 }
 
+/// Leave to be in a room, to send to it, or both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoomGrant {
+    /// The name of a room, or the beginning of names and a `*`.
+    room: String,
+    /// One of them; both, if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    may: Option<RoomRight>,
+}
+
+/// What one does with a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RoomRight {
+    /// Be present, see who is, and hear what is sent.
+    Join,
+    /// Send to everybody in it.
+    Send,
+}
+
+/// Leave to have critical transactions carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransactionGrant {
+    /// The name of a transaction, or the beginning of names and a `*`.
+    transaction: String,
+}
+
+/// Leave to reach other subjects of the tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubjectGrant {
+    /// A subject, or the beginning of names and a `*`.
+    subject: String,
+    /// To send, if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    may: Option<SubjectRight>,
+}
+
+/// What one does to another subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SubjectRight {
+    /// Send to all devices of that person.
+    Send,
+    /// Take back the tokens of that person. Only where it is named: a token that covers everything else does not.
+    Admin,
+}
+
 /// What of one collection a subject may read and write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Portion {
@@ -105,6 +161,15 @@ pub enum BadAccess {
     /// Neither a topic's name nor the beginning of one and a `*`.
     #[error("access names what cannot be a topic")]
     Topic,
+    /// Neither a room's name nor the beginning of one and a `*`.
+    #[error("access names what cannot be a room")]
+    Room,
+    /// Neither a transaction's name nor the beginning of one and a `*`.
+    #[error("access names what cannot be a transaction")]
+    Transaction,
+    /// Neither a subject nor the beginning of one and a `*`.
+    #[error("access names what cannot be a subject")]
+    Subject,
 }
 
 impl Access {
@@ -127,7 +192,39 @@ impl Access {
             Grant::Events(TopicGrant { topic, may }) => {
                 covers(topic, name) && may.map_or(right != Right::Admin, |may| may == right)
             }
-            Grant::Documents(_) => false,
+            _ => false,
+        })
+    }
+
+    /// Whether it covers a room. One that it does not cover is answered for like one where nobody is.
+    pub fn room(&self, name: &RoomName, right: RoomRight) -> bool {
+        let Self::Granted(grants) = self else { return true };
+        grants.iter().any(|grant| match grant {
+            Grant::Rooms(RoomGrant { room, may }) => {
+                covers(room, name.as_str()) && may.is_none_or(|may| may == right)
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether it covers a critical transaction. One that it does not cover is answered for like one that does not exist.
+    pub fn transaction(&self, name: &TransactionName) -> bool {
+        let Self::Granted(grants) = self else { return true };
+        grants.iter().any(|grant| match grant {
+            Grant::Transactions(TransactionGrant { transaction }) => covers(transaction, name.as_str()),
+            _ => false,
+        })
+    }
+
+    /// Whether it lets its subject do something to another. One that it does not cover is answered for like one that
+    /// nobody is.
+    pub fn subject(&self, name: &str, right: SubjectRight) -> bool {
+        let Self::Granted(grants) = self else { return right == SubjectRight::Send };
+        grants.iter().any(|grant| match grant {
+            Grant::Subjects(SubjectGrant { subject, may }) => {
+                covers(subject, name) && may.unwrap_or(SubjectRight::Send) == right
+            }
+            _ => false,
         })
     }
 
@@ -138,7 +235,7 @@ impl Access {
             Grant::Documents(DocumentGrant { collection, prefix, may: Some(Administer::Admin) }) => {
                 covers(collection, doc.collection.as_str()) && doc.id.as_str().starts_with(prefix.as_str())
             }
-            Grant::Documents(_) | Grant::Events(_) => false,
+            _ => false,
         })
     }
 
@@ -148,6 +245,7 @@ impl Access {
         grants.iter().any(|grant| match grant {
             Grant::Documents(grant) => grant.may.is_some(),
             Grant::Events(grant) => grant.may == Some(Right::Admin),
+            Grant::Rooms(_) | Grant::Transactions(_) | Grant::Subjects(_) => false,
         })
     }
 
@@ -159,7 +257,7 @@ impl Access {
                 let covers = grant.may.is_none() && covers(&grant.collection, collection.as_str());
                 covers.then(|| grant.prefix.clone())
             }
-            Grant::Events(_) => None,
+            _ => None,
         };
         let mut prefixes: Vec<String> = grants.iter().filter_map(prefix).collect();
         prefixes.sort_unstable();
@@ -186,15 +284,34 @@ impl Grant {
                 }
             }
             Self::Events(TopicGrant { topic, .. }) => {
-                // The beginning of names may end where a segment does.
-                let name = topic.strip_suffix('*').map_or(topic.as_str(), |name| name.trim_end_matches('/'));
-                if TopicName::new(name).is_err() && topic != "*" {
+                if TopicName::new(segments(topic)).is_err() && topic != "*" {
                     return Err(BadAccess::Topic);
+                }
+            }
+            Self::Rooms(RoomGrant { room, .. }) => {
+                if RoomName::new(segments(room)).is_err() && room != "*" {
+                    return Err(BadAccess::Room);
+                }
+            }
+            Self::Transactions(TransactionGrant { transaction }) => {
+                let name = transaction.strip_suffix('*').unwrap_or(transaction);
+                if TransactionName::new(name).is_err() && transaction != "*" {
+                    return Err(BadAccess::Transaction);
+                }
+            }
+            Self::Subjects(SubjectGrant { subject, .. }) => {
+                if subject.is_empty() || subject.len() > MAX_PREFIX || subject.chars().any(char::is_control) {
+                    return Err(BadAccess::Subject);
                 }
             }
         }
         Ok(())
     }
+}
+
+/// What of a pattern has to be a name: the beginning of names may end where a segment does.
+fn segments(pattern: &str) -> &str {
+    pattern.strip_suffix('*').map_or(pattern, |name| name.trim_end_matches('/'))
 }
 
 fn covers(pattern: &str, name: &str) -> bool {
@@ -232,99 +349,4 @@ impl Portion {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn access(claim: Value) -> Result<Access, BadAccess> {
-        Access::granted(serde_json::from_value(claim).unwrap())
-    }
-
-    fn portion(claim: Value, collection: &str) -> Portion {
-        access(claim).unwrap().portion(&CollectionName::new(collection).unwrap())
-    }
-
-    #[test]
-    fn a_collection_that_no_grant_names_is_nothing() {
-        let claim = json!([{ "collection": "cards" }, { "collection": "team-*", "prefix": "a/" }]);
-        assert_eq!(portion(claim.clone(), "cards"), Portion::Whole);
-        assert_eq!(portion(claim.clone(), "team-7"), Portion::Under(vec!["a/".into()]));
-        for other in ["card", "cards2", "team"] {
-            assert_eq!(portion(claim.clone(), other), Portion::Nothing, "{other}");
-        }
-        assert_eq!(portion(json!([]), "cards"), Portion::Nothing);
-        assert_eq!(portion(json!([{ "collection": "*" }]), "cards"), Portion::Whole);
-    }
-
-    #[test]
-    fn grants_of_one_collection_add_up_and_their_order_does_not_matter() {
-        let grants = |prefixes: &[&str]| -> Value {
-            prefixes.iter().map(|prefix| json!({ "collection": "c", "prefix": prefix })).collect()
-        };
-        let one = portion(grants(&["b/", "a/", "a/x", "b/"]), "c");
-        assert_eq!(one, Portion::Under(vec!["a/".into(), "b/".into()]));
-        assert_eq!(one.mark(), portion(grants(&["a/", "b/"]), "c").mark());
-        assert_ne!(one.mark(), portion(grants(&["a/"]), "c").mark());
-        // Joined without their lengths, these two would look the same.
-        assert_ne!(portion(grants(&["a", "bc"]), "c").mark(), portion(grants(&["ab", "c"]), "c").mark());
-        assert_eq!(portion(grants(&["b/", ""]), "c"), Portion::Whole);
-        let holds = |id: &str| one.holds(&DocumentId::new(id).unwrap());
-        assert!(holds("a/1") && holds("b/") && !holds("c/1") && !holds("a"));
-    }
-
-    #[test]
-    fn a_claim_that_cannot_be_meant_is_refused() {
-        let many: Value = (0..=MAX_GRANTS).map(|n| json!({ "collection": format!("c{n}") })).collect();
-        assert_eq!(access(many), Err(BadAccess::TooMany));
-        for collection in ["", "Cards", "a*b", "**"] {
-            assert_eq!(
-                access(json!([{ "collection": collection }])),
-                Err(BadAccess::Collection),
-                "{collection}"
-            );
-        }
-        let bad = json!([{ "collection": "c", "prefix": "\u{1}" }]);
-        assert_eq!(access(bad), Err(BadAccess::Prefix));
-        assert!(
-            serde_json::from_value::<Vec<Grant>>(json!([{ "collection": "c", "mode": "read" }])).is_err()
-        );
-    }
-
-    #[test]
-    fn a_topic_is_granted_by_name_or_beginning_and_for_reading_or_writing() {
-        let access = access(json!([
-            { "topic": "orders/*", "may": "read" },
-            { "topic": "orders/eu", "may": "write" },
-            { "topic": "chat" },
-            { "topic": "chat", "may": "admin" },
-            { "collection": "notes" },
-        ]))
-        .unwrap();
-        let may = |name| (access.topic(name, Right::Read), access.topic(name, Right::Write));
-        assert_eq!(may("orders/eu"), (true, true));
-        assert_eq!(may("orders/us"), (true, false));
-        assert_eq!(may("chat"), (true, true));
-        assert!(access.topic("chat", Right::Admin), "to administer is granted by its name alone");
-        assert!(!access.topic("orders/us", Right::Admin) && !access.topic("orders/eu", Right::Admin));
-        for other in ["orders", "chat/1", "notes"] {
-            assert_eq!(may(other), (false, false), "{other}");
-        }
-        assert_eq!(access.portion(&CollectionName::new("chat").unwrap()), Portion::Nothing);
-    }
-
-    #[test]
-    fn a_grant_of_topics_that_cannot_be_meant_is_refused() {
-        for topic in ["", "a//b", "../a", "a*b", "__ds/*", "**"] {
-            assert_eq!(access(json!([{ "topic": topic }])), Err(BadAccess::Topic), "{topic}");
-        }
-        for grant in [
-            json!({ "topic": "a", "may": "delete" }),
-            json!({ "topic": "a", "collection": "b" }),
-            json!({ "topic": "a", "prefix": "b" }),
-            json!({}),
-        ] {
-            assert!(serde_json::from_value::<Grant>(grant.clone()).is_err(), "{grant}");
-        }
-    }
-}
+mod tests;

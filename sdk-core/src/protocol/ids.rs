@@ -122,6 +122,25 @@ name! {
 }
 
 name! {
+    /// A room of a tenant, where people are present together: 1 to 128 bytes, in the form of a [`TopicName`].
+    RoomName, "room name", |text| {
+        if text.len() > 128 { Some("must have 1 to 128 bytes") } else { TopicName::problem(text) }
+    }
+}
+
+name! {
+    /// A kind of critical transaction: 1 to 64 bytes of `a-z`, `0-9`, `-`, `_` and `.`, of which the first is a letter or a
+    /// digit, so that none is a step of a path.
+    TransactionName, "transaction name", |text| {
+        if text.starts_with(['-', '_', '.']) {
+            Some("must begin with a letter or a digit")
+        } else {
+            CollectionName::problem(text)
+        }
+    }
+}
+
+name! {
     /// One unbroken history of a collection; a new one begins when the history is not continuous
     /// with what readers saw before (a restored backup, a recreated store).
     Epoch, "epoch", |text| free_text(text, 64)
@@ -345,6 +364,26 @@ mod tests {
             &"x".repeat(256 + 1),
         ] {
             assert!(TopicName::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_room_is_named_like_a_topic_and_shorter() {
+        for good in ["board-7", "boards/7", &"x".repeat(128)] {
+            assert!(RoomName::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a//b", "..", "a\0", "__ds/x", "a*", &"x".repeat(129)] {
+            assert!(RoomName::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_transaction_is_never_a_step_of_a_path() {
+        for good in ["ledger.transfer", "ledger.", "2fa", &"x".repeat(64)] {
+            assert!(TransactionName::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "-a", "_a", "a/b", "A", "a%2f", &"x".repeat(65)] {
+            assert!(TransactionName::new(bad).is_err(), "{bad}");
         }
     }
 }

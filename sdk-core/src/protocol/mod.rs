@@ -29,7 +29,7 @@ pub use frame::{
 };
 pub use ids::{
     ActorId, ClientId, CollectionName, DocKey, DocumentId, Epoch, FieldName, InvalidId, MAX_SAFE_INTEGER,
-    OpId, Seq, TopicName,
+    OpId, RoomName, Seq, TopicName, TransactionName,
 };
 pub use intent::{Fields, Intent, Members};
 pub use json::{Json, JsonError, MAX_DEPTH};
