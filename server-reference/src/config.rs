@@ -1,6 +1,6 @@
 //! How a server is set up, and why it may refuse to start.
 
-use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use sdk_core::protocol::Limits;
 
@@ -46,9 +46,30 @@ pub struct ServerConfig {
 /// Whose tokens a server takes.
 pub enum Identity {
     /// Its own, made on this machine.
-    Dev(DevIssuer),
+    Dev(Arc<Verifier>, DevIssuer),
     /// Those of an issuer whose keys it was given.
-    Keys(Verifier),
+    Keys(Arc<Verifier>),
+}
+
+impl Identity {
+    /// What verifies them.
+    pub fn verifier(&self) -> &Arc<Verifier> {
+        match self {
+            Self::Dev(verifier, _) | Self::Keys(verifier) => verifier,
+        }
+    }
+}
+
+impl From<DevIssuer> for Identity {
+    fn from(issuer: DevIssuer) -> Self {
+        Self::Dev(Arc::new(issuer.verifier()), issuer)
+    }
+}
+
+impl From<Verifier> for Identity {
+    fn from(verifier: Verifier) -> Self {
+        Self::Keys(Arc::new(verifier))
+    }
 }
 
 /// Why a server did not start. Nothing was served and no data was changed.
@@ -114,7 +135,7 @@ impl ServerConfig {
         if !listen.ip().is_loopback() {
             return Err(StartError::DevNotLoopback(listen));
         }
-        let identity = Identity::Dev(DevIssuer::load_or_create(&data).map_err(StartError::DevSecret)?);
+        let identity = DevIssuer::load_or_create(&data).map_err(StartError::DevSecret)?.into();
         let origins = Origins::and_loopback(Vec::new());
         Ok(Self::new(listen, data, identity, origins))
     }
@@ -129,8 +150,8 @@ impl ServerConfig {
         keys: Option<PathBuf>,
         origins: Vec<String>,
     ) -> Result<Self, StartError> {
-        let KeyFile { issuer, audience, keys } = KeyFile::read(&keys.ok_or(StartError::NoKeys)?)?;
-        let identity = Identity::Keys(Verifier::new(&issuer, &audience, keys));
+        let KeyFile { issuer, audience, keys, source } = KeyFile::read(&keys.ok_or(StartError::NoKeys)?)?;
+        let identity = Verifier::new(&issuer, &audience, keys).with_source(source).into();
         let origins = Origins::exactly(origins);
         Ok(Self::new(listen, data, identity, origins))
     }

@@ -45,6 +45,7 @@ struct Claims<'a> {
     sub: &'a str,
     tenant: &'a str,
     nbf: u64,
+    iat: u64,
     exp: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<&'a [Grant]>,
@@ -106,7 +107,7 @@ impl DevIssuer {
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let nbf = now.0 / 1000;
         let exp = nbf.saturating_add(seconds);
-        let claims = Claims { iss: ISSUER, aud: AUDIENCE, sub: subject, tenant, nbf, exp, access };
+        let claims = Claims { iss: ISSUER, aud: AUDIENCE, sub: subject, tenant, nbf, iat: nbf, exp, access };
         let header = Header { kid: Some(KEY.into()), ..Header::new(Algorithm::HS256) };
         jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(&self.secret))
     }

@@ -25,6 +25,7 @@ use tower_http::{
 };
 
 use crate::{
+    auth::Verifier,
     config::{Identity, ServerConfig, StartError},
     courier::Courier,
     data::DataFolder,
@@ -67,6 +68,7 @@ pub struct Server {
     store: Arc<SqliteStore>,
     events: Arc<EventStore>,
     subscriptions: Arc<Subscriptions>,
+    verifier: Arc<Verifier>,
     tombstone_age: Duration,
     write_deadline: Duration,
     /// Held for as long as the server lives.
@@ -113,9 +115,12 @@ impl Server {
         let listener = TcpListener::bind(listen).await.map_err(taken)?;
         let address = listener.local_addr().map_err(taken)?;
         let keys = Keys::load_or_create(&data.webhook_key()).map_err(StartError::WebhookKey)?;
-        let local = matches!(config.identity, Identity::Dev(_));
+        let local = matches!(config.identity, Identity::Dev(..));
         let public = config.streams.url(address);
-        let subscriptions = Subscriptions::new(events.clone(), events.clone(), keys, local, public, moved);
+        let verifier = config.identity.verifier().clone();
+        let revoked = verifier.revoked().clone();
+        let subscriptions =
+            Subscriptions::new(events.clone(), events.clone(), keys, local, public, moved, revoked);
         let subscriptions = Arc::new(subscriptions.map_err(|error| StartError::Webhooks(Box::new(error)))?);
         let stores = Stores {
             documents: store.clone(),
@@ -139,6 +144,7 @@ impl Server {
             store,
             events,
             subscriptions,
+            verifier,
             tombstone_age,
             write_deadline,
             _data: data,
@@ -167,6 +173,7 @@ impl Server {
             store,
             events,
             subscriptions,
+            verifier,
             tombstone_age,
             write_deadline,
             _data,
@@ -192,6 +199,7 @@ impl Server {
             never = upkeep::forget_deletions(&store, tombstone_age) => match never {},
             never = upkeep::tidy_topics(&events) => match never {},
             never = subscriptions.run() => match never {},
+            never = verifier.keep_fresh() => match never {},
             () = deadline => {
                 tracing::warn!("some connections did not end in time and are cut off");
                 Ok(())

@@ -45,7 +45,7 @@ pub struct Service {
     pub(crate) public_streams: String,
     /// Readers that wait for events.
     pub(crate) live: Arc<Semaphore>,
-    pub(crate) verifier: Verifier,
+    pub(crate) verifier: Arc<Verifier>,
     /// Hands out development tokens, if this is a development server.
     pub(crate) dev: Option<DevIssuer>,
     pub(crate) origins: Origins,
@@ -101,7 +101,7 @@ impl Service {
         let ServerConfig { identity, origins, limits, write_deadline, streams, .. } = config;
         let public_streams = streams.url(address);
         let (verifier, dev) = match identity {
-            Identity::Dev(issuer) => (issuer.verifier(), Some(issuer)),
+            Identity::Dev(verifier, issuer) => (verifier, Some(issuer)),
             Identity::Keys(verifier) => (verifier, None),
         };
         Self {

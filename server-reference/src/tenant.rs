@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use sdk_core::{clock::Millis, protocol::Identity};
 
-use crate::{access::Access, auth::VerifiedClaims};
+use crate::{
+    access::Access,
+    auth::{Bearer, VerifiedClaims},
+};
 
 /// The right to act within one tenant as one subject, on what its [`Access`] covers. It comes from a verified token alone, and every storage
 /// method asks for it: code that has no scope can reach no data.
@@ -14,18 +17,20 @@ pub struct TenantScope {
     subject: Arc<str>,
     expires: Millis,
     access: Access,
+    bearer: Arc<Bearer>,
 }
 
 impl TenantScope {
     /// The scope that a verified token gives.
     pub fn of(claims: VerifiedClaims) -> Self {
         let (tenant, subject) = claims.names();
-        Self { tenant, subject, expires: claims.expires(), access: claims.access().clone() }
+        let (access, bearer) = (claims.access().clone(), claims.bearer().clone());
+        Self { tenant, subject, expires: claims.expires(), access, bearer }
     }
 
     /// The scope of something that was made under a verified token and outlives it.
-    pub(crate) fn kept(tenant: Arc<str>, subject: Arc<str>, access: Access) -> Self {
-        Self { tenant, subject, expires: Millis(u64::MAX), access }
+    pub(crate) fn kept(tenant: Arc<str>, subject: Arc<str>, access: Access, bearer: Bearer) -> Self {
+        Self { tenant, subject, expires: Millis(u64::MAX), access, bearer: Arc::new(bearer) }
     }
 
     /// The tenant.
@@ -41,6 +46,11 @@ impl TenantScope {
     /// What of the tenant's data it covers.
     pub fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// By which token one acts.
+    pub(crate) fn bearer(&self) -> &Bearer {
+        &self.bearer
     }
 
     /// Unix time at which the scope ends.

@@ -1,9 +1,14 @@
 //! The keys that tokens are verified with, as an operator configures them.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
+
+use super::{
+    jwks::is_safe_point,
+    source::{KEEP, PAUSE, Pace, REFRESH, Source, SourceError},
+};
 
 /// Bytes of a shared secret (RFC 7518, section 3.2: at least the size of the hash).
 const MIN_SECRET: usize = 32;
@@ -56,6 +61,9 @@ pub enum KeyError {
         /// The key.
         id: String,
     },
+    /// The document of keys cannot be had from where it is said to be.
+    #[error("the jwks cannot be used")]
+    Jwks(#[from] SourceError),
 }
 
 impl Key {
@@ -88,6 +96,19 @@ impl Key {
         let decoding = DecodingKey::from_ec_pem(pem).map_err(|_| KeyError::BadPublicKey { id: id.into() })?;
         Ok(Self { id: id.into(), algorithm: Algorithm::ES256, decoding })
     }
+
+    /// A public Ed25519 key in PEM for EdDSA.
+    ///
+    /// # Errors
+    /// [`KeyError::BadPublicKey`].
+    pub fn eddsa(id: &str, pem: &[u8]) -> Result<Self, KeyError> {
+        let bad = || KeyError::BadPublicKey { id: id.into() };
+        let decoding = DecodingKey::from_ed_pem(pem).map_err(|_| bad())?;
+        if !decoding.try_get_as_bytes().is_ok_and(is_safe_point) {
+            return Err(bad());
+        }
+        Ok(Self { id: id.into(), algorithm: Algorithm::EdDSA, decoding })
+    }
 }
 
 /// The file of keys: whose tokens are taken, for whom they must be, and how they are verified.
@@ -96,8 +117,10 @@ pub struct KeyFile {
     pub issuer: String,
     /// An `aud` that every token must have.
     pub audience: String,
-    /// The keys; at least one.
+    /// The keys; at least one, if there is no document.
     pub keys: Vec<Key>,
+    /// A document of more keys, which changes.
+    pub source: Option<Source>,
 }
 
 #[derive(Deserialize)]
@@ -105,7 +128,18 @@ pub struct KeyFile {
 struct FileText {
     issuer: String,
     audience: String,
+    #[serde(default)]
     keys: Vec<KeyText>,
+    jwks: Option<JwksText>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct JwksText {
+    url: Option<String>,
+    file: Option<String>,
+    refresh_seconds: Option<u64>,
+    keep_seconds: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -126,6 +160,8 @@ enum AlgorithmText {
     Rs256,
     #[serde(rename = "ES256")]
     Es256,
+    #[serde(rename = "EdDSA")]
+    EdDsa,
 }
 
 impl KeyFile {
@@ -136,12 +172,12 @@ impl KeyFile {
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let malformed = |problem: String| KeyError::Malformed { path: path.display().to_string(), problem };
         let text = read(path)?;
-        let FileText { issuer, audience, keys } =
+        let FileText { issuer, audience, keys, jwks } =
             serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
         if issuer.is_empty() || audience.is_empty() {
             return Err(malformed("issuer and audience may not be empty".into()));
         }
-        if keys.is_empty() {
+        if keys.is_empty() && jwks.is_none() {
             return Err(malformed("there are no keys".into()));
         }
         let mut ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
@@ -161,7 +197,27 @@ impl KeyFile {
                 })
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { issuer, audience, keys })
+        let source = jwks.map(|jwks| jwks.source(folder, malformed)).transpose()?;
+        Ok(Self { issuer, audience, keys, source })
+    }
+}
+
+impl JwksText {
+    fn source(self, folder: &Path, malformed: impl Fn(String) -> KeyError) -> Result<Source, KeyError> {
+        let Self { url, file, refresh_seconds, keep_seconds } = self;
+        let seconds = |said: Option<u64>, usual| said.map_or(usual, Duration::from_secs);
+        let (refresh, keep) = (seconds(refresh_seconds, REFRESH), seconds(keep_seconds, KEEP));
+        if refresh < PAUSE || keep < refresh {
+            let least = PAUSE.as_secs();
+            let problem = format!("refreshSeconds is at least {least}, and keepSeconds no less than that");
+            return Err(malformed(problem));
+        }
+        let pace = Pace { pause: PAUSE, refresh, keep };
+        match (url, file) {
+            (Some(url), None) => Ok(Source::url(&url, pace)?),
+            (None, Some(file)) => Ok(Source::file(folder.join(file), pace)),
+            _ => Err(malformed("jwks needs a url or a file".into())),
+        }
     }
 }
 
@@ -179,6 +235,7 @@ impl KeyText {
             }
             (AlgorithmText::Rs256, None, None, Some(file)) => Key::rs256(&id, &read(&folder.join(file))?),
             (AlgorithmText::Es256, None, None, Some(file)) => Key::es256(&id, &read(&folder.join(file))?),
+            (AlgorithmText::EdDsa, None, None, Some(file)) => Key::eddsa(&id, &read(&folder.join(file))?),
             _ => return Ok(None),
         };
         key.map(Some)

@@ -3,7 +3,7 @@
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der},
     rsa::{self, KeySize},
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
 };
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use pem::Pem;
@@ -11,6 +11,9 @@ use sdk_core::{clock::Millis, protocol::ErrorCode, protocol::ProtocolError};
 use serde_json::{Value, json};
 
 use super::*;
+
+mod attacks;
+mod documents;
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 const NOW: Millis = Millis(1_000_000_000);
@@ -65,6 +68,13 @@ fn rsa_pair() -> Pair {
 
 fn ec_pair() -> Pair {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let private = pair.to_pkcs8v1().unwrap();
+    let public = AsDer::<PublicKeyX509Der>::as_der(pair.public_key()).unwrap();
+    Pair::new(private.as_ref(), public.as_ref())
+}
+
+fn ed_pair() -> Pair {
+    let pair = Ed25519KeyPair::generate().unwrap();
     let private = pair.to_pkcs8v1().unwrap();
     let public = AsDer::<PublicKeyX509Der>::as_der(pair.public_key()).unwrap();
     Pair::new(private.as_ref(), public.as_ref())
@@ -214,7 +224,7 @@ fn a_file_of_keys_gives_each_key_its_algorithm() {
         { "id": "rsa", "algorithm": "RS256", "publicKeyFile": "rsa.pem" },
         { "id": "ec", "algorithm": "ES256", "publicKeyFile": "ec.pem" },
     ]);
-    let KeyFile { issuer, audience, keys } = read(good).unwrap();
+    let KeyFile { issuer, audience, keys, .. } = read(good).unwrap();
     assert!(Verifier::new(&issuer, &audience, keys).verify(&signed(&claims()), NOW).is_ok());
 
     let bad = [

@@ -1,8 +1,15 @@
 //! Verification of one token.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use jsonwebtoken::{DecodingKey, Validation, decode, decode_header, errors::ErrorKind};
+use jsonwebtoken::{decode, errors::ErrorKind};
 use sdk_core::{
     clock::Millis,
     protocol::{ErrorCode, ProtocolError},
@@ -10,13 +17,21 @@ use sdk_core::{
 use serde::Deserialize;
 
 use super::{
+    bearer::Bearer,
+    keyring::Keyring,
     keys::Key,
     known::{Known, mark},
+    revoked::{MAX_LIFE, Revoked},
+    source::Source,
+    strict::{self, Head},
 };
-use crate::access::{Access, Grant};
+use crate::{
+    access::{Access, Grant},
+    tenant::TenantScope,
+};
 
 /// Milliseconds by which an issuer's clock may be ahead of ours.
-const NOT_BEFORE_LEEWAY: u64 = 30_000;
+const LEEWAY: u64 = 30_000;
 /// Bytes of a tenant's or subject's name.
 const MAX_NAME: usize = 128;
 
@@ -27,6 +42,7 @@ pub struct VerifiedClaims {
     subject: Arc<str>,
     expires: Millis,
     access: Access,
+    bearer: Arc<Bearer>,
 }
 
 impl VerifiedClaims {
@@ -50,6 +66,11 @@ impl VerifiedClaims {
         &self.access
     }
 
+    /// By which token that is so.
+    pub(crate) fn bearer(&self) -> &Arc<Bearer> {
+        &self.bearer
+    }
+
     /// Unix time at which the token ends.
     pub fn expires(&self) -> Millis {
         self.expires
@@ -63,6 +84,24 @@ pub enum AuthError {
     /// Not a token, or one with claims missing or of the wrong type.
     #[error("token is malformed: {0}")]
     Malformed(String),
+    /// More bytes than a token has.
+    #[error("token is too long")]
+    TooLong,
+    /// Its header brings a key, or says where one is. Nobody but the operator says what is trusted.
+    #[error("token brings a key of its own")]
+    BringsKey,
+    /// It is for another use, or encrypted, compressed or encoded in another way.
+    #[error("token is of another type")]
+    WrongType,
+    /// The keys cannot be had at the moment, so that nothing is known of the token.
+    #[error("the keys of tokens are not known at the moment")]
+    NoKeys,
+    /// It was taken back.
+    #[error("token was revoked")]
+    Revoked,
+    /// Its key is not trusted any more.
+    #[error("the key of the token was removed")]
+    KeyRemoved,
     /// Its `kid` names no key, or it has none where several keys are configured.
     #[error("token names no known key")]
     UnknownKey,
@@ -93,6 +132,9 @@ impl From<&AuthError> for ProtocolError {
     fn from(error: &AuthError) -> Self {
         match error {
             AuthError::Expired => Self::new(ErrorCode::TokenExpired, "the token has expired"),
+            AuthError::NoKeys => {
+                Self::new(ErrorCode::Overloaded, "tokens cannot be verified at the moment; nothing was done")
+            }
             _ => Self::new(ErrorCode::Unauthenticated, "no valid token"),
         }
     }
@@ -100,8 +142,12 @@ impl From<&AuthError> for ProtocolError {
 
 /// Verifies tokens of one issuer for one audience.
 pub struct Verifier {
-    keys: BTreeMap<String, (DecodingKey, Validation)>,
+    keys: Keyring,
     known: Known,
+    revoked: Arc<Revoked>,
+    source: Option<Source>,
+    /// Whether the source has none to give.
+    without_keys: AtomicBool,
 }
 
 /// What a token says, at whatever time.
@@ -113,27 +159,53 @@ pub(super) struct Claimed {
 
 #[derive(Deserialize)]
 struct Claims {
+    /// Compared by the library, which would take a list as well.
+    #[serde(rename = "iss")]
+    _iss: String,
     sub: String,
     tenant: String,
     exp: u64,
     nbf: u64,
+    iat: Option<u64>,
+    sid: Option<String>,
+    jti: Option<String>,
     access: Option<Vec<Grant>>,
 }
 
 impl Verifier {
     /// A verifier with the keys it trusts. Of two keys with one id the later stays.
     pub fn new(issuer: &str, audience: &str, keys: impl IntoIterator<Item = Key>) -> Self {
-        let entry = |key: Key| {
-            let mut validation = Validation::new(key.algorithm);
-            validation.set_issuer(&[issuer]);
-            validation.set_audience(&[audience]);
-            validation.set_required_spec_claims(&["iss", "aud", "exp", "nbf", "sub"]);
-            // Both are checked below, against the time that is passed in.
-            validation.validate_exp = false;
-            validation.validate_nbf = false;
-            (key.id, (key.decoding, validation))
-        };
-        Self { keys: keys.into_iter().map(entry).collect(), known: Known::default() }
+        Self {
+            keys: Keyring::new(issuer, audience, keys),
+            known: Known::default(),
+            revoked: Arc::default(),
+            source: None,
+            without_keys: AtomicBool::new(false),
+        }
+    }
+
+    /// The same with keys of a document besides, which [`Self::keep_fresh`] has read.
+    #[must_use]
+    pub fn with_source(self, source: Option<Source>) -> Self {
+        Self { without_keys: source.is_some().into(), source, ..self }
+    }
+
+    /// What was taken back.
+    pub fn revoked(&self) -> &Arc<Revoked> {
+        &self.revoked
+    }
+
+    /// Reads the document of keys, and again from time to time, for as long as it is polled.
+    pub async fn keep_fresh(&self) -> Infallible {
+        let Some(source) = &self.source else { return pending().await };
+        source
+            .run(|keys| {
+                self.without_keys.store(keys.is_none(), Ordering::Release);
+                if self.keys.replace(keys.unwrap_or_default()) {
+                    self.revoked.tell();
+                }
+            })
+            .await
     }
 
     /// Verifies a token at a Unix time. One that was verified before is known again, for as long as it is valid.
@@ -142,34 +214,74 @@ impl Verifier {
     /// Whatever is wrong with it; see [`AuthError`].
     pub fn verify(&self, token: &str, now: Millis) -> Result<VerifiedClaims, AuthError> {
         let mark = mark(token);
-        if let Some(known) = self.known.get(&mark) {
-            return known.at(now);
-        }
-        let claimed = self.claims(token)?;
-        let claims = claimed.clone().at(now)?;
-        self.known.add(mark, claimed);
+        let claims = match self.known.get(&mark) {
+            Some(known) => known.at(now)?,
+            None => {
+                let claimed = self.claims(token, now)?;
+                let claims = claimed.clone().at(now)?;
+                self.known.add(mark, claimed);
+                claims
+            }
+        };
+        self.stands(claims.tenant(), claims.subject(), claims.bearer())?;
         Ok(claims)
     }
 
+    /// The same, after the document of keys was read once more if it may have a key that was not known yet.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub async fn verify_renewed(&self, token: &str, now: Millis) -> Result<VerifiedClaims, AuthError> {
+        match (self.verify(token, now), &self.source) {
+            (Err(AuthError::UnknownKey | AuthError::NoKeys), Some(source)) => {
+                source.renew().await;
+                self.verify(token, now)
+            }
+            (verified, _) => verified,
+        }
+    }
+
+    /// Whether what was verified once still counts, as far as its time is not over.
+    ///
+    /// # Errors
+    /// [`AuthError::KeyRemoved`] or [`AuthError::Revoked`].
+    pub(crate) fn stands(&self, tenant: &str, subject: &str, bearer: &Bearer) -> Result<(), AuthError> {
+        if bearer.key.is_some_and(|key| !self.keys.holds(key)) {
+            return Err(AuthError::KeyRemoved);
+        }
+        if self.revoked.covers(tenant, subject, bearer) { Err(AuthError::Revoked) } else { Ok(()) }
+    }
+
+    /// Resolves once a scope does not count any more because its token was taken back, or its key removed.
+    pub(crate) async fn withdrawn(&self, scope: &TenantScope) -> AuthError {
+        let mut changes = self.revoked.changes();
+        loop {
+            if let Err(error) = self.stands(scope.tenant(), scope.subject(), scope.bearer()) {
+                return error;
+            }
+            if changes.changed().await.is_err() {
+                // Nobody is left who could take it back.
+                return pending().await;
+            }
+        }
+    }
+
     /// What a token says, if it is by one of the keys.
-    fn claims(&self, token: &str) -> Result<Claimed, AuthError> {
-        let header = decode_header(token).map_err(refusal)?;
-        if header.crit.is_some() {
-            return Err(AuthError::UnknownExtension);
-        }
-        let (decoding, validation) = match &header.kid {
-            Some(id) => self.keys.get(id),
-            None if self.keys.len() == 1 => self.keys.values().next(),
-            None => None,
-        }
-        .ok_or(AuthError::UnknownKey)?;
-        if !validation.algorithms.contains(&header.alg) {
+    fn claims(&self, token: &str, now: Millis) -> Result<Claimed, AuthError> {
+        let Head { key, algorithm } = strict::head(token)?;
+        let Some(trusted) = self.keys.find(key.as_deref(), self.source.is_none()) else {
+            let unknown = self.without_keys.load(Ordering::Acquire);
+            return Err(if unknown { AuthError::NoKeys } else { AuthError::UnknownKey });
+        };
+        if !trusted.validation.algorithms.contains(&algorithm) {
             return Err(AuthError::WrongAlgorithm);
         }
-        let Claims { sub, tenant, exp, nbf, access } =
-            decode::<Claims>(token, decoding, validation).map_err(refusal)?.claims;
-        for (claim, name) in [("sub", &sub), ("tenant", &tenant)] {
-            if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+        let Claims { sub, tenant, exp, nbf, iat, sid, jti, access, .. } =
+            decode::<Claims>(token, &trusted.decoding, &trusted.validation).map_err(refusal)?.claims;
+        let named =
+            [("sub", Some(&sub)), ("tenant", Some(&tenant)), ("sid", sid.as_ref()), ("jti", jti.as_ref())];
+        for (claim, name) in named {
+            if name.is_some_and(|name| !is_name(name)) {
                 return Err(AuthError::Malformed(format!(
                     "{claim} must be 1 to {MAX_NAME} bytes of plain text"
                 )));
@@ -179,16 +291,40 @@ impl Verifier {
             None => Access::Everything,
             Some(access) => access.map_err(|bad| AuthError::Malformed(bad.to_string()))?,
         };
-        let (expires, not_before) = (Millis(exp.saturating_mul(1000)), Millis(nbf.saturating_mul(1000)));
-        let claims = VerifiedClaims { tenant: tenant.into(), subject: sub.into(), expires, access };
-        Ok(Claimed { claims, not_before })
+        let millis = |seconds: u64| Millis(seconds.saturating_mul(1000));
+        let issued = iat.map(millis);
+        if issued.is_some_and(|issued| issued > now.plus(LEEWAY)) {
+            // It would be younger than any revocation.
+            return Err(AuthError::NotYetValid);
+        }
+        // A revocation is not remembered for longer than this.
+        let longest = issued.unwrap_or(millis(nbf)).0.saturating_add(MAX_LIFE);
+        let bearer = Bearer {
+            key: Some(trusted.mark),
+            session: sid.map(Into::into),
+            token: jti.map(Into::into),
+            issued,
+        };
+        let claims = VerifiedClaims {
+            tenant: tenant.into(),
+            subject: sub.into(),
+            expires: Millis(millis(exp).0.min(longest)),
+            access,
+            bearer: Arc::new(bearer),
+        };
+        Ok(Claimed { claims, not_before: millis(nbf) })
     }
+}
+
+/// Whether a text can be the name of a subject, a tenant, a session or a token.
+pub(crate) fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_NAME && !text.chars().any(char::is_control)
 }
 
 impl Claimed {
     /// The claims, if they hold at a time.
     fn at(self, now: Millis) -> Result<VerifiedClaims, AuthError> {
-        if self.not_before > now.plus(NOT_BEFORE_LEEWAY) {
+        if self.not_before > now.plus(LEEWAY) {
             return Err(AuthError::NotYetValid);
         }
         if self.claims.expires <= now {
@@ -200,7 +336,8 @@ impl Claimed {
     #[cfg(test)]
     pub(super) fn for_test(subject: &str, expires: Millis) -> Self {
         let (tenant, subject) = ("acme".into(), subject.into());
-        let claims = VerifiedClaims { tenant, subject, expires, access: Access::Everything };
+        let (access, bearer) = (Access::Everything, Arc::default());
+        let claims = VerifiedClaims { tenant, subject, expires, access, bearer };
         Self { claims, not_before: Millis(0) }
     }
 }
@@ -210,7 +347,7 @@ fn refusal(error: jsonwebtoken::errors::Error) -> AuthError {
         ErrorKind::InvalidSignature => AuthError::WrongSignature,
         ErrorKind::InvalidIssuer => AuthError::WrongIssuer,
         ErrorKind::InvalidAudience => AuthError::WrongAudience,
-        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => AuthError::WrongAlgorithm,
+        ErrorKind::InvalidAlgorithm => AuthError::WrongAlgorithm,
         // None of these names a key or repeats the token.
         _ => AuthError::Malformed(error.to_string()),
     }

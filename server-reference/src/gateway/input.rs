@@ -35,6 +35,8 @@ pub enum Input {
     Unreadable(ErrorCode),
     /// The answer to [`Effect::Verify`].
     Verified(Result<TenantScope, AuthError>),
+    /// The token of the session was taken back, or its key removed.
+    Withdrawn(AuthError),
     /// The answer to [`Effect::Commit`].
     Committed(Result<Committed, StorageError>),
     /// The answer to [`Effect::Publish`].

@@ -77,6 +77,7 @@ impl Session {
             Input::Received(text) => self.received(now, &text),
             Input::Unreadable(code) => self.refuse(ProtocolError::new(code, "not a frame of this protocol")),
             Input::Verified(result) => self.verified(now, result),
+            Input::Withdrawn(error) => self.refuse(ProtocolError::from(&error)),
             Input::Committed(result) => self.committed(now, result),
             Input::Published(result) => self.published(now, result),
             Input::Read(result) => self.read(result),
@@ -118,6 +119,15 @@ impl Session {
     /// Whether the session has ended; what is left of its effects is still to be drained.
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
+    }
+
+    /// Whose session it is, once that is known.
+    pub fn scope(&self) -> Option<&TenantScope> {
+        match &self.state {
+            State::Opening { scope, .. } => Some(scope),
+            State::Open(open) | State::Draining(open) => Some(&open.scope),
+            State::Greeting { .. } | State::Verifying { .. } | State::Closed => None,
+        }
     }
 
     fn received(&mut self, now: Now, text: &str) {

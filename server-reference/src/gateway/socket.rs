@@ -23,7 +23,7 @@ use futures::{
 };
 use sdk_core::protocol::{ErrorCode, ProtocolError, SUBPROTOCOL};
 use tokio::{
-    sync::OwnedSemaphorePermit,
+    sync::{OwnedSemaphorePermit, watch},
     time::{Sleep, error::Elapsed, sleep, timeout},
 };
 use tungstenite::error::Error as SocketError;
@@ -34,6 +34,7 @@ use super::{
     session::{Closing, Effect, Input, Session},
 };
 use crate::{
+    auth::AuthError,
     clock::Clock,
     hub::{Follower, Notice, Shortcut},
     line::Wire,
@@ -105,6 +106,8 @@ struct Connection {
     events: FuturesUnordered<BoxFuture<'static, Event>>,
     alarm: Pin<Box<Sleep>>,
     follower: Option<Follower<Advance>>,
+    /// Changes when a token that counted may count no longer.
+    revoked: watch::Receiver<()>,
     /// Of topics; none before the first is followed.
     reader: Option<Follower<News>>,
     greeting: Option<OwnedSemaphorePermit>,
@@ -150,6 +153,7 @@ impl Connection {
             events: FuturesUnordered::from_iter([stops.boxed()]),
             alarm: Box::pin(sleep(Duration::ZERO)),
             follower: None,
+            revoked: service.verifier.revoked().changes(),
             reader: None,
             greeting: Some(greeting),
             wire,
@@ -212,6 +216,10 @@ impl Connection {
                     }
                 },
                 () = self.alarm.as_mut(), if deadline.is_some() => return Ok(Input::Timeout),
+                Ok(()) = self.revoked.changed() => match self.withdrawn() {
+                    Some(error) => return Ok(Input::Withdrawn(error)),
+                    None => continue,
+                },
                 notice = notice => return Ok(match notice {
                     Notice::Advanced(advance) => Input::Advanced(advance),
                     Notice::Lagged => Input::Lagged,
@@ -226,6 +234,12 @@ impl Connection {
         }
     }
 
+    /// Why the session may not go on, if its token was taken back.
+    fn withdrawn(&self) -> Option<AuthError> {
+        let scope = self.session.scope()?;
+        self.service.verifier.stands(scope.tenant(), scope.subject(), scope.bearer()).err()
+    }
+
     async fn perform_all(&mut self) -> Result<(), Gone> {
         while let Some(effect) = self.session.poll_effect() {
             self.perform(effect).await?;
@@ -236,17 +250,23 @@ impl Connection {
     async fn perform(&mut self, effect: Effect) -> Result<(), Gone> {
         match effect {
             Effect::Verify(token) => {
-                let verified = self.service.verifier.verify(&token, crate::clock::wall());
-                if let Err(error) = &verified {
-                    tracing::info!(%error, "token refused");
-                }
-                let verified = verified.map(TenantScope::of);
-                self.answer(ready(Input::Verified(verified)));
+                let service = self.service.clone();
+                self.answer(async move {
+                    let verified = service.verifier.verify_renewed(&token, crate::clock::wall()).await;
+                    if let Err(error) = &verified {
+                        tracing::info!(%error, "token refused");
+                    }
+                    Input::Verified(verified.map(TenantScope::of))
+                });
             }
             Effect::Follow(scope, collections) => {
                 tracing::debug!(tenant = %scope.tenant(), subject = %scope.subject(), "session open");
                 self.follower = Some(self.service.hub.follow(&scope, collections));
                 self.greeting = None;
+                // What was taken back between its verification and this is not told again.
+                if let Some(error) = self.withdrawn() {
+                    self.answer(ready(Input::Withdrawn(error)));
+                }
             }
             Effect::Commit(batch) => {
                 let documents = self.service.documents.clone();

@@ -23,7 +23,7 @@ use crate::{
     random,
     service::Service,
     storage::events::{After, Events, Form, Lifetime, Read, Slice},
-    sync::{Caller, admit, authenticate},
+    sync::{Caller, Problem, admit, authenticate},
 };
 
 /// An answer that ends before the topic does stays as it is: a browser may keep it, for this subject alone.
@@ -66,7 +66,7 @@ pub(super) async fn read(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let scope = authenticate(&service, &headers)?;
+    let scope = authenticate(&service, &headers).await?;
     let topic = request::topic(&name)?;
     let query = Query::read(query.as_deref().unwrap_or_default())?;
     let after = query.after.unwrap_or(After::Start);
@@ -79,8 +79,12 @@ pub(super) async fn read(
         }
         Some(Live::LongPoll) => {
             let permit = live::admit(&service)?;
-            let mut tail = Tail::new(service, scope, topic, &query);
-            let slice = tail.poll().await?;
+            let mut tail = Tail::new(service.clone(), scope.clone(), topic, &query);
+            let slice = tokio::select! {
+                biased;
+                error = service.verifier.withdrawn(&scope) => return Err(Problem::from(error).into()),
+                polled = tail.poll() => polled?,
+            };
             drop(permit);
             Ok(polled(slice, query.cursor, wall()))
         }

@@ -38,7 +38,13 @@ pub(super) fn response(
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         let _permit = permit;
-        send(tail, first, cursor, sender).await;
+        let (service, scope) = (tail.service().clone(), tail.scope().clone());
+        tokio::select! {
+            biased;
+            // The reader finds out why when it comes back.
+            _ = service.verifier.withdrawn(&scope) => {}
+            () = send(tail, first, cursor, sender) => {}
+        }
     });
     let chunks = stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|chunk| (Ok::<_, std::convert::Infallible>(chunk), receiver))

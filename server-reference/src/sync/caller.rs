@@ -24,7 +24,7 @@ impl FromRequestParts<Arc<Service>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Problem> {
         let permit = admit(service)?;
-        Ok(Self { scope: authenticate(service, &parts.headers)?, _permit: permit })
+        Ok(Self { scope: authenticate(service, &parts.headers).await?, _permit: permit })
     }
 }
 
@@ -33,8 +33,8 @@ pub(crate) fn admit(service: &Service) -> Result<OwnedSemaphorePermit, Problem> 
     Ok(service.requests.clone().try_acquire_owned().map_err(busy)?)
 }
 
-pub(crate) fn authenticate(service: &Service, headers: &HeaderMap) -> Result<TenantScope, Problem> {
-    let claims = service.verifier.verify(bearer(headers)?, wall()).inspect_err(|error| {
+pub(crate) async fn authenticate(service: &Service, headers: &HeaderMap) -> Result<TenantScope, Problem> {
+    let claims = service.verifier.verify_renewed(bearer(headers)?, wall()).await.inspect_err(|error| {
         tracing::info!(%error, "token refused");
     })?;
     Ok(TenantScope::of(claims))

@@ -19,7 +19,7 @@ use sdk_core::{
     protocol::{Changes, ClientId, CollectionName, Epoch, Limits, Manifest},
 };
 use server_reference::{
-    config::{Identity, ServerConfig},
+    config::ServerConfig,
     dev::DevIssuer,
     hub::Hub,
     resolvers::Resolvers,
@@ -37,7 +37,7 @@ use server_reference::{
             events::{Caps, EventStore, SqliteEvents},
         },
     },
-    streams::subscriptions::{Keys, Moved, Subscriptions},
+    streams::subscriptions::{Keys, Subscriptions},
     tenant::TenantScope,
 };
 use tempfile::TempDir;
@@ -162,7 +162,7 @@ impl Server {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let config = ServerConfig::development(address, self.folder.path().to_owned());
         let mut config = config.expect("loopback is local");
-        config.identity = Identity::Dev(self.issuer.clone());
+        config.identity = self.issuer.clone().into();
         if self.sim.plan.small {
             config.limits =
                 Limits { frame_bytes: 1_200, operation_bytes: 600, batch_operations: 4, ..config.limits };
@@ -288,8 +288,9 @@ fn subscriptions() -> Arc<Subscriptions> {
         );
         let store = Arc::new(store.expect("the log opens"));
         let keys = Keys::load_or_create(&folder.path().join("key")).expect("a key can be made");
-        let (public, moved) = (String::new(), Arc::new(Moved::default()));
-        Arc::new(Subscriptions::new(store.clone(), store, keys, true, public, moved).expect("TLS is there"))
+        let (public, moved, revoked) = (String::new(), Arc::default(), Arc::default());
+        let subscriptions = Subscriptions::new(store.clone(), store, keys, true, public, moved, revoked);
+        Arc::new(subscriptions.expect("TLS is there"))
     };
     SUBSCRIPTIONS.get_or_init(make).clone()
 }

@@ -46,7 +46,7 @@ pub(super) async fn claim(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let scope = authenticate(&service, &headers)?;
+    let scope = authenticate(&service, &headers).await?;
     let _permit = live::admit(&service)?;
     let group = name(&id)?;
     let claiming: Claiming = request::json(request).await?;
@@ -68,7 +68,11 @@ pub(super) async fn claim(
     };
     let mut claimed = service.groups.claim(scope.clone(), group.clone(), ask(), wall()).await?;
     if claimed.lease.is_none() && !wait.is_zero() {
-        claimed = wait_for(&service, &scope, &group, ask, deadline).await?;
+        claimed = tokio::select! {
+            biased;
+            error = service.verifier.withdrawn(&scope) => return Err(sync::Problem::from(error).into()),
+            claimed = wait_for(&service, &scope, &group, ask, deadline) => claimed?,
+        };
     }
     Ok(answer(&claimed))
 }

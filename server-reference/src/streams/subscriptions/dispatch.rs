@@ -32,9 +32,15 @@ impl Subscriptions {
     /// Announces work as it comes, for as long as it is polled.
     pub(crate) async fn run(self: Arc<Self>) -> Infallible {
         self.moved.all.store(true, Ordering::Release);
+        let mut revoked = self.revoked.changes();
         loop {
             if self.moved.is_idle() {
                 self.moved.told.notified().await;
+            }
+            // An error would mean that there is nothing more to come.
+            if revoked.has_changed().is_ok_and(|changed| changed) {
+                revoked.mark_unchanged();
+                self.moved.all.store(true, Ordering::Release);
             }
             if self.moved.all.swap(false, Ordering::AcqRel)
                 && let Err(error) = self.catch_up().await
@@ -74,6 +80,10 @@ impl Subscriptions {
         for kept in all {
             let tenant = &kept.tenant;
             let Some(subscription) = readable(&kept) else { continue };
+            if self.is_revoked(tenant, &subscription) {
+                self.store.forget(tenant.clone(), kept.id).await?;
+                continue;
+            }
             let discovered = self.change(tenant, &kept.id, move |mut subscription| async move {
                 self.discover(tenant, &mut subscription).await?;
                 Ok::<_, LogError>((subscription, ()))

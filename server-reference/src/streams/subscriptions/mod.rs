@@ -25,6 +25,7 @@ pub use keys::Keys;
 pub(crate) use routes::routes;
 
 use crate::{
+    auth::Revoked,
     storage::{
         StorageError,
         events::{EventLog, Kept, LogError, News, Position, SubscriptionStore, TopicName},
@@ -46,6 +47,7 @@ pub struct Subscriptions {
     /// Where the world finds the topics.
     public: String,
     moved: Arc<Moved>,
+    revoked: Arc<Revoked>,
 }
 
 /// Topics that moved.
@@ -114,14 +116,27 @@ impl Subscriptions {
         local: bool,
         public: String,
         moved: Arc<Moved>,
+        revoked: Arc<Revoked>,
     ) -> Result<Self, reqwest::Error> {
-        Ok(Self { store, events, keys, caller: Caller::new(local)?, public, moved })
+        Ok(Self { store, events, keys, caller: Caller::new(local)?, public, moved, revoked })
     }
 
-    /// A subscription and its version.
+    /// A subscription and its version. One that was made by a token which was taken back is forgotten.
     async fn load(&self, tenant: &Arc<str>, id: &str) -> Result<Option<(Subscription, u64)>, LogError> {
         let found = self.store.kept(tenant.clone(), Some(id.to_owned())).await?.pop();
-        found.map(|kept| Ok((parse(&kept)?, kept.version))).transpose()
+        let found = found.map(|kept| Ok::<_, LogError>((parse(&kept)?, kept.version))).transpose()?;
+        match found {
+            Some((subscription, _)) if self.is_revoked(tenant, &subscription) => {
+                self.store.forget(tenant.clone(), id.to_owned()).await?;
+                Ok(None)
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn is_revoked(&self, tenant: &Arc<str>, subscription: &Subscription) -> bool {
+        let scope = subscription.scope(tenant);
+        self.revoked.covers(tenant, scope.subject(), scope.bearer())
     }
 
     /// Keeps a subscription. False where somebody else came first.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     access::{Access, Grant, Right},
+    auth::Bearer,
     storage::events::{Position, TopicName},
     tenant::TenantScope,
 };
@@ -58,6 +59,9 @@ pub(super) struct Subscription {
     /// Who made it; it never sees more than its maker.
     subject: String,
     access: Option<Vec<Grant>>,
+    /// By which token, as far as a revocation may name it.
+    #[serde(default)]
+    maker: Maker,
     pub(super) created: u64,
     pub(super) links: BTreeMap<String, Link>,
     pub(super) generation: u64,
@@ -65,6 +69,14 @@ pub(super) struct Subscription {
     /// Deliveries that failed one after the other, and when the next is due.
     pub(super) failures: u32,
     pub(super) next_attempt: Option<u64>,
+}
+
+/// The token that a subscription was made by: its `sid`, `jti` and `iat`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Maker {
+    session: Option<String>,
+    token: Option<String>,
+    issued: Option<u64>,
 }
 
 /// A topic of a subscription.
@@ -96,10 +108,17 @@ impl Subscription {
             Access::Everything => None,
             Access::Granted(grants) => Some(grants.to_vec()),
         };
+        let Bearer { session, token, issued, .. } = scope.bearer();
+        let maker = Maker {
+            session: session.as_deref().map(str::to_owned),
+            token: token.as_deref().map(str::to_owned),
+            issued: issued.map(|issued| issued.0),
+        };
         Self {
             setup,
             subject: scope.subject().to_string(),
             access,
+            maker,
             created: now.0,
             links: BTreeMap::new(),
             generation: 0,
@@ -116,7 +135,9 @@ impl Subscription {
             // It was checked when the token was.
             Some(grants) => Access::Granted(grants.clone().into()),
         };
-        TenantScope::kept(tenant.clone(), self.subject.as_str().into(), access)
+        let Maker { session, token, issued } = &self.maker;
+        let bearer = Bearer::kept(session.as_deref(), token.as_deref(), issued.map(Millis));
+        TenantScope::kept(tenant.clone(), self.subject.as_str().into(), access, bearer)
     }
 
     /// Whether a subject may look at it and work for it.
