@@ -228,6 +228,25 @@ impl Access {
         })
     }
 
+    /// Whether it lets its subject do something to every other.
+    pub fn every_subject(&self, right: SubjectRight) -> bool {
+        let Self::Granted(grants) = self else { return right == SubjectRight::Send };
+        grants.iter().any(|grant| match grant {
+            Grant::Subjects(SubjectGrant { subject, may }) => {
+                subject == "*" && may.unwrap_or(SubjectRight::Send) == right
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether there is any subject whose tokens it lets its own take back.
+    pub fn administers_subjects(&self) -> bool {
+        let Self::Granted(grants) = self else { return false };
+        grants
+            .iter()
+            .any(|grant| matches!(grant, Grant::Subjects(grant) if grant.may == Some(SubjectRight::Admin)))
+    }
+
     /// Whether it lets its subject see and decide what becomes of operations on a document that were refused.
     pub fn administers(&self, doc: &DocKey) -> bool {
         let Self::Granted(grants) = self else { return true };

@@ -30,6 +30,13 @@ pub(crate) fn granted(subject: &str, access: serde_json::Value) -> TenantScope {
     TenantScope::of(issuer().verifier().verify(&granted_token(subject, access), START).unwrap())
 }
 
+/// The same in another tenant.
+pub(crate) fn granted_in(tenant: &str, subject: &str, access: serde_json::Value) -> TenantScope {
+    let grants: Vec<crate::access::Grant> = serde_json::from_value(access).unwrap();
+    let token = issuer().mint_for(tenant, subject, Some(&grants), 3_600, START).unwrap();
+    TenantScope::of(issuer().verifier().verify(&token, START).unwrap())
+}
+
 pub(crate) fn granted_token(subject: &str, access: serde_json::Value) -> String {
     let grants: Vec<crate::access::Grant> = serde_json::from_value(access).unwrap();
     issuer().mint_for("acme", subject, Some(&grants), 3_600, START).unwrap()

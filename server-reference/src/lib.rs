@@ -20,6 +20,7 @@ mod fixtures;
 pub mod gateway;
 mod health;
 pub mod hub;
+mod identity;
 mod line;
 pub mod origin;
 pub mod random;

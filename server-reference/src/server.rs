@@ -26,17 +26,20 @@ use tower_http::{
 
 use crate::{
     auth::Verifier,
+    clock::wall,
     config::{Identity, ServerConfig, StartError},
     courier::Courier,
     data::DataFolder,
     dev, gateway, health,
     hub::Hub,
+    identity,
     line::{Lines, Wire},
     random,
     service::{MAX_SESSIONS, Service, Stores},
     snapshot::{self, Snapshots, store::SnapshotStore},
     storage::{
         StorageError,
+        revocations::Revocations,
         sqlite::{
             SqliteStore,
             events::{Caps, EventStore},
@@ -120,8 +123,9 @@ impl Server {
         let verifier = config.identity.verifier().clone();
         let revoked = verifier.revoked().clone();
         let subscriptions =
-            Subscriptions::new(events.clone(), events.clone(), keys, local, public, moved, revoked);
+            Subscriptions::new(events.clone(), events.clone(), keys, local, public, moved, revoked.clone());
         let subscriptions = Arc::new(subscriptions.map_err(|error| StartError::Webhooks(Box::new(error)))?);
+        revoked.add(store.standing(wall()).await?);
         let stores = Stores {
             documents: store.clone(),
             snapshots,
@@ -131,6 +135,7 @@ impl Server {
             groups: events.clone(),
             letters: events.clone(),
             client_letters: store.clone(),
+            revocations: store.clone(),
             subscriptions: subscriptions.clone(),
         };
         let service = Service::new(stores, config, address, stopping);
@@ -232,6 +237,7 @@ pub fn router(service: Service, web: Option<&Path>) -> Router {
         .merge(sync::routes())
         .merge(snapshot::routes())
         .merge(streams::routes())
+        .merge(identity::routes())
         .merge(health::routes());
     if service.dev.is_some() {
         routes = routes.merge(dev::routes());

@@ -16,6 +16,7 @@ use crate::{
         Advance, Documents,
         events::{DeadLetters, EventLog, GroupStore, News, Stirred},
         refusals::ClientLetters,
+        revocations::Revocations,
     },
     streams::{StreamsConfig, subscriptions::Subscriptions},
 };
@@ -37,6 +38,7 @@ pub struct Service {
     pub(crate) groups: Arc<dyn GroupStore>,
     pub(crate) letters: Arc<dyn DeadLetters>,
     pub(crate) client_letters: Arc<dyn ClientLetters>,
+    pub(crate) revocations: Arc<dyn Revocations>,
     /// Tells workers that wait what others did in their group.
     pub(crate) stirred: Arc<Hub<Stirred>>,
     pub(crate) subscriptions: Arc<Subscriptions>,
@@ -75,6 +77,8 @@ pub struct Stores {
     pub letters: Arc<dyn DeadLetters>,
     /// What clients were refused.
     pub client_letters: Arc<dyn ClientLetters>,
+    /// Tokens that were taken back.
+    pub revocations: Arc<dyn Revocations>,
     /// What is woken by them.
     pub subscriptions: Arc<Subscriptions>,
 }
@@ -96,6 +100,7 @@ impl Service {
             groups,
             letters,
             client_letters,
+            revocations,
             subscriptions,
         } = stores;
         let ServerConfig { identity, origins, limits, write_deadline, streams, .. } = config;
@@ -113,6 +118,7 @@ impl Service {
             groups,
             letters,
             client_letters,
+            revocations,
             stirred: Arc::default(),
             subscriptions,
             live: Arc::new(Semaphore::new(streams.live)),

@@ -20,6 +20,7 @@ pub use jwks::BadKeys;
 pub use keys::{Key, KeyError, KeyFile};
 pub use revoked::{MAX_LIFE, Revocation, Revoked, Whose};
 pub use source::{Pace, Source, SourceError};
+pub(crate) use verifier::is_name;
 pub use verifier::{AuthError, VerifiedClaims, Verifier};
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub(crate) mod events;
 mod forms;
 pub(crate) mod groups;
 pub(crate) mod refusals;
+pub(crate) mod revocations;
 
 use std::sync::Arc;
 

@@ -11,6 +11,7 @@ pub mod events;
 pub(crate) mod history;
 pub mod refusals;
 mod resolution;
+pub mod revocations;
 pub mod sqlite;
 
 use std::sync::Arc;

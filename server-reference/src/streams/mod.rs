@@ -29,6 +29,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use problem::Code;
 pub(crate) use problem::refusal;
+pub(crate) use request::decode;
 
 use crate::{service::Service, storage::sqlite::events::TENANT_TOPICS};
 

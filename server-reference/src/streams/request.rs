@@ -279,7 +279,7 @@ fn bad(name: &HeaderName, problem: &str) -> Refusal {
 }
 
 /// A text without its percent escapes.
-pub(super) fn decode(path: &str) -> Option<String> {
+pub(crate) fn decode(path: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.bytes();
     while let Some(byte) = rest.next() {

@@ -8,6 +8,7 @@ mod groups;
 mod http;
 #[cfg(unix)]
 mod process;
+mod revocations;
 mod snapshots;
 mod streams;
 mod subscriptions;

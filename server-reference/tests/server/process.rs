@@ -192,3 +192,38 @@ async fn who_administered_what_is_listed_and_verified_also_while_the_server_runs
     let cut = audit(&["--head", "00ff"]);
     assert!(!cut.status.success() && String::from_utf8(cut.stderr).unwrap().contains("cut off"));
 }
+
+#[tokio::test]
+async fn what_was_taken_back_is_so_after_a_kill_and_is_on_record() {
+    let data = tempfile::tempdir().unwrap();
+    let process = Process::start(data.path());
+    let admin = server()
+        .args(["token", "--subject", "root", "--access", r#"[{"subject":"*","may":"admin"}]"#, "--data"])
+        .arg(data.path())
+        .output()
+        .unwrap();
+    let admin = String::from_utf8(admin.stdout).unwrap().trim().to_owned();
+    // Issued in this second or before, and so before the next.
+    let old = token(data.path());
+    let before = server_reference::clock::wall().0 + 1_000;
+    while server_reference::clock::wall().0 < before {
+        tokio::task::yield_now().await;
+    }
+    let read = |url: &str| {
+        let url = format!("http://{url}/v1/streams/none?offset=-1");
+        let request = reqwest::Client::new().get(url).bearer_auth(&old);
+        async { request.send().await.unwrap().status().as_u16() }
+    };
+    assert_eq!(read(&process.url).await, 404);
+    let revoke = reqwest::Client::new().post(format!("http://{}/v1/admin/revocations", process.url));
+    let revoke = revoke.bearer_auth(&admin).body(r#"{"subject":"ada"}"#).send().await.unwrap();
+    assert_eq!(revoke.status().as_u16(), 200);
+    process.signal("KILL");
+    drop(process);
+    let process = Process::start(data.path());
+    assert_eq!(read(&process.url).await, 401);
+    let audit = server().args(["audit", "--data"]).arg(data.path()).output().unwrap();
+    let records = String::from_utf8(audit.stdout).unwrap();
+    assert!(audit.status.success() && records.contains(r#""action":"tokens revoked""#), "{records}");
+    assert!(records.contains(r#""target":"subject ada""#), "{records}");
+}

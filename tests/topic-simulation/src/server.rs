@@ -19,6 +19,7 @@ use sdk_core::{
     protocol::{Changes, ClientId, CollectionName, Epoch, Limits, Manifest},
 };
 use server_reference::{
+    auth::{Revocation, Whose},
     config::ServerConfig,
     dev::DevIssuer,
     hub::Hub,
@@ -32,6 +33,7 @@ use server_reference::{
             Answer, Append, ContentType, EventLog, LetterId, LogError, NewTopic, Retention, TopicName, Which,
         },
         refusals::{ClientChange, ClientDead, ClientFate, ClientLetters, Note, Refusals},
+        revocations::{RevocationError, Revocations, Revoking, Standing},
         sqlite::{
             SqliteStore,
             events::{Caps, EventStore, SqliteEvents},
@@ -179,6 +181,7 @@ impl Server {
             groups: log.store.clone(),
             letters: log.store.clone(),
             client_letters: self.documents.clone(),
+            revocations: self.documents.clone(),
             subscriptions: subscriptions(),
         };
         Service::new(stores, config, address, stopping)
@@ -361,5 +364,30 @@ impl ClientLetters for Collections {
         now: Millis,
     ) -> Answer<'_, Vec<(LetterId, ClientFate)>> {
         at_once(self.0.change_client_letters(scope, change, now))
+    }
+}
+
+impl Revocations for Collections {
+    fn revoke(
+        &self,
+        scope: TenantScope,
+        revocation: Revocation,
+        now: Millis,
+    ) -> BoxFuture<'_, Result<Revoking, RevocationError>> {
+        at_once(self.0.revoke(scope, revocation, now))
+    }
+
+    fn revocations(
+        &self,
+        scope: TenantScope,
+        after: Option<(Whose, String)>,
+        most: usize,
+        now: Millis,
+    ) -> BoxFuture<'_, Result<Vec<Revoking>, RevocationError>> {
+        at_once(self.0.revocations(scope, after, most, now))
+    }
+
+    fn standing(&self, now: Millis) -> BoxFuture<'_, Result<Standing, StorageError>> {
+        at_once(self.0.standing(now))
     }
 }

@@ -12,6 +12,7 @@ mod letters;
 mod read;
 mod readers;
 mod refusals;
+mod revocations;
 mod schema;
 mod store;
 #[cfg(test)]

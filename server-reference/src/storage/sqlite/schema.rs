@@ -2,13 +2,13 @@
 
 use rusqlite::Connection;
 
-use super::audit::TABLE as AUDIT;
+use super::{audit::TABLE as AUDIT, revocations::TABLE as REVOCATIONS};
 use crate::storage::StorageError;
 
 /// The first release without the bug that can lose commits in WAL mode (3.7.0 to 3.51.2).
 const MIN_SQLITE: i32 = 3_051_003;
 /// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 /// `buried` is the server's time when a document that is deleted last changed; it is missing while one lives.
 /// `judgements` is what makes a retry harmless, however late it comes: nothing is ever removed from it; `made` tells
@@ -153,10 +153,11 @@ const READER: &str = "
 pub(super) fn prepare_writer(connection: &mut Connection) -> Result<(), StorageError> {
     settle(connection)?;
     migrate(connection, VERSION, |version| match version {
-        0 => Some(format!("{TABLES}{REFUSED}{AUDIT}")),
-        1 => Some(format!("{FROM_1}{FROM_2}{REFUSED}{AUDIT}")),
-        2 => Some(format!("{FROM_2}{REFUSED}{AUDIT}")),
-        3 => Some(format!("{REFUSED}{AUDIT}")),
+        0 => Some(format!("{TABLES}{REFUSED}{AUDIT}{REVOCATIONS}")),
+        1 => Some(format!("{FROM_1}{FROM_2}{REFUSED}{AUDIT}{REVOCATIONS}")),
+        2 => Some(format!("{FROM_2}{REFUSED}{AUDIT}{REVOCATIONS}")),
+        3 => Some(format!("{REFUSED}{AUDIT}{REVOCATIONS}")),
+        4 => Some(REVOCATIONS.to_owned()),
         _ => None,
     })
 }

@@ -93,7 +93,7 @@ impl SqliteStore {
     }
 
     /// Calls the writer, in its turn.
-    async fn call<T: Send + 'static, E: From<StorageError> + Send + 'static>(
+    pub(super) async fn call<T: Send + 'static, E: From<StorageError> + Send + 'static>(
         &self,
         call: impl FnOnce(&mut SqliteDocuments) -> Result<(T, Vec<Arc<Advance>>), E> + Send + 'static,
     ) -> Result<T, E> {

@@ -1,6 +1,7 @@
 //! What the embedded store promises beyond the contract.
 
 mod conflicts;
+mod revocations;
 mod upkeep;
 
 use std::{path::Path, sync::Arc};
@@ -16,7 +17,9 @@ use crate::{
         contract::{
             documents_contract,
             refusals::{Letters, refusals_contract},
+            revocations::revocations_contract,
         },
+        revocations::Revocations,
     },
 };
 
@@ -42,6 +45,13 @@ async fn letters() -> (Letters, TempDir) {
 }
 
 refusals_contract!(letters);
+
+async fn revoking() -> (Arc<dyn Revocations>, TempDir) {
+    let (store, folder) = opened();
+    (store, folder)
+}
+
+revocations_contract!(revoking);
 
 fn open(path: &Path) -> SqliteDocuments {
     SqliteDocuments::open(path, Limits::default(), counted_epochs()).unwrap()

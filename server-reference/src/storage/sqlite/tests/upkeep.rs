@@ -207,12 +207,23 @@ fn a_database_of_version_2_goes_on_with_all_it_has() {
     let operations = || vec![batch(&ada, client(1), vec![set(1, "a", &[("x", "1")])])];
     drop(open(&new));
     let first = only(open(&old).commit_group(operations())).unwrap();
-    let back =
-        "DROP TABLE refused; DROP TABLE refused_tenants; DROP TABLE audit; DROP INDEX judgements_by_maker;
+    let back = "DROP TABLE refused; DROP TABLE refused_tenants; DROP TABLE audit; DROP TABLE revocations;
+        DROP INDEX judgements_by_maker;
         ALTER TABLE judgements DROP COLUMN maker; PRAGMA user_version = 2";
     Connection::open(&old).unwrap().execute_batch(back).unwrap();
     let again = only(open(&old).commit_group(operations())).unwrap();
     assert_eq!(again.judgements, first.judgements);
+    assert_eq!(tables(&old), tables(&new), "it has all that a new one has");
+}
+
+#[test]
+fn a_database_of_version_4_goes_on_with_all_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let (new, old) = (folder.path().join("new"), folder.path().join("old"));
+    drop((open(&new), open(&old)));
+    let back = "DROP TABLE revocations; PRAGMA user_version = 4";
+    Connection::open(&old).unwrap().execute_batch(back).unwrap();
+    drop(open(&old));
     assert_eq!(tables(&old), tables(&new), "it has all that a new one has");
 }
 

@@ -1,0 +1,167 @@
+//! `/v1/admin/revocations`: taking tokens back, for those whose token says so.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{RawQuery, Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use sdk_core::{
+    clock::Millis,
+    protocol::{ErrorCode, ProtocolError},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    auth::{Revocation, Whose, is_name},
+    clock::wall,
+    service::Service,
+    storage::revocations::{MAX_REVOCATIONS, RevocationError, Revoking},
+    streams::decode,
+    sync::{self, Caller, Problem, document},
+};
+
+/// Bytes of a request.
+const MAX_BODY: usize = 4 * 1024;
+/// Revocations of a page, where nothing else was said.
+const PAGE: usize = 100;
+
+pub(super) fn routes() -> Router<Arc<Service>> {
+    Router::new().route("/v1/admin/revocations", get(list).post(revoke))
+}
+
+/// Exactly one of the first three.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    subject: Option<String>,
+    session: Option<String>,
+    token: Option<String>,
+    before: Option<u64>,
+}
+
+/// Why a request about revocations was refused.
+enum Refusal {
+    Common(Problem),
+    TooMany(String),
+}
+
+async fn revoke(
+    State(service): State<Arc<Service>>,
+    Caller { scope, .. }: Caller,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let text = sync::body(request.into_body(), MAX_BODY).await?;
+    let asked: Asked = serde_json::from_str(&text).map_err(|error| malformed(&error.to_string()))?;
+    let now = wall();
+    let Asked { subject, session, token, before } = asked;
+    let (whose, name) = match (subject, session, token) {
+        (Some(subject), None, None) => (Whose::Subject, subject),
+        (None, Some(session), None) => (Whose::Session, session),
+        (None, None, Some(token)) => (Whose::Token, token),
+        _ => return Err(malformed("name a subject, a session or a token, and one of them").into()),
+    };
+    if !is_name(&name) {
+        return Err(malformed("a name has 1 to 128 bytes of plain text").into());
+    }
+    let before = match before {
+        None => now,
+        Some(_) if whose != Whose::Subject => {
+            return Err(malformed("before is for a subject: a session and a token are over for good").into());
+        }
+        Some(before) if before > now.0 => return Err(malformed("before is a time in the past").into()),
+        Some(before) => Millis(before),
+    };
+    let revocation = Revocation::new(whose, &name, before, now);
+    // Whoever asks may go away meanwhile; what is durable takes effect all the same.
+    let revoking = tokio::spawn(async move {
+        let kept = service.revocations.revoke(scope.clone(), revocation, now).await?;
+        let revoked = service.verifier.revoked();
+        revoked.forget(now);
+        revoked.add([(scope.tenant().clone(), kept.revocation.clone())]);
+        tracing::info!(tenant = %scope.tenant(), by = %scope.subject(), whose = whose.as_str(), "tokens revoked");
+        Ok::<_, RevocationError>(kept)
+    });
+    let failed = |error: tokio::task::JoinError| ProtocolError::new(ErrorCode::Internal, error.to_string());
+    let kept = revoking.await.map_err(failed)??;
+    Ok(sync::json(shown(&kept).to_string()))
+}
+
+async fn list(
+    State(service): State<Arc<Service>>,
+    Caller { scope, .. }: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let (mut after, mut most) = (None, PAGE);
+    for part in query.as_deref().unwrap_or_default().split('&') {
+        match part.split_once('=').unwrap_or((part, "")) {
+            ("after", text) => {
+                after = Some(behind(text).ok_or_else(|| malformed("after is not what next was"))?);
+            }
+            ("limit", text) => {
+                most = text.parse().map_err(|_| malformed("limit is a number"))?;
+            }
+            _ => {}
+        }
+    }
+    let most = most.clamp(1, MAX_REVOCATIONS);
+    let found = service.revocations.revocations(scope, after, most, wall()).await?;
+    let next = found.last().filter(|_| found.len() >= most).map(|last| {
+        let Revocation { whose, name, .. } = &last.revocation;
+        format!("{}:{name}", whose.as_str())
+    });
+    let revocations: Vec<Value> = found.iter().map(shown).collect();
+    Ok(sync::json(json!({ "revocations": revocations, "next": next }).to_string()))
+}
+
+/// What a page begins behind.
+fn behind(text: &str) -> Option<(Whose, String)> {
+    let text = decode(text)?;
+    let (kind, name) = text.split_once(':')?;
+    let whose = Whose::ALL.into_iter().find(|whose| whose.as_str() == kind)?;
+    Some((whose, name.to_owned()))
+}
+
+fn shown(Revoking { revocation, at, by }: &Revoking) -> Value {
+    let Revocation { whose, name, before, until } = revocation;
+    let mut shown = json!({ whose.as_str(): name, "until": until.0, "at": at.0, "by": by });
+    if *whose == Whose::Subject {
+        shown["before"] = json!(before.0);
+    }
+    shown
+}
+
+fn malformed(problem: &str) -> ProtocolError {
+    ProtocolError::new(ErrorCode::Malformed, problem)
+}
+
+impl From<ProtocolError> for Refusal {
+    fn from(error: ProtocolError) -> Self {
+        Self::Common(error.into())
+    }
+}
+
+impl From<RevocationError> for Refusal {
+    fn from(error: RevocationError) -> Self {
+        match error {
+            RevocationError::Forbidden => ProtocolError::new(ErrorCode::Forbidden, error.to_string()).into(),
+            RevocationError::TooMany => Self::TooMany(error.to_string()),
+            RevocationError::Storage(error) => Self::Common(error.into()),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Common(problem) => problem.into_response(),
+            Self::TooMany(detail) => {
+                document(StatusCode::TOO_MANY_REQUESTS, "too_many_revocations", &detail, None)
+            }
+        }
+    }
+}
