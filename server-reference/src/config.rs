@@ -11,6 +11,7 @@ use crate::{
     resolvers::Resolvers,
     storage::StorageError,
     streams::StreamsConfig,
+    transactions::TransactionsConfig,
 };
 
 /// How long a peer may take to accept one frame, where nothing else was said.
@@ -41,6 +42,8 @@ pub struct ServerConfig {
     pub tombstone_age: Duration,
     /// How topics are served.
     pub streams: StreamsConfig,
+    /// The critical transactions that there are, and how they are served.
+    pub transactions: TransactionsConfig,
 }
 
 /// Whose tokens a server takes.
@@ -160,7 +163,7 @@ impl ServerConfig {
         let (limits, write_deadline, tombstone_age) =
             (Limits::default(), WRITE_DEADLINE, days(TOMBSTONE_DAYS));
         let resolvers = Resolvers::default();
-        let (web, streams) = (None, StreamsConfig::default());
+        let (web, streams, transactions) = (None, StreamsConfig::default(), TransactionsConfig::default());
         Self {
             listen,
             data,
@@ -172,6 +175,7 @@ impl ServerConfig {
             write_deadline,
             tombstone_age,
             streams,
+            transactions,
         }
     }
 }

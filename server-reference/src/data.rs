@@ -41,14 +41,24 @@ impl DataFolder {
         self.path.join("events.db")
     }
 
+    /// The database of critical transactions.
+    pub fn transactions(&self) -> PathBuf {
+        self.path.join("transactions.db")
+    }
+
     /// The key that webhooks are signed with.
     pub fn webhook_key(&self) -> PathBuf {
         self.path.join("webhook-key")
     }
 
-    /// The databases in a folder whose administration is recorded, by what they hold; also those of a running server.
-    pub fn audited(path: &Path) -> [(&'static str, PathBuf); 2] {
-        [("documents", path.join("webwaka.sqlite3")), ("topics", path.join("events.db"))]
+    /// The databases in a folder that record who did what, by what they hold; also those of a running server.
+    pub fn audited(path: &Path) -> [(&'static str, PathBuf); 3] {
+        let of = |file| path.join(file);
+        [
+            ("documents", of("webwaka.sqlite3")),
+            ("topics", of("events.db")),
+            ("transactions", of("transactions.db")),
+        ]
     }
 
     /// The database of documents.

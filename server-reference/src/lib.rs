@@ -32,4 +32,5 @@ pub mod storage;
 pub mod streams;
 pub mod sync;
 pub mod tenant;
+pub mod transactions;
 pub mod upkeep;

@@ -25,6 +25,7 @@ use server_reference::{
         events::{Caps, SqliteEvents},
     },
     streams::StreamsConfig,
+    transactions::{Handlers, TransactionsConfig, ledger},
     upkeep::before,
 };
 use tracing_subscriber::EnvFilter;
@@ -106,6 +107,9 @@ struct Serve {
     /// How many milliseconds a long-poll of a topic waits.
     #[arg(long, default_value_t = 20_000, env = "WEBWAKA_LONG_POLL_MS")]
     long_poll_ms: u64,
+    /// Have the ledger's transactions, as a development server has.
+    #[arg(long, env = "WEBWAKA_LEDGER")]
+    ledger: bool,
     /// The form of the log, which goes to standard error; RUST_LOG sets its level.
     #[arg(long, value_enum, default_value = "text", env = "WEBWAKA_LOG")]
     log: LogForm,
@@ -222,8 +226,19 @@ fn open(data: &Path) -> Result<(DataFolder, SqliteDocuments), StartError> {
 
 #[tokio::main]
 async fn serve(options: Serve) -> Result<(), Box<dyn Error>> {
-    let Serve { dev, listen, data, web, keys, origins, tombstone_days, streams_url, long_poll_ms, log } =
-        options;
+    let Serve {
+        dev,
+        listen,
+        data,
+        web,
+        keys,
+        origins,
+        tombstone_days,
+        streams_url,
+        long_poll_ms,
+        ledger,
+        log,
+    } = options;
     start_log(log);
     let config = if dev {
         ServerConfig::development(listen, data)?
@@ -235,8 +250,11 @@ async fn serve(options: Serve) -> Result<(), Box<dyn Error>> {
         long_poll: Duration::from_millis(long_poll_ms),
         ..StreamsConfig::default()
     };
-    let server =
-        Server::bind(ServerConfig { web, tombstone_age: days(tombstone_days), streams, ..config }).await?;
+    let handlers = Handlers::default();
+    let handlers = if dev || ledger { ledger::with(handlers)? } else { handlers };
+    let transactions = TransactionsConfig { handlers, ..TransactionsConfig::default() };
+    let tombstone_age = days(tombstone_days);
+    let server = Server::bind(ServerConfig { web, tombstone_age, streams, transactions, ..config }).await?;
     // Scripts wait for this line and read the port from it.
     writeln!(std::io::stdout().lock(), "listening on http://{}", server.address()?)?;
     server.serve(signal()?).await?;

@@ -15,7 +15,7 @@ use axum::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, watch},
+    sync::{Notify, Semaphore, watch},
     time::sleep,
 };
 use tower_http::{
@@ -43,13 +43,16 @@ use crate::{
         sqlite::{
             SqliteStore,
             events::{Caps, EventStore},
+            transactions::TransactionStore,
         },
     },
     streams::{
         self,
         subscriptions::{Keys, Moved, Subscriptions},
     },
-    sync, upkeep,
+    sync,
+    transactions::{self, Figures, courier::Courier as TransactionCourier},
+    upkeep,
 };
 
 /// How long sessions and requests may take to finish once the server was told to stop.
@@ -72,7 +75,10 @@ pub struct Server {
     events: Arc<EventStore>,
     subscriptions: Arc<Subscriptions>,
     verifier: Arc<Verifier>,
+    transactions: Arc<TransactionStore>,
+    transaction_courier: TransactionCourier,
     tombstone_age: Duration,
+    keys_kept: Duration,
     write_deadline: Duration,
     /// Held for as long as the server lives.
     _data: DataFolder,
@@ -126,6 +132,20 @@ impl Server {
             Subscriptions::new(events.clone(), events.clone(), keys, local, public, moved, revoked.clone());
         let subscriptions = Arc::new(subscriptions.map_err(|error| StartError::Webhooks(Box::new(error)))?);
         revoked.add(store.standing(wall()).await?);
+        let (woken, figures) = (Arc::new(Notify::new()), Arc::new(Figures::default()));
+        let wakes = woken.clone();
+        let transactions = Arc::new(TransactionStore::open(
+            &data.transactions(),
+            config.transactions.caps,
+            Box::new(move || wakes.notify_one()),
+        )?);
+        let keys_kept = config.transactions.keys_kept;
+        let transaction_courier = TransactionCourier {
+            outgoing: transactions.clone(),
+            log: events.clone(),
+            woken,
+            figures: figures.clone(),
+        };
         let stores = Stores {
             documents: store.clone(),
             snapshots,
@@ -137,6 +157,8 @@ impl Server {
             client_letters: store.clone(),
             revocations: store.clone(),
             subscriptions: subscriptions.clone(),
+            transactions: transactions.clone(),
+            figures,
         };
         let service = Service::new(stores, config, address, stopping);
         let sessions = service.sessions.clone();
@@ -150,7 +172,10 @@ impl Server {
             events,
             subscriptions,
             verifier,
+            transactions,
+            transaction_courier,
             tombstone_age,
+            keys_kept,
             write_deadline,
             _data: data,
         })
@@ -179,7 +204,10 @@ impl Server {
             events,
             subscriptions,
             verifier,
+            transactions,
+            transaction_courier,
             tombstone_age,
+            keys_kept,
             write_deadline,
             _data,
         } = self;
@@ -203,8 +231,10 @@ impl Server {
             (served, ()) = async { tokio::join!(serving.into_future(), sessions_ended) } => served,
             never = upkeep::forget_deletions(&store, tombstone_age) => match never {},
             never = upkeep::tidy_topics(&events) => match never {},
+            never = upkeep::forget_keys(&transactions, keys_kept) => match never {},
             never = subscriptions.run() => match never {},
             never = verifier.keep_fresh() => match never {},
+            never = transaction_courier.run() => match never {},
             () = deadline => {
                 tracing::warn!("some connections did not end in time and are cut off");
                 Ok(())
@@ -229,15 +259,23 @@ pub fn router(service: Service, web: Option<&Path>) -> Router {
             [header::AUTHORIZATION, header::CONTENT_TYPE]
                 .into_iter()
                 .chain(streams::header::SENT)
+                .chain(transactions::SENT)
                 .collect::<Vec<_>>(),
         )
-        .expose_headers([header::RETRY_AFTER].into_iter().chain(streams::header::TOLD).collect::<Vec<_>>())
+        .expose_headers(
+            [header::RETRY_AFTER]
+                .into_iter()
+                .chain(streams::header::TOLD)
+                .chain(transactions::TOLD)
+                .collect::<Vec<_>>(),
+        )
         .max_age(PREFLIGHT_AGE);
     let mut routes = gateway::socket::routes()
         .merge(sync::routes())
         .merge(snapshot::routes())
         .merge(streams::routes())
         .merge(identity::routes())
+        .merge(transactions::routes())
         .merge(health::routes());
     if service.dev.is_some() {
         routes = routes.merge(dev::routes());

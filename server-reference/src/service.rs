@@ -17,8 +17,10 @@ use crate::{
         events::{DeadLetters, EventLog, GroupStore, News, Stirred},
         refusals::ClientLetters,
         revocations::Revocations,
+        transactions::Transactions,
     },
     streams::{StreamsConfig, subscriptions::Subscriptions},
+    transactions::{Figures, TransactionsConfig},
 };
 
 /// WebSocket sessions at one time.
@@ -42,6 +44,7 @@ pub struct Service {
     /// Tells workers that wait what others did in their group.
     pub(crate) stirred: Arc<Hub<Stirred>>,
     pub(crate) subscriptions: Arc<Subscriptions>,
+    pub(crate) transactions: Served,
     pub(crate) streams: StreamsConfig,
     /// Where topics are found, without a slash at its end.
     pub(crate) public_streams: String,
@@ -81,6 +84,17 @@ pub struct Stores {
     pub revocations: Arc<dyn Revocations>,
     /// What is woken by them.
     pub subscriptions: Arc<Subscriptions>,
+    /// The critical transactions.
+    pub transactions: Arc<dyn Transactions>,
+    /// What becomes of them.
+    pub figures: Arc<Figures>,
+}
+
+/// The critical transactions as they are served.
+pub(crate) struct Served {
+    pub(crate) store: Arc<dyn Transactions>,
+    pub(crate) config: TransactionsConfig,
+    pub(crate) figures: Arc<Figures>,
 }
 
 impl Service {
@@ -102,8 +116,11 @@ impl Service {
             client_letters,
             revocations,
             subscriptions,
+            transactions,
+            figures,
         } = stores;
-        let ServerConfig { identity, origins, limits, write_deadline, streams, .. } = config;
+        let ServerConfig { identity, origins, limits, write_deadline, streams, transactions: config, .. } =
+            config;
         let public_streams = streams.url(address);
         let (verifier, dev) = match identity {
             Identity::Dev(verifier, issuer) => (verifier, Some(issuer)),
@@ -121,6 +138,7 @@ impl Service {
             revocations,
             stirred: Arc::default(),
             subscriptions,
+            transactions: Served { store: transactions, config, figures },
             live: Arc::new(Semaphore::new(streams.live)),
             streams,
             public_streams,

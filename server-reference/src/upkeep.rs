@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::{
     clock::wall,
-    storage::sqlite::{SqliteStore, events::EventStore},
+    storage::sqlite::{SqliteStore, events::EventStore, transactions::TransactionStore},
 };
 
 /// Time between two looks for old deletions.
@@ -15,6 +15,9 @@ const EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Time between two looks for topics that are over.
 const TIDY_EVERY: Duration = Duration::from_secs(10);
+
+/// Time between two looks for keys that are over.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
 
 /// Forgets deletions that are older than `age`, now and then again, for as long as it is polled.
 pub(crate) async fn forget_deletions(store: &SqliteStore, age: Duration) -> Infallible {
@@ -35,6 +38,16 @@ pub(crate) async fn tidy_topics(events: &EventStore) -> Infallible {
             tracing::warn!(%error, "topics could not be tidied; tried again later");
         }
         sleep(TIDY_EVERY).await;
+    }
+}
+
+/// Forgets the keys of transactions that were used longer than `kept` ago, now and then again, for as long as it is polled.
+pub(crate) async fn forget_keys(transactions: &TransactionStore, kept: Duration) -> Infallible {
+    loop {
+        if let Err(error) = transactions.forget(before(wall(), kept)).await {
+            tracing::warn!(%error, "old keys of transactions could not be forgotten; tried again later");
+        }
+        sleep(FORGET_EVERY).await;
     }
 }
 

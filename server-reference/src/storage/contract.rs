@@ -9,6 +9,7 @@ mod forms;
 pub(crate) mod groups;
 pub(crate) mod refusals;
 pub(crate) mod revocations;
+pub(crate) mod transactions;
 
 use std::sync::Arc;
 

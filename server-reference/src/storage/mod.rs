@@ -13,6 +13,7 @@ pub mod refusals;
 mod resolution;
 pub mod revocations;
 pub mod sqlite;
+pub mod transactions;
 
 use std::sync::Arc;
 

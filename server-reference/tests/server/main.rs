@@ -14,4 +14,5 @@ mod streams;
 mod subscriptions;
 mod support;
 mod topics;
+mod transactions;
 mod websocket;

@@ -37,6 +37,7 @@ use server_reference::{
         sqlite::{
             SqliteStore,
             events::{Caps, EventStore, SqliteEvents},
+            transactions::TransactionStore,
         },
     },
     streams::subscriptions::{Keys, Subscriptions},
@@ -72,6 +73,7 @@ pub(crate) struct Server {
     issuer: DevIssuer,
     scope: TenantScope,
     documents: Arc<Collections>,
+    transactions: Arc<TransactionStore>,
     state: Mutex<State>,
 }
 
@@ -99,10 +101,13 @@ impl Server {
         let issuer = DevIssuer::from_secret([7; 32]);
         let folder = folder.expect("there is room for a folder");
         let documents = Arc::new(Collections::open(&folder.path().join("documents.db")));
+        let transactions = folder.path().join("transactions.db");
+        let transactions = TransactionStore::open(&transactions, Default::default(), Box::new(|| ()));
+        let transactions = Arc::new(transactions.expect("a new database opens"));
         let now = server_reference::clock::wall();
         let token = issuer.mint("acme", "operator", 86_400, now).expect("a key of 32 bytes signs");
         let scope = TenantScope::of(issuer.verifier().verify(&token, now).expect("it has just been made"));
-        Self { sim, folder, issuer, scope, documents, state: Mutex::default() }
+        Self { sim, folder, issuer, scope, documents, transactions, state: Mutex::default() }
     }
 
     /// A token for a client. The server's own clock is the real one, and so are these.
@@ -183,6 +188,8 @@ impl Server {
             client_letters: self.documents.clone(),
             revocations: self.documents.clone(),
             subscriptions: subscriptions(),
+            transactions: self.transactions.clone(),
+            figures: Arc::default(),
         };
         Service::new(stores, config, address, stopping)
     }

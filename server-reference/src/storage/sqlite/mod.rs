@@ -17,6 +17,7 @@ mod schema;
 mod store;
 #[cfg(test)]
 mod tests;
+pub mod transactions;
 mod upkeep;
 
 use std::path::Path;
