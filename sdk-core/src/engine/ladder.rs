@@ -157,10 +157,9 @@ impl Engine {
                     open.reader.link_changed();
                 }
                 let nothing_new = |events: &Events| events.recovered && events.from == events.to;
-                let in_vain =
-                    over || (rung == Rung::LongPoll && reply.events.as_ref().is_some_and(nothing_new));
-                // A proxy may let the first of it through and end the rest, or answer with what it has kept. Who waits for
-                // that again and again would ask as fast as the network can answer.
+                let in_vain = over || (rung != Rung::Get && reply.events.as_ref().is_some_and(nothing_new));
+                // A proxy may let the first of it through and end the rest, or answer with what it has kept, or ask for what
+                // is there now. Who waits for that again and again would ask as fast as the network can answer.
                 if in_vain && now.since(since) < SHORT {
                     self.topics.ladder.failed(now, rung, 0, &mut self.random);
                 } else {

@@ -8,7 +8,7 @@
 //!   where its client's store has it; what it cannot be given it is told of, with the right number.
 //! - What the store has of a reader's position is never beyond what the application is done with.
 //! - Whatever gets through, be it plain requests only, brings events on within a bounded time; the state of the link is told
-//!   as it is, and once a WebSocket works again the client is back on it.
+//!   as it is, and once a WebSocket works again the client is back on it. What brings nothing is asked for now and then.
 //! - An event that a client took is in its topic once, or its refusal was told and somebody has decided; of those that take
 //!   each other's place the last is there. The order of a client's events for a topic is kept, and nothing overtakes one
 //!   that was refused. What the client did not take is never there.

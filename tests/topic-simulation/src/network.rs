@@ -58,6 +58,8 @@ pub(crate) struct Path {
     pub(crate) damage: u64,
     /// What was answered is answered again.
     pub(crate) stale: bool,
+    /// What would wait for something to happen is answered at once.
+    pub(crate) hasty: bool,
     /// Since when it is like this.
     pub(crate) since: u64,
     /// All that is under way breaks.

@@ -60,6 +60,8 @@ pub(crate) enum Fault {
     Damage,
     /// Upgrades are refused, and a proxy answers with what it has kept.
     Staleness,
+    /// Upgrades are refused, and a proxy lets nothing wait: it has what is there now answered at once.
+    Haste,
     /// A client's process ends and begins again.
     ClientCrash,
     /// A client's commits fail for a while, some of them though they were written.
@@ -76,7 +78,7 @@ pub(crate) enum Fault {
     Flood,
 }
 
-const FAULTS: [Fault; 16] = [
+const FAULTS: [Fault; 17] = [
     Fault::Cut,
     Fault::Refuse,
     Fault::Portal,
@@ -86,6 +88,7 @@ const FAULTS: [Fault; 16] = [
     Fault::Impatience,
     Fault::Damage,
     Fault::Staleness,
+    Fault::Haste,
     Fault::ClientCrash,
     Fault::Disk,
     Fault::ServerCrash,

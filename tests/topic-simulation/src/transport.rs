@@ -95,21 +95,25 @@ impl SimTransport {
         }
     }
 
-    async fn answer(&self, request: Request<Body>, each: &Each<'_>) -> Result<HttpReply, TransportError> {
+    async fn answer(&self, mut request: Request<Body>, each: &Each<'_>) -> Result<HttpReply, TransportError> {
         let failed = |what: &str| Err(TransportError(what.into()));
         self.sim.wait(self.sim.plan.latency).await;
-        let (requests, stale) = {
-            let path = self.sim.path(self.client);
-            (path.requests, path.stale)
-        };
         let key = request.uri().to_string();
+        let is_read = request.method() == Method::GET;
+        let (requests, stale, hasty) = {
+            let path = self.sim.path(self.client);
+            (path.requests, path.stale, path.hasty)
+        };
+        if hasty {
+            let at_once = key.replace("&live=sse", "").replace("&live=long-poll", "");
+            *request.uri_mut() = at_once.parse().expect("less of an address is one");
+        }
         match requests {
             Requests::Refused => return failed("there is no way"),
             Requests::Silent => std::future::pending().await,
             Requests::Page => return Ok(page(each)),
             Requests::Open => {}
         }
-        let is_read = request.method() == Method::GET;
         if stale && is_read && self.sim.chance(500) {
             let kept = self.kept.lock().expect("no part panics").get(&key).cloned();
             if let Some(kept) = kept {

@@ -146,6 +146,10 @@ impl World {
                 refused(path);
                 path.stale = true;
             }),
+            Fault::Haste => path.change(now, |path| {
+                refused(path);
+                path.hasty = true;
+            }),
             _ => {
                 drop(path);
                 return self.fault_of_a_process(fault, client, topic, lasts).await;
