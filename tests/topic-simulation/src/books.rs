@@ -1,6 +1,6 @@
 //! What should be, and whether it is. The first claim that does not hold ends a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bus_simulation::Trace;
 use sdk_core::protocol::{LogEpoch, Outcome, Seq, TopicName, TopicPosition};
@@ -71,12 +71,10 @@ impl Books {
         if era.events.iter().any(|known| known.number == Some(number)) {
             return Err(format!("event {number} is there twice"));
         }
-        let client = self.ledger.entries[number].client;
-        let of_client = |known: &Known| {
-            let entry = &self.ledger.entries[known.number?];
-            (entry.client == client).then_some(entry.seq()).flatten()
-        };
-        let newest = era.events.iter().filter_map(of_client).max();
+        let maker = self.ledger.entries[number].maker();
+        let of_maker = |known: &Known| self.ledger.entries[known.number?].order();
+        let places = era.events.iter().filter_map(of_maker).filter(|(of, _)| *of == maker);
+        let newest = places.map(|(_, seq)| seq).max();
         era.events.push(Known { body: body.to_owned(), at, number: Some(number) });
         self.ledger.appended(number, newest)
     }
@@ -97,10 +95,10 @@ impl Books {
         }
     }
 
-    /// A client has started with these events in its outbox, as texts.
-    pub(crate) fn restarted(&mut self, client: usize, held: &[(Seq, String)]) {
+    /// A client has started with these events in its outbox, as texts, and those in its storage, by number.
+    pub(crate) fn restarted(&mut self, client: usize, held: &[(Seq, String)], stored: &BTreeSet<usize>) {
         let held = held.iter().filter_map(|(seq, body)| Some((*seq, number_of(body)?))).collect();
-        let found = self.ledger.restarted(client, &held);
+        let found = self.ledger.restarted(client, &held, stored);
         self.hold(found);
     }
 

@@ -48,6 +48,8 @@ pub(crate) struct Device {
     sim: Arc<Sim>,
     server: Arc<Server>,
     pub(crate) number: usize,
+    /// Whose it is: a copy is that of the person with the original.
+    person: usize,
     disk: Arc<Mutex<Disk>>,
     life: Mutex<Option<(Handle, Tasks)>>,
     lives: Mutex<u8>,
@@ -55,11 +57,16 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    pub(crate) fn new(sim: Arc<Sim>, server: Arc<Server>, number: usize) -> Self {
+    pub(crate) fn new(sim: Arc<Sim>, server: Arc<Server>, number: usize, person: usize) -> Self {
         let skew = sim.plan.skew.cast_signed();
         let skew = sim.random(|random| random.i64(-skew..=skew));
         let (life, lives) = (Mutex::default(), Mutex::default());
-        Self { sim, server, number, disk: Arc::default(), life, lives, skew }
+        Self { sim, server, number, person, disk: Arc::default(), life, lives, skew }
+    }
+
+    /// Another device, with storage that is this one's at the moment.
+    pub(crate) fn copy(&self, number: usize) -> Self {
+        Self::new(self.sim.clone(), self.server.clone(), number, self.person)
     }
 
     /// The client that runs, if one does, and what runs with it.
@@ -92,7 +99,7 @@ impl Device {
                 skew: self.skew,
                 start: Instant::now(),
             },
-            SimTokens { sim: self.sim.clone(), server: self.server.clone(), client: self.number },
+            SimTokens { sim: self.sim.clone(), server: self.server.clone(), client: self.person },
             (),
             config,
             seed,
@@ -101,7 +108,8 @@ impl Device {
         let held = client.unpublished();
         let held: Vec<_> = held.into_iter().map(|one| (one.seq, one.event.as_str().to_owned())).collect();
         self.sim.note(format_args!("client {} starts life {life} with {} events", self.number, held.len()));
-        self.sim.books().restarted(self.number, &held);
+        let stored = self.disk().events();
+        self.sim.books().restarted(self.number, &held, &stored);
         *self.life.lock().expect("no part panics") = Some((client.clone(), tasks.clone()));
         (client, tasks)
     }

@@ -9,22 +9,42 @@ use serde::Deserialize;
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) client: usize,
+    /// The storage under whose number it was made: a client whose storage was put back goes on with another.
+    maker: usize,
     pub(crate) topic: usize,
     /// By which a later one may take its place.
     key: Option<u8>,
     /// Its source and id are another's.
     twin: Option<usize>,
+    /// It is to have the place of one that the server refused.
+    mends: Option<usize>,
     state: State,
     /// Its place among the client's operations, once known.
     seq: Option<Seq>,
     /// It has been in its topic, be it in an earlier history.
     appended: bool,
+    /// Several storages had it, or one twice: it goes out whatever one of them has done about it, and when that is.
+    shared: bool,
 }
 
 impl Entry {
-    /// Its place among the client's operations, once known.
-    pub(crate) fn seq(&self) -> Option<Seq> {
-        self.seq
+    /// Its place among its maker's operations, once known.
+    fn place(&self) -> Option<(usize, Seq)> {
+        Some((self.maker, self.seq?))
+    }
+
+    /// The same, if that is the order in which its maker's events are in their topic.
+    pub(crate) fn order(&self) -> Option<(usize, Seq)> {
+        self.place().filter(|_| !self.shared)
+    }
+
+    /// The storage under whose number it was made.
+    pub(crate) fn maker(&self) -> usize {
+        self.maker
+    }
+
+    fn waits(&self) -> bool {
+        self.state == State::Taken && !self.appended
     }
 }
 
@@ -41,6 +61,8 @@ enum State {
     Replaced,
     /// The server refused it, and the application has decided what to do about it.
     Decided,
+    /// The client's storage forgot that it had it. It may have been sent before.
+    Forgotten,
 }
 
 /// The events of all clients, by number.
@@ -50,14 +72,50 @@ pub(crate) struct Ledger {
     /// Clients of which a commit was said to have failed and was written, and which crashed before they could mend that:
     /// what was refused then may be there all the same.
     pub(crate) haunted: BTreeSet<usize>,
+    /// Storages that were put back or copied, the newest of a client last: the client, and the events that it began with.
+    renewed: Vec<(usize, BTreeSet<usize>)>,
 }
+
+/// Makers below are storages that clients had from the beginning.
+const RENEWED: usize = 1_000;
 
 impl Ledger {
     /// An application is going to publish an event; returns its number.
     pub(crate) fn ask(&mut self, client: usize, topic: usize, key: Option<u8>, twin: Option<usize>) -> usize {
-        let (state, seq, appended) = (State::Asked, None, false);
-        self.entries.push(Entry { client, topic, key, twin, state, seq, appended });
+        let (maker, state, seq) = (self.maker(client), State::Asked, None);
+        let (appended, shared) = (false, false);
+        self.entries.push(Entry {
+            client,
+            maker,
+            topic,
+            key,
+            twin,
+            mends: None,
+            state,
+            seq,
+            appended,
+            shared,
+        });
         self.entries.len() - 1
+    }
+
+    /// An application is going to put another event in the place of one that was refused; returns its number.
+    pub(crate) fn mend(&mut self, client: usize, before: usize) -> usize {
+        let number = self.ask(client, self.entries[before].topic, None, None);
+        self.entries[number].mends = Some(before);
+        number
+    }
+
+    /// Under whose number a client makes events now.
+    fn maker(&self, client: usize) -> usize {
+        let place = self.renewed.iter().rposition(|(of, _)| *of == client);
+        place.map_or(client, |place| RENEWED + place)
+    }
+
+    /// Whether a maker's storage had an event of another from the beginning.
+    fn has_inherited(&self, maker: usize, number: usize) -> bool {
+        let renewed = maker.checked_sub(RENEWED).and_then(|place| self.renewed.get(place));
+        renewed.is_some_and(|(_, inherited)| inherited.contains(&number))
     }
 
     /// An event that has been in a topic.
@@ -68,18 +126,19 @@ impl Ledger {
 
     /// The client has taken it.
     pub(crate) fn taken(&mut self, number: usize, seq: Seq) -> Result<(), String> {
-        let Entry { client, topic, key, .. } = self.entries[number];
+        let Entry { maker, topic, key, mends, .. } = self.entries[number];
+        if let Some(before) = mends {
+            self.mended(before, number, seq);
+            return Ok(());
+        }
         let mut same = self.entries.iter().enumerate().filter(|(other, entry)| {
-            *other != number
-                && entry.client == client
-                && entry.seq == Some(seq)
-                && entry.state == State::Taken
+            *other != number && entry.maker == maker && entry.seq == Some(seq) && entry.state == State::Taken
         });
         if let Some((other, before)) = same.next() {
             if before.topic != topic || key.is_none() || before.key != key {
                 return Err(format!("event {number} took the place of {other}, which nobody asked for"));
             }
-            if before.appended {
+            if before.appended && !before.shared {
                 return Err(format!("event {number} took the place of {other}, which was sent"));
             }
             self.entries[other].state = State::Replaced;
@@ -90,10 +149,16 @@ impl Ledger {
     }
 
     /// One that was refused by the server is mended: another event has its place.
-    pub(crate) fn mended(&mut self, before: usize, number: usize, seq: Seq) {
+    fn mended(&mut self, before: usize, number: usize, seq: Seq) {
         self.entries[before].state = State::Decided;
+        let (client, shared) = (self.entries[number].client, self.entries[before].shared);
+        if let Some((_, inherited)) = self.renewed.iter_mut().rfind(|(of, _)| *of == client)
+            && inherited.contains(&before)
+        {
+            inherited.insert(number);
+        }
         let entry = &mut self.entries[number];
-        (entry.state, entry.seq) = (State::Taken, Some(seq));
+        (entry.state, entry.seq, entry.shared) = (State::Taken, Some(seq), shared);
     }
 
     /// The client did not take it.
@@ -115,19 +180,25 @@ impl Ledger {
         let entry = self.entries[number].clone();
         let haunted = self.haunted.contains(&entry.client);
         match entry.state {
-            State::Refused if !haunted => return Err(format!("event {number} was not taken and is there")),
-            State::Replaced => return Err(format!("event {number} was replaced and is there")),
-            State::Asked | State::Taken | State::Refused | State::Decided => {}
+            State::Refused if !haunted && !entry.shared => {
+                return Err(format!("event {number} was not taken and is there"));
+            }
+            State::Replaced if !entry.shared => {
+                return Err(format!("event {number} was replaced and is there"));
+            }
+            _ => {}
         }
         self.entries[number].appended = true;
-        let Some(seq) = entry.seq else { return Ok(()) };
+        let Some((_, seq)) = entry.order() else { return Ok(()) };
         if newest.is_some_and(|newest| newest >= seq) {
             return Err(format!("event {number} at {seq:?} comes after {newest:?} of its lane"));
         }
-        let lane = |other: &Entry| other.client == entry.client && other.topic == entry.topic;
-        let waits = |other: &Entry| other.state == State::Taken && !other.appended;
-        let mut before = self.entries.iter().enumerate().filter(|(_, other)| lane(other) && waits(other));
-        match before.find(|(_, other)| other.seq.is_some_and(|other| other < seq)) {
+        let is_before = |(number, other): &(usize, &Entry)| {
+            let earlier = other.maker == entry.maker && other.seq.is_some_and(|other| other < seq);
+            other.waits() && (earlier || self.has_inherited(entry.maker, *number))
+        };
+        let mut lane = self.entries.iter().enumerate().filter(|(_, other)| other.topic == entry.topic);
+        match lane.find(is_before) {
             Some((other, _)) => Err(format!("event {number} has overtaken {other}")),
             None => Ok(()),
         }
@@ -154,23 +225,45 @@ impl Ledger {
     /// Whether two are one operation.
     pub(crate) fn share_place(&self, one: usize, other: usize) -> bool {
         let (one, other) = (&self.entries[one], &self.entries[other]);
-        one.client == other.client && one.seq.is_some() && one.seq == other.seq
+        one.place().is_some() && one.place() == other.place()
+    }
+
+    /// A client is going to start with storage that is another's or its own of some time ago, and that has these events.
+    pub(crate) fn put_back(&mut self, client: usize, held: &BTreeSet<usize>) {
+        let maker = self.maker(client);
+        for number in 0..self.entries.len() {
+            let had = self.entries[number].maker == maker || self.has_inherited(maker, number);
+            let share = |one: &usize| *one == number || self.share_place(*one, number);
+            let shared = held.iter().any(share);
+            let entry = &mut self.entries[number];
+            entry.shared |= shared;
+            if had && entry.waits() && !held.contains(&number) {
+                entry.state = State::Forgotten;
+            }
+        }
+        self.renewed.push((client, held.clone()));
     }
 
     /// A client has started, and holds these: their places, and which of the events each is.
-    pub(crate) fn restarted(&mut self, client: usize, held: &BTreeMap<Seq, usize>) -> Result<(), String> {
+    pub(crate) fn restarted(
+        &mut self,
+        client: usize,
+        held: &BTreeMap<Seq, usize>,
+        stored: &BTreeSet<usize>,
+    ) -> Result<(), String> {
+        let maker = self.maker(client);
         for (seq, number) in held {
             if self.entries[*number].state == State::Asked {
                 self.taken(*number, *seq)?;
             }
         }
         let held: BTreeSet<usize> = held.values().copied().collect();
+        if held != *stored {
+            return Err(format!("client {client} has {held:?}, and in its storage are {stored:?}"));
+        }
         for (number, entry) in self.entries.iter().enumerate() {
-            if entry.client != client
-                || entry.state != State::Taken
-                || entry.appended
-                || held.contains(&number)
-            {
+            let has = entry.maker == maker || self.has_inherited(maker, number);
+            if !has || !entry.waits() || held.contains(&number) {
                 continue;
             }
             // One that took its place may be in its topic already, before anybody heard that it was taken.
@@ -186,7 +279,7 @@ impl Ledger {
 
     /// What is true once everything has come to rest.
     pub(crate) fn at_rest(&self) -> Result<(), String> {
-        let open = |(_, entry): &(usize, &Entry)| entry.state == State::Taken && !entry.appended;
+        let open = |(_, entry): &(usize, &Entry)| entry.waits();
         let took = |number: usize, entry: &Entry| {
             let after = self.entries.iter().skip(number + 1);
             entry.key.is_some()
@@ -194,7 +287,7 @@ impl Ledger {
                     later.appended
                         && later.key == entry.key
                         && later.topic == entry.topic
-                        && later.client == entry.client
+                        && later.maker == entry.maker
                 })
         };
         match self.entries.iter().enumerate().filter(open).find(|(number, entry)| !took(*number, entry)) {

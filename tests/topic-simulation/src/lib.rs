@@ -12,6 +12,8 @@
 //! - An event that a client took is in its topic once, or its refusal was told and somebody has decided; of those that take
 //!   each other's place the last is there. The order of a client's events for a topic is kept, and nothing overtakes one
 //!   that was refused. What the client did not take is never there.
+//! - Storage that lies costs what it has lied about and nothing else: a client that is put back to what it was once, or is a
+//!   copy of another, has what is stored then, and all of it comes to its topic, whoever of them sends it.
 
 mod books;
 mod client;

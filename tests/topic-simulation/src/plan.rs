@@ -66,6 +66,12 @@ pub(crate) enum Fault {
     ClientCrash,
     /// A client's commits fail for a while, some of them though they were written.
     Disk,
+    /// A client's process ends, and its storage has lied about its newest commits.
+    Amnesia,
+    /// A client's storage is copied onto another device; both go on.
+    Copy,
+    /// A client's process ends, and goes on from what its storage once was.
+    PutBack,
     /// The server's process ends and begins again.
     ServerCrash,
     /// The server's log fails for a while, sometimes though it has written.
@@ -78,7 +84,7 @@ pub(crate) enum Fault {
     Flood,
 }
 
-const FAULTS: [Fault; 17] = [
+const FAULTS: [Fault; 20] = [
     Fault::Cut,
     Fault::Refuse,
     Fault::Portal,
@@ -91,6 +97,9 @@ const FAULTS: [Fault; 17] = [
     Fault::Haste,
     Fault::ClientCrash,
     Fault::Disk,
+    Fault::Amnesia,
+    Fault::Copy,
+    Fault::PutBack,
     Fault::ServerCrash,
     Fault::ServerDisk,
     Fault::Restore,

@@ -14,13 +14,12 @@ use crate::{
 /// Keys by which an event takes another's place.
 const KEYS: u8 = 3;
 
-/// An event of a number.
-fn event(id: usize, number: usize) -> CloudEvent {
-    CloudEvent::new("counted")
-        .with("source", "urn:simulation")
-        .with("id", id.to_string())
-        .with("time", "2026-01-01T00:00:00Z")
-        .with("data", number)
+/// An event of a number, with an id or with what its client gives it. Its time is not left to the client, which goes by the
+/// server's clock: that is the real one.
+fn event(id: Option<usize>, number: usize) -> CloudEvent {
+    let event = CloudEvent::new("counted").with("time", "2026-01-01T00:00:00Z").with("data", number);
+    let name = |id: usize| event.clone().with("source", "urn:simulation").with("id", id.to_string());
+    id.map_or_else(|| event.clone(), name)
 }
 
 /// Publishes one event after the other until the process ends or `until` has come.
@@ -42,7 +41,8 @@ async fn publish(sim: &Arc<Sim>, client: &Handle, tasks: &Tasks, device: usize) 
     sim.note(format_args!("client {device} publishes {number} to {topic} with {key:?}, as {twin:?}"));
     let how = key.map_or_else(Publishing::default, |key| Publishing::default().coalesce(&key.to_string()));
     let handle = client.topic(name(topic).as_str()).expect("it is a name");
-    let answer = handle.publish_with(&event(twin.unwrap_or(number), number), how).await;
+    let id = twin.or_else(|| sim.chance(700).then_some(number));
+    let answer = handle.publish_with(&event(id, number), how).await;
     sim.note(format_args!("client {device} has {number}: {}", answer.is_ok()));
     match answer {
         Ok(operation) => {
@@ -84,15 +84,15 @@ pub(crate) async fn care(sim: &Sim, client: &Handle, device: usize) {
             client.discard(letter.seq);
             continue;
         }
-        let topic = sim.books().ledger.entries[before].topic;
-        let number = sim.books().ledger.ask(device, topic, None, None);
+        let number = sim.books().ledger.mend(device, before);
         sim.note(format_args!("client {device} puts {number} in the place of {before}"));
-        match client.republish(letter.seq, &event(number, number)).await {
+        match client.republish(letter.seq, &event(Some(number), number)).await {
             Ok(operation) => {
                 let mut books = sim.books();
                 let found = books.ledger.decided(before);
                 books.hold(found);
-                books.ledger.mended(before, number, operation.id().seq);
+                let found = books.ledger.taken(number, operation.id().seq);
+                books.hold(found);
             }
             Err(SubmitError::Refused(_)) => sim.books().ledger.refused(number),
             Err(SubmitError::Closed(_)) => {}

@@ -141,24 +141,31 @@ impl Books {
     }
 }
 
+/// The reader of one client that has a name there: copies of a client know theirs by the same.
+pub(crate) fn of_client(client: usize, name: &str) -> String {
+    format!("{client}-{name}")
+}
+
 /// Reads until the process ends; from time to time it ends the subscription and begins another.
 pub(crate) async fn run(
     sim: Arc<Sim>,
     client: Handle,
-    reader: String,
+    number: usize,
+    name: String,
     stored: Option<TopicPosition>,
     pace: u64,
 ) {
+    let reader = of_client(number, &name);
     let (topic, memory) = {
         let books = sim.books();
         let mark = &books.marks[&reader];
-        (client.topic(name(mark.topic).as_str()).expect("it is a name"), mark.memory)
+        (client.topic(crate::server::name(mark.topic).as_str()).expect("it is a name"), mark.memory)
     };
     let mut stored = Some(stored);
     loop {
         let start = sim.books().opened(&reader, stored.take());
         let events = match memory {
-            Memory::Durable => topic.subscribe_durable(&reader, start),
+            Memory::Durable => topic.subscribe_durable(&name, start),
             Memory::Own => topic.subscribe(start),
         };
         let most = if sim.chance(500) { usize::MAX } else { sim.random(|random| random.usize(1..60)) };

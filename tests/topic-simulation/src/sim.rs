@@ -11,6 +11,9 @@ use crate::{books::Books, network::Path, plan::Plan};
 /// Unix time at which every run begins.
 pub(crate) const BEGINNING: u64 = 1_767_225_600_000;
 
+/// Devices that may come to a run as copies of others.
+pub(crate) const COPIES: usize = 2;
+
 /// One run.
 pub(crate) struct Sim {
     /// What it is like.
@@ -23,7 +26,7 @@ pub(crate) struct Sim {
 
 impl Sim {
     pub(crate) fn new(plan: Plan, random: Rng, books: Books) -> Self {
-        let paths = (0..plan.clients).map(|_| Mutex::default()).collect();
+        let paths = (0..plan.clients + COPIES).map(|_| Mutex::default()).collect();
         let (random, books) = (Mutex::new(random), Mutex::new(books));
         Self { plan, random, books, paths, start: Instant::now() }
     }

@@ -2,7 +2,7 @@
 //! were written. Of the replica there is nothing, since nobody follows a collection.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -12,14 +12,26 @@ use sdk_core::{
     protocol::{TopicName, TopicPosition},
 };
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use crate::sim::Sim;
+use crate::{ledger::number_of, reader::of_client, sim::Sim};
+
+/// Commits that storage may lie about.
+const TAIL: usize = 8;
+
+/// What is stored.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Held {
+    records: BTreeMap<u64, String>,
+    meta: Option<String>,
+}
 
 /// What outlives a client's process.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
-    records: BTreeMap<u64, String>,
-    meta: Option<String>,
+    pub(crate) held: Held,
+    /// What it was before each of the newest commits, oldest first.
+    earlier: VecDeque<Held>,
     /// Per mille of commits that fail.
     pub(crate) trouble: u64,
     /// The last commit was written and said to have failed.
@@ -32,15 +44,50 @@ pub(crate) type Bookmarks = Vec<(String, TopicName, TopicPosition)>;
 impl Disk {
     /// The positions that it has.
     pub(crate) fn bookmarks(&self) -> Bookmarks {
-        self.meta.as_deref().map(bookmarks).unwrap_or_default()
+        self.held.meta.as_deref().map(bookmarks).unwrap_or_default()
     }
 
     fn write(&mut self, batch: OutboxBatch) {
-        for key in batch.remove {
-            self.records.remove(&key);
+        self.earlier.push_back(self.held.clone());
+        if self.earlier.len() > TAIL {
+            self.earlier.pop_front();
         }
-        self.records.extend(batch.put.into_iter().map(|record| (record.key, record.text)));
-        self.meta = batch.meta.or(self.meta.take());
+        let Held { records, meta } = &mut self.held;
+        for key in batch.remove {
+            records.remove(&key);
+        }
+        records.extend(batch.put.into_iter().map(|record| (record.key, record.text)));
+        *meta = batch.meta.or(meta.take());
+    }
+
+    /// So many of the newest commits never were, whatever was said of them.
+    pub(crate) fn lose(&mut self, commits: usize) {
+        for _ in 0..commits {
+            self.held = self.earlier.pop_back().unwrap_or_else(|| self.held.clone());
+        }
+    }
+
+    /// What is stored is something else.
+    pub(crate) fn put_back(&mut self, held: Held) {
+        *self = Self { held, ..Self::default() };
+    }
+
+    /// The events that it has, by number.
+    pub(crate) fn events(&self) -> BTreeSet<usize> {
+        #[derive(Deserialize)]
+        struct Record {
+            operations: Vec<Packed>,
+        }
+        #[derive(Deserialize)]
+        struct Packed {
+            event: Box<RawValue>,
+        }
+        let events = |text: &String| {
+            let Record { operations } =
+                serde_json::from_str(text).expect("the engine writes what can be read");
+            operations.into_iter().filter_map(|packed| number_of(packed.event.get())).collect::<Vec<_>>()
+        };
+        self.held.records.values().flat_map(events).collect()
     }
 }
 
@@ -84,8 +131,9 @@ impl Store for SimStore {
     async fn load(&self) -> Result<Stored, StoreError> {
         let disk = self.disk();
         let record = |(key, text): (&u64, &String)| OutboxRecord { key: *key, text: text.clone() };
-        let outbox = disk.records.iter().map(record).collect();
-        Ok(Stored { outbox, meta: disk.meta.clone(), cursors: Some(Vec::new()), notes: Vec::new() })
+        let Held { records, meta } = &disk.held;
+        let outbox = records.iter().map(record).collect();
+        Ok(Stored { outbox, meta: meta.clone(), cursors: Some(Vec::new()), notes: Vec::new() })
     }
 
     async fn read(&self, _: Query, _: Scan) -> Result<Rows, StoreError> {
@@ -103,7 +151,7 @@ impl Store for SimStore {
         if let Batch::Outbox(batch) = batch {
             let stored = batch.meta.as_deref().map(bookmarks).unwrap_or_default();
             for (name, topic, at) in stored {
-                self.sim.books().stored(&name, &topic, at);
+                self.sim.books().stored(&of_client(self.client, &name), &topic, at);
             }
             let kept: Vec<u64> = batch.put.iter().map(|record| record.key).collect();
             let (client, gone) = (self.client, &batch.remove);

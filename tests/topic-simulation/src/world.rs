@@ -1,6 +1,6 @@
 //! One run from its beginning to its end.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bus_simulation::{Ended, Trace};
 use fastrand::Rng;
@@ -13,9 +13,10 @@ use crate::{
     network::{Requests, Sockets},
     plan::{Fault, HEALING, NOTICED, Plan},
     publisher,
-    reader::{self, Mark, Memory},
+    reader::{self, Mark, Memory, of_client},
     server::{Server, name},
-    sim::Sim,
+    sim::{COPIES, Sim},
+    store::Held,
     truth::Truth,
 };
 
@@ -26,6 +27,8 @@ struct World {
     sim: Arc<Sim>,
     server: Arc<Server>,
     devices: Vec<Arc<Device>>,
+    /// What the storage of clients once was.
+    backups: BTreeMap<usize, Held>,
     /// Since when the server runs, and its log works.
     well: u64,
 }
@@ -38,9 +41,9 @@ pub(crate) async fn run(seed: u64, verbose: bool) -> Ended {
     books.trace.note(0, format_args!("{plan:?}"));
     let sim = Arc::new(Sim::new(plan, random, books));
     let server = Arc::new(Server::new(sim.clone()));
-    let device = |number| Arc::new(Device::new(sim.clone(), server.clone(), number));
+    let device = |number| Arc::new(Device::new(sim.clone(), server.clone(), number, number));
     let devices = (0..sim.plan.clients).map(device).collect();
-    let mut world = World { sim: sim.clone(), server, devices, well: 0 };
+    let mut world = World { sim: sim.clone(), server, devices, backups: BTreeMap::new(), well: 0 };
     if let Err(violation) = world.live().await {
         sim.violate(violation);
     }
@@ -57,7 +60,8 @@ impl World {
             for topic in 0..self.sim.plan.topics {
                 for memory in [Memory::Durable, Memory::Own] {
                     let mark = Mark::new(topic, memory, self.sim.random(|random| random.bool()));
-                    self.sim.books().marks.insert(reader_of(device.number, topic, memory), mark);
+                    let reader = of_client(device.number, &reader_of(topic, memory));
+                    self.sim.books().marks.insert(reader, mark);
                 }
             }
         }
@@ -90,12 +94,11 @@ impl World {
         let bookmarks = device.disk().bookmarks();
         for topic in 0..sim.plan.topics {
             for memory in [Memory::Durable, Memory::Own] {
-                let reader = reader_of(number, topic, memory);
+                let reader = reader_of(topic, memory);
                 let stored = bookmarks.iter().find(|(of, on, _)| *of == reader && *on == name(topic));
                 let pace = [10, 1_000, 20_000][sim.random(|random| random.usize(0..3))];
-                let read =
-                    reader::run(sim.clone(), client.clone(), reader, stored.map(|stored| stored.2), pace);
-                tasks.spawn(read);
+                let stored = stored.map(|stored| stored.2);
+                tasks.spawn(reader::run(sim.clone(), client.clone(), number, reader, stored, pace));
             }
         }
         tasks.spawn(publisher::run(sim, client, tasks.clone(), number, self.sim.plan.busy));
@@ -182,6 +185,25 @@ impl World {
                 sleep(Duration::from_millis(lasts.min(20_000))).await;
                 device.disk().trouble = 0;
             }
+            Fault::Amnesia => {
+                device.crash();
+                let commits = self.sim.up_to(8);
+                device.disk().lose(commits as usize);
+                self.sim.note(format_args!("client {client} has lost {commits} commits"));
+                let held = device.disk().held.clone();
+                self.go_on_from(&device, held).await;
+            }
+            Fault::PutBack => match self.backups.remove(&client) {
+                Some(held) => {
+                    device.crash();
+                    self.sim.note(format_args!("client {client} is put back"));
+                    self.go_on_from(&device, held).await;
+                }
+                None => {
+                    self.backups.insert(client, device.disk().held.clone());
+                }
+            },
+            Fault::Copy => self.copy(&device).await,
             Fault::ServerCrash => {
                 self.server.crash();
                 self.sim.wait(15_000).await;
@@ -212,6 +234,38 @@ impl World {
         if self.sim.chance(300) {
             self.server.back_up();
         }
+    }
+
+    /// A client starts whose storage is what it was before, or another's.
+    async fn go_on_from(&self, device: &Arc<Device>, held: Held) {
+        let events = {
+            let mut disk = device.disk();
+            disk.put_back(held);
+            disk.events()
+        };
+        self.sim.books().ledger.put_back(device.number, &events);
+        self.start(device).await;
+    }
+
+    /// There is another device with the storage of one, and with what its applications know.
+    async fn copy(&mut self, device: &Arc<Device>) {
+        let number = self.devices.len();
+        if number == self.sim.plan.clients + COPIES {
+            return;
+        }
+        self.sim.note(format_args!("client {} is copied as {number}", device.number));
+        let held = device.disk().held.clone();
+        for topic in 0..self.sim.plan.topics {
+            for memory in [Memory::Durable, Memory::Own] {
+                let reader = reader_of(topic, memory);
+                let mut books = self.sim.books();
+                let mark = books.marks[&of_client(device.number, &reader)].clone();
+                books.marks.insert(of_client(number, &reader), mark);
+            }
+        }
+        let copy = Arc::new(device.copy(number));
+        self.devices.push(copy.clone());
+        self.go_on_from(&copy, held).await;
     }
 
     /// What is true all the time.
@@ -253,7 +307,7 @@ impl World {
             let old = era.events.iter().take_while(|known| known.at + NOTICED < now).count() as u64;
             let epoch = era.epoch;
             for memory in [Memory::Durable, Memory::Own] {
-                let reader = reader_of(client, topic, memory);
+                let reader = of_client(client, &reader_of(topic, memory));
                 let mark = &books.marks[&reader];
                 if mark.waits_in_vain(now - NOTICED, epoch, old) {
                     return Err(format!(
@@ -311,14 +365,18 @@ impl World {
             for topic in 0..self.sim.plan.topics {
                 let tail = self.sim.books().truth.last(topic).tail();
                 for memory in [Memory::Durable, Memory::Own] {
-                    let reader = reader_of(device.number, topic, memory);
+                    let name = reader_of(topic, memory);
+                    let reader = of_client(device.number, &name);
                     let at = self.sim.books().marks[&reader].at();
                     if at.is_some_and(|at| at != tail)
                         || (at.is_none() && tail.offset > 0 && memory == Memory::Durable)
                     {
                         return Some(format!("reader {reader} is at {at:?} and the topic at {tail}"));
                     }
-                    let stored = bookmarks.iter().find(|(name, ..)| *name == reader).map(|(.., at)| *at);
+                    let stored = bookmarks
+                        .iter()
+                        .find(|(of, on, _)| *of == name && *on == crate::server::name(topic))
+                        .map(|(.., at)| *at);
                     if memory == Memory::Durable && at.is_some() && stored != at {
                         return Some(format!("reader {reader} is at {at:?} and stored is {stored:?}"));
                     }
@@ -329,6 +387,6 @@ impl World {
     }
 }
 
-fn reader_of(client: usize, topic: usize, memory: Memory) -> String {
-    format!("{client}-{topic}-{memory:?}")
+fn reader_of(topic: usize, memory: Memory) -> String {
+    format!("{topic}-{memory:?}")
 }
