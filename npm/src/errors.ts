@@ -69,6 +69,7 @@ export type FinalCode =
   | "bad_event"
   | "event_too_large"
   | "event_id_reused"
+  | "transaction_misplaced"
   | "aborted"
   | "dependency_failed"
   | "migration_failed"

@@ -23,7 +23,7 @@ pub enum EncodeError {
     /// It is no CloudEvent.
     #[error("not a CloudEvent: {0}")]
     Event(crate::wire::Bad),
-    /// A field has an unacceptable name.
+    /// A field, or a transaction, has an unacceptable name.
     #[error(transparent)]
     Name(#[from] InvalidId),
 }

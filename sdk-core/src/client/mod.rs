@@ -6,6 +6,7 @@ mod operation;
 mod publish;
 mod router;
 mod topic;
+mod transaction;
 mod watch;
 
 pub use collection::{Collection, Document};
@@ -14,6 +15,7 @@ pub use operation::Operation;
 pub use publish::{CloudEvent, Publishing};
 pub use router::Router;
 pub use topic::{Delivery, Topic, TopicError, TopicEvent, TopicEvents};
+pub use transaction::{Transaction, TransactionError, TransactionOutcome};
 pub use watch::Watch;
 
 use std::sync::Arc;

@@ -15,7 +15,8 @@ pub use parts::{EventSink, Parts, Platform};
 pub use rules::{Migration, Rules};
 pub use store::Store;
 pub use transport::{
-    Each, HEADERS, HttpGet, HttpReply, HttpRequest, Link, Runtime, TokenSource, Transport, TransportError,
+    Each, HEADERS, HttpGet, HttpReply, HttpRequest, Link, Runtime, TRANSACTION_HEADERS, TokenSource,
+    Transact, TransactionRequest, Transport, TransportError,
 };
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -245,6 +246,11 @@ impl<P: Platform> Driver<P> {
     /// The id of this installation.
     pub fn client(&self) -> ClientId {
         self.core().engine.client()
+    }
+
+    /// Its parts, for what needs no engine.
+    pub(crate) fn parts(&self) -> &Parts<P> {
+        &self.0.parts
     }
 
     /// Ends it: closes the link, and does nothing any more. A commit under way still reaches the store.

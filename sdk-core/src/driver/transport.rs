@@ -7,6 +7,7 @@ use crate::{
     clock::Millis,
     connection::Rung,
     engine::{Now, TokenError},
+    protocol::{IdempotencyKey, TransactionName},
 };
 
 /// Reaches one server, by WebSocket and by plain HTTP.
@@ -32,6 +33,15 @@ pub trait Transport: MaybeSend + MaybeSync + 'static {
     fn post(
         &self,
         request: HttpRequest,
+    ) -> impl Future<Output = Result<HttpReply, TransportError>> + MaybeSend;
+}
+
+/// Carries critical transactions. A trait of its own: in a browser the package sends them past the engine.
+pub trait Transact: Transport {
+    /// Sends `POST` to the transaction of a name, with its key. An answer of any status is an answer.
+    fn transact(
+        &self,
+        request: TransactionRequest,
     ) -> impl Future<Output = Result<HttpReply, TransportError>> + MaybeSend;
 }
 
@@ -72,6 +82,27 @@ impl std::fmt::Debug for HttpRequest {
     }
 }
 
+/// A call of a critical transaction.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TransactionRequest {
+    /// Which transaction.
+    pub name: TransactionName,
+    /// Sent as `Idempotency-Key`.
+    pub key: IdempotencyKey,
+    /// Sent as `Authorization: Bearer`.
+    pub token: String,
+    /// JSON text.
+    pub body: String,
+}
+
+/// Without the token, which must not reach a log.
+impl std::fmt::Debug for TransactionRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, key, .. } = self;
+        f.debug_struct("TransactionRequest").field("name", name).field("key", key).finish_non_exhaustive()
+    }
+}
+
 /// A request without a body.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpGet {
@@ -97,7 +128,7 @@ impl std::fmt::Debug for HttpGet {
 pub struct HttpReply {
     /// The HTTP status.
     pub status: u16,
-    /// Those of the [`HEADERS`] that it has.
+    /// Those of the [`HEADERS`] that it has; of a transaction, of the [`TRANSACTION_HEADERS`].
     pub headers: Vec<(&'static str, String)>,
     /// The body as text. Beyond the transport's limit it is cut off, and then counts as an answer that did not come.
     pub body: String,
@@ -114,8 +145,11 @@ pub const HEADERS: [&str; 7] = [
     "stream-closed",
 ];
 
+/// The same of a transaction's answer.
+pub const TRANSACTION_HEADERS: [&str; 3] = ["retry-after", "idempotency-key", "idempotent-replayed"];
+
 impl HttpReply {
-    /// One of the [`HEADERS`], as text.
+    /// One of its headers, as text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| *known == name).map(|(_, text)| text.as_str())
     }

@@ -9,7 +9,9 @@ use reqwest::{
 };
 
 use super::{InvalidServer, MAX_MESSAGE};
-use crate::driver::{Each, HEADERS, HttpGet, HttpReply, TransportError};
+use crate::driver::{
+    Each, HEADERS, HttpGet, HttpReply, TRANSACTION_HEADERS, TransactionRequest, TransportError,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the first byte sent to the last byte received.
@@ -43,7 +45,18 @@ impl Http {
         body: String,
     ) -> Result<HttpReply, TransportError> {
         let request = self.client.post(url).bearer_auth(token).header(CONTENT_TYPE, "application/json");
-        send(request.body(body), &|_| true).await
+        send(request.body(body), &HEADERS, &|_| true).await
+    }
+
+    pub(super) async fn transact(
+        &self,
+        url: Url,
+        request: TransactionRequest,
+    ) -> Result<HttpReply, TransportError> {
+        let TransactionRequest { key, token, body, .. } = request;
+        let request = self.client.post(url).bearer_auth(token).header(CONTENT_TYPE, "application/json");
+        let request = request.header("idempotency-key", key.to_field());
+        send(request.body(body), &TRANSACTION_HEADERS, &|_| true).await
     }
 
     pub(super) async fn get(
@@ -56,15 +69,21 @@ impl Http {
         let request = self.client.get(url).bearer_auth(token);
         let request = if goes_on { request.timeout(GOES_ON) } else { request };
         // There is no cache in this client; there may be one on the way.
-        send(if bypass { request.header(CACHE_CONTROL, "no-cache") } else { request }, each).await
+        let request = if bypass { request.header(CACHE_CONTROL, "no-cache") } else { request };
+        send(request, &HEADERS, each).await
     }
 }
 
-async fn send(request: RequestBuilder, each: &Each<'_>) -> Result<HttpReply, TransportError> {
+async fn send(
+    request: RequestBuilder,
+    wanted: &[&'static str],
+    each: &Each<'_>,
+) -> Result<HttpReply, TransportError> {
     let failed = |error: reqwest::Error| TransportError(chain(&error));
     let response = request.send().await.map_err(failed)?;
-    let header = |name| Some((name, response.headers().get(name)?.to_str().ok()?.to_owned()));
-    let headers = HEADERS.into_iter().filter_map(header).collect();
+    let header =
+        |name: &&'static str| Some((*name, response.headers().get(*name)?.to_str().ok()?.to_owned()));
+    let headers = wanted.iter().filter_map(header).collect();
     Ok(HttpReply {
         status: response.status().as_u16(),
         headers,

@@ -14,7 +14,9 @@ use tokio_tungstenite::{
 use super::{InvalidServer, MAX_MESSAGE, NativeLink, address::Address, http::Http, tls};
 use crate::{
     connection::Rung,
-    driver::{Each, HttpGet, HttpReply, HttpRequest, Transport, TransportError},
+    driver::{
+        Each, HttpGet, HttpReply, HttpRequest, Transact, TransactionRequest, Transport, TransportError,
+    },
     protocol::SUBPROTOCOL,
 };
 
@@ -73,5 +75,13 @@ impl Transport for NativeTransport {
 
     async fn post(&self, request: HttpRequest) -> Result<HttpReply, TransportError> {
         self.http.post(self.address.route(request.path), request.token, request.body).await
+    }
+}
+
+impl Transact for NativeTransport {
+    async fn transact(&self, request: TransactionRequest) -> Result<HttpReply, TransportError> {
+        // A name is a step of a path as it is.
+        let url = self.address.route(&format!("v1/transactions/{}", request.name));
+        self.http.transact(url, request).await
     }
 }

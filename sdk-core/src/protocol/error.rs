@@ -66,6 +66,8 @@ error_codes! {
     TooMany = "too_many", 413, Never;
     /// A frame that is not allowed at this point of the session.
     UnexpectedFrame = "unexpected_frame", 400, Never;
+    /// A critical transaction in a frame or among what is queued: it goes by `POST /v1/transactions` alone.
+    TransactionMisplaced = "transaction_misplaced", 400, Never;
     /// No first frame within the deadline, or no answer to heartbeats.
     Timeout = "timeout", 408, Later;
     /// No token, or one that does not verify.

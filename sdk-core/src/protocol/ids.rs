@@ -141,6 +141,20 @@ name! {
 }
 
 name! {
+    /// What a caller names one call of a transaction by, so that a repetition of it is known as one: 1 to 128 printable characters
+    /// of ASCII, as random as a UUID.
+    IdempotencyKey, "idempotency key", |text| {
+        if text.is_empty() || text.len() > 128 {
+            Some("must have 1 to 128 characters")
+        } else if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            Some("may hold only printable ASCII")
+        } else {
+            None
+        }
+    }
+}
+
+name! {
     /// One unbroken history of a collection; a new one begins when the history is not continuous
     /// with what readers saw before (a restored backup, a recreated store).
     Epoch, "epoch", |text| free_text(text, 64)
@@ -151,6 +165,14 @@ impl FieldName {
     /// Whether the text is one.
     pub(crate) fn is_valid(text: &str) -> bool {
         Self::problem(text).is_none()
+    }
+}
+
+impl IdempotencyKey {
+    /// The key as the header `Idempotency-Key` has it: a string of structured fields (RFC 9651). For printable ASCII that is
+    /// what JSON has.
+    pub fn to_field(&self) -> String {
+        crate::wire::encode(self)
     }
 }
 

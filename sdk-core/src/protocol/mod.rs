@@ -28,8 +28,8 @@ pub use frame::{
     PushReply, PushRequest, Resume, SUBPROTOCOL, ServerFrame, VERSIONS, Welcome, decode, decode_server_frame,
 };
 pub use ids::{
-    ActorId, ClientId, CollectionName, DocKey, DocumentId, Epoch, FieldName, InvalidId, MAX_SAFE_INTEGER,
-    OpId, RoomName, Seq, TopicName, TransactionName,
+    ActorId, ClientId, CollectionName, DocKey, DocumentId, Epoch, FieldName, IdempotencyKey, InvalidId,
+    MAX_SAFE_INTEGER, OpId, RoomName, Seq, TopicName, TransactionName,
 };
 pub use intent::{Fields, Intent, Members};
 pub use json::{Json, JsonError, MAX_DEPTH};

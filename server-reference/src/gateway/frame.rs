@@ -5,14 +5,20 @@ use sdk_core::protocol::{
 };
 use sdk_core::wire::{Reader, record};
 
+use super::misplaced;
+
 /// Names of the frames that a client may send.
 const KNOWN: [&str; 7] = ["hello", "push", "publish", "pull", "subscribe", "unsubscribe", "pong"];
+/// The name of a frame that there is not: what it would hold must not travel this way.
+const TRANSACTION: &str = "transaction";
 
 /// Reads any frame of at most `most` bytes.
 pub(super) fn decode(text: &str, most: usize) -> Result<ClientFrame, ProtocolError> {
     within(text, most)?;
+    misplaced::check(text)?;
     protocol::decode(text).map_err(|error| match unknown_name(text) {
-        // A frame of a later version, or one that must not travel this way, such as a transaction.
+        Some(name) if name == TRANSACTION => misplaced::misplaced(),
+        // A frame of a later version.
         Some(name) if error.code == ErrorCode::Malformed => ProtocolError::new(
             ErrorCode::UnexpectedFrame,
             format!("frame {name:?} is not part of this protocol; nothing was done"),

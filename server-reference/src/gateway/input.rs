@@ -80,6 +80,8 @@ pub enum Effect {
     ReadTopic(TenantScope, TopicName, Read),
     /// A reader has all of a topic once what was sent before is out; then others may send it what comes next.
     Level(Arc<Level>),
+    /// Count and record that a critical transaction came in a frame. The frame is refused.
+    Misused(TenantScope),
     /// Send a text frame.
     Send(Arc<str>),
     /// Close the connection, once what was sent before is out. The last effect of a session.

@@ -4,6 +4,7 @@ mod follow;
 mod frame;
 mod input;
 mod level;
+pub(crate) mod misplaced;
 mod open;
 pub(crate) mod publishing;
 pub mod session;

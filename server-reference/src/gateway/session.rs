@@ -143,7 +143,12 @@ impl Session {
                 open.last_heard = now.monotonic;
                 match frame::decode(text, self.limits.frame_bytes) {
                     Ok(frame) => self.frame(now, frame, text.len()),
-                    Err(error) => self.refuse(error),
+                    Err(error) => {
+                        if error.code == ErrorCode::TransactionMisplaced {
+                            self.effects.push_back(Effect::Misused(open.scope.clone()));
+                        }
+                        self.refuse(error);
+                    }
                 }
             }
             State::Verifying { .. } | State::Opening { .. } | State::Draining(_) | State::Closed => {}

@@ -39,9 +39,10 @@ use crate::{
     hub::{Follower, Notice, Shortcut},
     line::Wire,
     service::Service,
-    storage::{Advance, events::News},
+    storage::{Advance, events::News, transactions::Misuse},
     sync::Problem,
     tenant::TenantScope,
+    transactions::misused,
 };
 
 /// How long a connection stays after its last frame, so that the peer can read it.
@@ -301,6 +302,10 @@ impl Connection {
                 self.answer(async move {
                     Input::TopicRead(events.read(scope, topic, read, crate::clock::wall()).await)
                 });
+            }
+            Effect::Misused(scope) => {
+                // The session ends and is not waited for.
+                tokio::spawn(misused(self.service.clone(), scope, Misuse::Socket));
             }
             Effect::Send(text) => {
                 let message = Message::Text((&*text).into());

@@ -57,6 +57,7 @@ struct Peer {
     held: Vec<Batch>,
     publishing: Vec<Publishing>,
     reads: Vec<(TenantScope, TopicName, Read)>,
+    misused: usize,
 }
 
 /// What is refused, with the documents of a server that has no threads.
@@ -112,6 +113,7 @@ impl Server {
             held: Vec::new(),
             publishing: Vec::new(),
             reads: Vec::new(),
+            misused: 0,
         }
     }
 
@@ -160,6 +162,10 @@ impl Server {
                 Effect::Read(scope, page) => Input::Read(self.documents.changes(&scope, &page)),
                 Effect::FollowTopic(_, topic, ..) => {
                     peer.topics.push(topic);
+                    continue;
+                }
+                Effect::Misused(_) => {
+                    peer.misused += 1;
                     continue;
                 }
                 // Here everything goes through the session.
@@ -346,6 +352,8 @@ fn bad_later_frames_are_refused_by_name_and_nothing_of_them_is_done() {
         (deep, ErrorCode::TooDeep),
         (format!("{{\"pong\":{{}}}}{}", " ".repeat(limits.frame_bytes)), ErrorCode::FrameTooLarge),
         ("{\"transact\":{\"amount\":100}}".to_owned(), ErrorCode::UnexpectedFrame),
+        ("{\"transaction\":{\"amount\":100}}".to_owned(), ErrorCode::TransactionMisplaced),
+        (marked(&push(vec![set(1, "a", &[("x", "1")])])), ErrorCode::TransactionMisplaced),
         (encode(&hello(client(1), None)), ErrorCode::UnexpectedFrame),
         (encode(&push(many)), ErrorCode::TooMany),
     ];
@@ -355,7 +363,13 @@ fn bad_later_frames_are_refused_by_name_and_nothing_of_them_is_done() {
         let advances = server.send_text(&mut peer, text.clone());
         assert_eq!((peer.error(), peer.closed), (code, Some(Closing::Refused(code))), "{text:.80}");
         assert!(advances.is_empty());
+        assert_eq!(peer.misused, usize::from(code == ErrorCode::TransactionMisplaced), "{text:.80}");
     }
+}
+
+/// A frame whose operations say that they are critical transactions.
+fn marked(frame: &ClientFrame) -> String {
+    encode(frame).replace("{\"seq\":", "{\"class\":\"D\",\"seq\":")
 }
 
 #[test]

@@ -4,12 +4,12 @@
 //! causes together, so that there is never one without the others. Keys belong to a subject of a tenant. Every method
 //! about somebody's data wants a [`TenantScope`], and nothing else can name a tenant.
 
-use std::{str::FromStr, sync::Arc};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use sdk_core::{
     clock::Millis,
-    protocol::{Json, TopicName, TransactionName},
+    protocol::{IdempotencyKey, Json, TopicName, TransactionName},
 };
 
 use super::{StorageError, events::CloudEvent};
@@ -18,8 +18,6 @@ use crate::{
     transactions::handler::{Handler, Limit, Query, Refusal},
 };
 
-/// Bytes of an idempotency key.
-pub const MAX_IDEMPOTENCY_KEY: usize = 128;
 /// Events of one topic in one [`Parcel`].
 pub const PARCEL: usize = 128;
 /// Parcels that are taken along at one time.
@@ -135,40 +133,12 @@ pub enum NotRun {
 }
 
 /// A way of having a transaction that there is not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Misuse {
-    /// Which way: over the socket, or in the outbox.
-    pub way: &'static str,
-    /// What it claimed to be, cut to 64 bytes.
-    pub what: String,
-}
-
-/// What a caller names a call by: 1 to [`MAX_IDEMPOTENCY_KEY`] printable bytes of ASCII.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct IdempotencyKey(Arc<str>);
-
-/// A text that is no key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a key has 1 to {MAX_IDEMPOTENCY_KEY} printable characters of ASCII")]
-pub struct InvalidKey;
-
-impl FromStr for IdempotencyKey {
-    type Err = InvalidKey;
-    fn from_str(text: &str) -> Result<Self, InvalidKey> {
-        let fits = (1..=MAX_IDEMPOTENCY_KEY).contains(&text.len());
-        if fits && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            Ok(Self(text.into()))
-        } else {
-            Err(InvalidKey)
-        }
-    }
-}
-
-impl IdempotencyKey {
-    /// The key as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misuse {
+    /// In a frame.
+    Socket,
+    /// In a push over HTTP.
+    Push,
 }
 
 /// Events for one topic of one tenant, in the order of commits.

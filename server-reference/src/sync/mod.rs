@@ -27,7 +27,9 @@ pub(crate) use caller::{Caller, admit, authenticate, bearer};
 pub use problem::Problem;
 pub(crate) use problem::document;
 
-use crate::{clock::wall, service::Service};
+use crate::{
+    clock::wall, gateway::misplaced, service::Service, storage::transactions::Misuse, transactions::misused,
+};
 
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
@@ -42,6 +44,10 @@ async fn push(
     request: Request,
 ) -> Result<Response, Problem> {
     let text = body(request.into_body(), service.limits.frame_bytes).await?;
+    if let Err(error) = misplaced::check(&text) {
+        misused(service, caller.scope, Misuse::Push).await;
+        return Err(error.into());
+    }
     let (documents, events) = (&*service.documents, &*service.events);
     let refusals = &*service.client_letters;
     let answer =

@@ -10,6 +10,7 @@ mod figures;
 pub mod handler;
 mod key;
 pub mod ledger;
+mod misuse;
 mod problem;
 mod routes;
 
@@ -19,6 +20,7 @@ use sdk_core::protocol::{InvalidId, TransactionName};
 
 pub use figures::{Figures, Observed};
 use handler::{Handler, Query};
+pub(crate) use misuse::misused;
 pub use problem::Code;
 pub(crate) use routes::{SENT, TOLD, routes};
 

@@ -29,7 +29,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// What a page of another origin may send.
 pub(crate) const SENT: [HeaderName; 1] = [key::HEADER];
 /// What a page of another origin may see.
-pub(crate) const TOLD: [HeaderName; 1] = [REPLAYED];
+pub(crate) const TOLD: [HeaderName; 2] = [key::HEADER, REPLAYED];
 
 pub(crate) fn routes() -> Router<Arc<Service>> {
     Router::new().route("/v1/transactions/{name}", post(run).get(ask))
@@ -46,6 +46,7 @@ async fn run(
     let key = key::of(request.headers()).map_err(|why| No::Coded(Code::BadKey, why))?;
     let body = json(&body(request.into_body(), service.transactions.config.body_bytes).await?)?;
     let figures = &service.transactions.figures;
+    let field = HeaderValue::try_from(key.to_field());
     let run = Run { name, key, body, handler: handler.clone() };
     let Ran { verdict, replayed } = service
         .transactions
@@ -60,6 +61,10 @@ async fn run(
     };
     Figures::add(count, 1);
     let mut response = answer(verdict).unwrap_or_else(axum::response::IntoResponse::into_response);
+    // So that nobody takes what something in between answers for a decision.
+    if let Ok(field) = field {
+        response.headers_mut().insert(key::HEADER, field);
+    }
     if replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }

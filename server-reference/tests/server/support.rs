@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) issuer: DevIssuer,
-    _data: TempDir,
+    pub(crate) data: TempDir,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
 }
@@ -46,7 +46,7 @@ impl Running {
         let serving = tokio::spawn(server.serve(async move {
             let _ = stopped.await;
         }));
-        Self { address, issuer, _data: data, stop, serving }
+        Self { address, issuer, data, stop, serving }
     }
 
     pub(crate) fn http(&self, path: &str) -> String {

@@ -2,10 +2,11 @@
 
 use futures::future::join_all;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use sdk_core::protocol::{Json, TopicName};
+use sdk_core::protocol::{ErrorCode, Json, ServerFrame, TopicName, encode};
 use serde_json::{Value, json};
 use server_reference::{
     config::ServerConfig,
+    storage::sqlite::audit,
     transactions::{
         Handlers, TransactionsConfig,
         handler::{Call, Emitted, Fault, Handler, Records},
@@ -13,7 +14,9 @@ use server_reference::{
     },
 };
 
-use crate::support::Running;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::{Running, client, push, set};
 
 /// Fails as badly as a handler can.
 struct Panics;
@@ -302,4 +305,43 @@ async fn each_transfer_is_told_of_once_in_its_topic() {
     let amounts: Vec<u64> = told.iter().map(|event| event["data"]["amount"].as_u64().unwrap()).collect();
     assert_eq!(amounts, [1, 2, 3, 4, 5]);
     assert!(told.iter().all(|event| event["type"] == "ledger.transferred" && event["subject"] == "a"));
+}
+
+#[tokio::test]
+async fn a_transaction_in_a_frame_or_a_push_is_refused_and_on_record() {
+    let server = start().await;
+    let marked = |text: String| text.replace("{\"seq\":", "{\"class\":\"D\",\"seq\":");
+    let pushed = marked(encode(&push(vec![set(1, "a", "x", "1")])));
+    for frame in [r#"{"transaction":{"name":"ledger.transfer"}}"#.to_owned(), pushed] {
+        let mut session = server.session(1).await;
+        session.send_message(Message::Text(frame.into())).await;
+        let Some(ServerFrame::Error(error)) = session.next_answer().await else { panic!() };
+        assert_eq!(error.code, ErrorCode::TransactionMisplaced);
+        assert!(session.next().await.is_none(), "the session ends");
+    }
+    let ada = Person::new(&server, "acme", "ada");
+    let event = json!({ "specversion": "1.0", "type": "t", "source": "/", "id": "1" });
+    let publication = json!({ "seq": 1, "topic": "t", "event": event, "class": "D" });
+    let body = json!({ "client": client(1).to_string(), "collections": [], "operations": [], "publications": [publication] });
+    let post = ada.http.post(server.http("/v1/push")).bearer_auth(&ada.token).body(body.to_string());
+    assert_eq!(refused(post.send().await.unwrap()).await, code(400, "transaction_misplaced"));
+
+    let path = server.data.path().join("transactions.db");
+    let mut targets = Vec::new();
+    // That of a session is not waited for.
+    while targets.len() < 3 {
+        targets.clear();
+        let chain = audit::read(&path, |record, _| {
+            assert_eq!((&*record.tenant, &*record.subject), ("acme", "ada"));
+            assert_eq!(record.action, "critical transaction misplaced");
+            targets.push(record.target.clone());
+        });
+        assert_eq!(chain.unwrap().broken, None);
+        tokio::task::yield_now().await;
+    }
+    targets.sort_unstable();
+    assert_eq!(targets, ["in a frame", "in a frame", "in a push"]);
+    let mut session = server.session(1).await;
+    session.send(&push(vec![set(1, "a", "x", "1")])).await;
+    assert!(matches!(session.next_answer().await, Some(ServerFrame::Outcomes(_))), "nothing of it was done");
 }

@@ -6,6 +6,7 @@ mod group;
 mod ledger;
 mod proxy;
 mod server;
+mod teller;
 mod topic;
 
 pub use client::{client, eventually, open, values, waits};
@@ -13,4 +14,5 @@ pub use group::{Claimed, Delivery, Group, Said};
 pub use ledger::Ledger;
 pub use proxy::{Proxy, Weather};
 pub use server::Server;
+pub use teller::Teller;
 pub use topic::{Page, Topic};

@@ -28,6 +28,10 @@ pub enum Weather {
     Buffered,
     /// No WebSocket opens, and what the server does not answer soon is cut.
     Impatient,
+    /// Of a critical transaction the answer is cut off; all else gets through.
+    AnswersLost,
+    /// A critical transaction is answered by somebody else, as if it were done; all else gets through.
+    AnswersFalsified,
     /// Connections are cut, and new ones too.
     Cut,
 }
@@ -118,6 +122,7 @@ async fn carry(mut client: TcpStream, port: u16, born: State, states: watch::Rec
     let hear = |bytes: &[u8]| said.lock().expect("no connection panics").extend_from_slice(bytes);
     hear(head);
     let opens_websocket = String::from_utf8_lossy(head).to_ascii_lowercase().contains("upgrade: websocket");
+    let is_transaction = head.starts_with(b"POST /v1/transactions/");
     match born.weather {
         Weather::Cut => return,
         Weather::LoginPage => {
@@ -125,6 +130,11 @@ async fn carry(mut client: TcpStream, port: u16, born: State, states: watch::Rec
             let length = page.len();
             let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {length}\r\n");
             let _ = client.write_all(format!("{head}connection: close\r\n\r\n{page}").as_bytes()).await;
+            return;
+        }
+        Weather::AnswersFalsified if is_transaction => {
+            let body = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 13\r\nconnection: close\r\n\r\n{\"balance\":1}";
+            let _ = client.write_all(body).await;
             return;
         }
         Weather::WebSocketsRefused | Weather::Impatient if opens_websocket => {
@@ -145,7 +155,16 @@ async fn carry(mut client: TcpStream, port: u16, born: State, states: watch::Rec
         return;
     }
     let (from_client, to_client) = tokio::io::split(client);
-    let (from_server, to_server) = tokio::io::split(server);
+    let (mut from_server, to_server) = tokio::io::split(server);
+    if born.weather == Weather::AnswersLost && is_transaction {
+        // The answer comes as far as this.
+        let mut answer = [0];
+        tokio::select! {
+            () = pump(from_client, to_server, born, states.clone(), hear) => {}
+            _ = from_server.read(&mut answer) => {}
+        }
+        return;
+    }
     tokio::select! {
         () = pump(from_client, to_server, born, states.clone(), hear) => {}
         () = pump(from_server, to_client, born, states, |_| {}) => {}

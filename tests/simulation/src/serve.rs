@@ -250,8 +250,9 @@ impl World {
             | Effect::Level(_)
             | Effect::UnfollowTopic(_)
             | Effect::ReadTopic(..)
-            | Effect::Publish(..) => {
-                self.violate("nobody reads or writes topics here", format!("{effect:?}"));
+            | Effect::Publish(..)
+            | Effect::Misused(_) => {
+                self.violate("nobody has topics or transactions here", format!("{effect:?}"));
             }
             Effect::Commit(batch) => self.enqueue(Asker::Session(id), batch),
             Effect::Read(scope, page) => self.ask_read(Question::Session(id, scope, page)),

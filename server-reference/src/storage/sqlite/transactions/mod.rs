@@ -162,8 +162,11 @@ impl Transactions for TransactionStore {
         now: Millis,
     ) -> BoxFuture<'_, Result<(), StorageError>> {
         self.write(move |savepoint| {
-            let Misuse { way, what } = how;
-            audit::record(savepoint, &scope, &format!("transaction refused: {way}"), &what, now)
+            let target = match how {
+                Misuse::Socket => "in a frame",
+                Misuse::Push => "in a push",
+            };
+            audit::record(savepoint, &scope, "critical transaction misplaced", target, now)
         })
         .boxed()
     }

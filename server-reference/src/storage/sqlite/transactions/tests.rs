@@ -118,14 +118,13 @@ async fn a_handler_that_hides_a_failure_of_the_store_is_not_believed() {
 async fn misuse_is_on_record() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
-    let how = Misuse { way: "over the socket", what: "transaction".to_owned() };
-    store.misused(scope("acme", "ada"), how, START).await.unwrap();
+    store.misused(scope("acme", "ada"), Misuse::Socket, START).await.unwrap();
     let mut records = Vec::new();
     let chain = audit::read(&folder.path().join("transactions.db"), |record, _| records.push(record.clone()))
         .unwrap();
     assert_eq!((chain.records, chain.broken), (1, None));
     assert_eq!(
         (&*records[0].subject, &*records[0].action, &*records[0].target),
-        ("ada", "transaction refused: over the socket", "transaction")
+        ("ada", "critical transaction misplaced", "in a frame")
     );
 }
