@@ -1,6 +1,6 @@
 //! The platform-neutral core of webwaka-realtime.
 //!
-//! Dependencies point one way: `protocol, clock <- reconcile, routing, outbox, stream, connection <- engine <- driver <- client`.
+//! Dependencies point one way: `protocol, clock <- reconcile, routing, outbox, stream, presence, connection <- engine <- driver <- client`.
 //! The server uses the first three; everything else is behind the feature `client`.
 
 pub mod clock;
@@ -21,6 +21,8 @@ pub mod engine;
 pub mod native;
 #[cfg(feature = "client")]
 pub mod outbox;
+#[cfg(feature = "client")]
+pub mod presence;
 #[cfg(feature = "client")]
 pub mod routing;
 #[cfg(feature = "client")]

@@ -2,7 +2,8 @@
 //!
 //! An operation enters by [WebSocket](gateway) or by [HTTP](sync), under the [scope](tenant) of a verified
 //! [token](auth), which may [narrow](access) what its subject reads and writes. The [store](storage) judges it in one transaction and it is acknowledged once that is durable; the
-//! [hub] tells whoever follows its collection. Events enter and leave by [HTTP](streams). [`server::Server`] puts these together, and the binary
+//! [hub] tells whoever follows its collection. Events enter and leave by [HTTP](streams). [Rooms](rooms) keep
+//! nothing. [`server::Server`] puts these together, and the binary
 //! `webwaka-server` runs it.
 //!
 //! What decides has no clock, socket or thread of its own: [`gateway::session::Session`] and
@@ -25,6 +26,7 @@ mod line;
 pub mod origin;
 pub mod random;
 pub mod resolvers;
+pub mod rooms;
 pub mod server;
 pub mod service;
 pub mod snapshot;

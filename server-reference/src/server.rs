@@ -35,6 +35,7 @@ use crate::{
     identity,
     line::{Lines, Wire},
     random,
+    rooms::Rooms,
     service::{MAX_SESSIONS, Service, Stores},
     snapshot::{self, Snapshots, store::SnapshotStore},
     storage::{
@@ -77,6 +78,7 @@ pub struct Server {
     verifier: Arc<Verifier>,
     transactions: Arc<TransactionStore>,
     transaction_courier: TransactionCourier,
+    rooms: Arc<Rooms>,
     tombstone_age: Duration,
     keys_kept: Duration,
     write_deadline: Duration,
@@ -161,7 +163,7 @@ impl Server {
             figures,
         };
         let service = Service::new(stores, config, address, stopping);
-        let sessions = service.sessions.clone();
+        let (sessions, rooms) = (service.sessions.clone(), service.rooms.clone());
         let router = router(service, web.as_deref());
         Ok(Self {
             listener,
@@ -174,6 +176,7 @@ impl Server {
             verifier,
             transactions,
             transaction_courier,
+            rooms,
             tombstone_age,
             keys_kept,
             write_deadline,
@@ -206,6 +209,7 @@ impl Server {
             verifier,
             transactions,
             transaction_courier,
+            rooms,
             tombstone_age,
             keys_kept,
             write_deadline,
@@ -235,6 +239,7 @@ impl Server {
             never = subscriptions.run() => match never {},
             never = verifier.keep_fresh() => match never {},
             never = transaction_courier.run() => match never {},
+            never = rooms.run() => match never {},
             () = deadline => {
                 tracing::warn!("some connections did not end in time and are cut off");
                 Ok(())

@@ -11,6 +11,7 @@ use crate::{
     dev::DevIssuer,
     hub::Hub,
     origin::Origins,
+    rooms::Rooms,
     snapshot::Snapshots,
     storage::{
         Advance, Documents,
@@ -45,6 +46,7 @@ pub struct Service {
     pub(crate) stirred: Arc<Hub<Stirred>>,
     pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) transactions: Served,
+    pub(crate) rooms: Arc<Rooms>,
     pub(crate) streams: StreamsConfig,
     /// Where topics are found, without a slash at its end.
     pub(crate) public_streams: String,
@@ -139,6 +141,7 @@ impl Service {
             stirred: Arc::default(),
             subscriptions,
             transactions: Served { store: transactions, config, figures },
+            rooms: Arc::default(),
             live: Arc::new(Semaphore::new(streams.live)),
             streams,
             public_streams,

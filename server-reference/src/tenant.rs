@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use sdk_core::{clock::Millis, protocol::Identity};
+use sdk_core::{
+    clock::Millis,
+    protocol::{Identity, TopicName},
+};
 
 use crate::{
-    access::Access,
+    access::{Access, Right, SubjectRight},
     auth::{Bearer, VerifiedClaims},
 };
 
@@ -53,6 +56,18 @@ impl TenantScope {
         &self.bearer
     }
 
+    /// Whether its subject may do something to a topic. What was put into somebody's inbox is theirs to read, whatever their
+    /// access says; others read it only where their access names it. Whoever may send to a person may write there.
+    pub fn topic(&self, name: &str, right: Right) -> bool {
+        let named = self.access.topic(name, right);
+        let Some(owner) = TopicName::inbox_owner(name) else { return named };
+        match right {
+            Right::Read => *owner == *self.subject || (named && self.access != Access::Everything),
+            Right::Write => named || self.access.subject(&owner, SubjectRight::Send),
+            Right::Admin => named,
+        }
+    }
+
     /// Unix time at which the scope ends.
     pub fn expires(&self) -> Millis {
         self.expires
@@ -61,5 +76,33 @@ impl TenantScope {
     /// Both names, as a welcome tells them.
     pub fn identity(&self) -> Identity {
         Identity { tenant: self.tenant.to_string(), subject: self.subject.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::{granted, scope};
+
+    fn inbox(subject: &str) -> String {
+        TopicName::inbox(subject).unwrap().to_string()
+    }
+
+    #[test]
+    fn an_inbox_is_read_by_its_owner_and_written_by_who_may_send_to_them() {
+        let plain = scope("acme", "ada");
+        let (ours, theirs) = (inbox("ada"), inbox("bob"));
+        assert!(plain.topic(&ours, Right::Read) && plain.topic(&theirs, Right::Write));
+        assert!(!plain.topic(&theirs, Right::Read), "also where a token says nothing of access");
+
+        let narrow = granted("ada", json!([{ "subject": "bob" }]));
+        assert!(narrow.topic(&ours, Right::Read) && !narrow.topic(&ours, Right::Write));
+        assert!(narrow.topic(&theirs, Right::Write) && !narrow.topic(&theirs, Right::Read));
+        assert!(!narrow.topic(&inbox("eve"), Right::Write) && !narrow.topic("orders", Right::Read));
+
+        let support = granted("ada", json!([{ "topic": "inbox/*", "may": "read" }]));
+        assert!(support.topic(&theirs, Right::Read) && !support.topic(&theirs, Right::Write));
     }
 }

@@ -18,7 +18,7 @@ use futures::{
 use super::Closed;
 use crate::{
     driver::EventSink,
-    engine::{Event, QueryId, Refusal, Ticket},
+    engine::{Event, QueryId, Refusal, Ticket, Unsent},
     protocol::{Outcome, Seq},
 };
 
@@ -41,6 +41,7 @@ pub struct Router {
 #[derive(Debug)]
 struct Waiting {
     submissions: BTreeMap<Ticket, oneshot::Sender<Taken>>,
+    messages: BTreeMap<Ticket, oneshot::Sender<Result<u64, Unsent>>>,
     /// Edits that were folded into one operation share its outcome.
     outcomes: BTreeMap<Seq, (oneshot::Sender<Outcome>, OutcomeReceiver)>,
     views: BTreeMap<QueryId, mpsc::Sender<()>>,
@@ -56,6 +57,7 @@ impl Default for Router {
         let (conflicts, conflicts_changed) = mpsc::channel(0);
         let waiting = Waiting {
             submissions: BTreeMap::new(),
+            messages: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             views: BTreeMap::new(),
             status: Some(sender),
@@ -79,6 +81,16 @@ impl Router {
         // Without a sender the receiver ends at once, which says that the client is closed.
         if !waiting.closed {
             waiting.submissions.insert(ticket, sender);
+        }
+        (ticket, receiver)
+    }
+
+    pub(super) fn message(&self) -> (Ticket, oneshot::Receiver<Result<u64, Unsent>>) {
+        let ticket = Ticket(self.number());
+        let (sender, receiver) = oneshot::channel();
+        let mut waiting = self.waiting();
+        if !waiting.closed {
+            waiting.messages.insert(ticket, sender);
         }
         (ticket, receiver)
     }
@@ -108,6 +120,7 @@ impl Router {
     pub(super) fn close(&self) {
         let mut waiting = self.waiting();
         waiting.submissions.clear();
+        waiting.messages.clear();
         waiting.outcomes.clear();
         waiting.views.clear();
         waiting.status = None;
@@ -147,6 +160,16 @@ impl Waiting {
             Event::Refused(ticket, refusal) => {
                 if let Some(submission) = self.submissions.remove(&ticket) {
                     let _ = submission.send(Err(refusal));
+                }
+            }
+            Event::Sent(ticket, count) => {
+                if let Some(message) = self.messages.remove(&ticket) {
+                    let _ = message.send(Ok(count));
+                }
+            }
+            Event::Unsent(ticket, why) => {
+                if let Some(message) = self.messages.remove(&ticket) {
+                    let _ = message.send(Err(why));
                 }
             }
             Event::Settled(seq, _, outcome) => {

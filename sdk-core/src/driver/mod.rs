@@ -24,11 +24,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::{
     clock::Millis,
     engine::{
-        Amendment, Config, Conflicted, Effect, Engine, Event, Input, LinkId, Outdated, QueryId, Rejected,
-        Status, Subscription, Ticket, Unpublished, Unsettled, View,
+        Amendment, Attendance, Config, Conflicted, Effect, Engine, Event, Input, LinkId, Outdated, QueryId,
+        Rejected, Status, Subscription, Ticket, Unpublished, Unsettled, View,
         storage::{Query, StoreError},
     },
-    protocol::{ClientId, DocKey, Intent, Json, Seq, TopicName, TopicPosition, decode_server_frame, encode},
+    presence::Room,
+    protocol::{
+        ClientId, DocKey, Intent, Json, Recipient, Seq, TopicName, TopicPosition, decode_server_frame, encode,
+    },
     sorted::SortedSet,
     stream::Shown,
 };
@@ -174,7 +177,32 @@ impl<P: Platform> Driver<P> {
         self.dispatch(Input::Taken(id, position));
     }
 
-    /// Ends either.
+    /// Opens a room, or what is said to this person; [`Event::ViewChanged`] tells when to look.
+    pub fn attend(&self, id: QueryId, wanted: Attendance) {
+        self.dispatch(Input::Attend(id, wanted));
+    }
+
+    /// Wants to be seen in a room so; the newest counts.
+    pub fn present(&self, id: QueryId, state: Option<Json>) {
+        self.dispatch(Input::Present(id, state));
+    }
+
+    /// What is seen of a room now; none if it is not open.
+    pub fn room(&self, id: QueryId) -> Option<Room> {
+        self.core().engine.room(id)
+    }
+
+    /// The application has taken messages up to this number.
+    pub fn heard(&self, id: QueryId, number: u64) {
+        self.dispatch(Input::Heard(id, number));
+    }
+
+    /// Says something to those who are there now; [`Event::Sent`] or [`Event::Unsent`] answers with the ticket.
+    pub fn say(&self, ticket: Ticket, to: Recipient, data: Json) {
+        self.dispatch(Input::Say(ticket, to, data));
+    }
+
+    /// Ends any of these.
     pub fn close(&self, id: QueryId) {
         self.dispatch(Input::Close(id));
     }

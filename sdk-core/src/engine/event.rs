@@ -2,8 +2,8 @@
 
 use super::{QueryId, Ticket, storage::StoreError};
 use crate::{
-    protocol::{CollectionName, DocKey, Outcome, Seq},
-    wire::{Encode, Object, write_text},
+    protocol::{CollectionName, DocKey, EndReason, Outcome, Seq},
+    wire::{Encode, Object, record, write_text},
 };
 
 /// What the application hears.
@@ -12,13 +12,17 @@ use crate::{
 pub enum Event {
     /// What was asked for is durable on this device, and concerns this operation. Several submissions may concern one.
     Submitted(Ticket, Seq),
+    /// What was said has gone to so many sessions.
+    Sent(Ticket, u64),
+    /// What was said has gone to nobody, as far as is known.
+    Unsent(Ticket, Unsent),
     /// What was asked for was refused; nothing of it was kept, and all else is as it was.
     Refused(Ticket, Refusal),
     /// An operation is settled; with the document that it edits, if it is no event.
     Settled(Seq, Option<DocKey>, Outcome),
     /// An event that was a dead letter is an operation again, under its number: it will be settled once more.
     Reopened(Seq),
-    /// A live query shows something else than before, or a reader of a topic has more.
+    /// A live query or a room shows something else than before, or a reader of a topic has more.
     ViewChanged(QueryId),
     /// The status is not what it was.
     StatusChanged,
@@ -123,6 +127,45 @@ impl Refusal {
     }
 }
 
+/// Why a message has gone to nobody. It is not kept; to say it again is the application's to decide.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Unsent {
+    /// A stable code: of the server, or `not_connected` or `busy`.
+    pub code: String,
+    /// In words.
+    pub message: String,
+    /// Whether the same may be said later.
+    pub retryable: bool,
+}
+
+impl Unsent {
+    /// There is no link over which it could be said; or there was one, and it is not known what became of it.
+    pub(super) fn not_connected() -> Self {
+        let message = "there is no connection; what was said is not kept and may have reached nobody".into();
+        Self { code: "not_connected".into(), message, retryable: true }
+    }
+
+    /// Too many wait for their answer.
+    pub(super) fn busy() -> Self {
+        let message = "too many messages wait for their answer".into();
+        Self { code: "busy".into(), message, retryable: true }
+    }
+}
+
+/// The server has not passed it on.
+impl From<EndReason> for Unsent {
+    fn from(EndReason { code, message }: EndReason) -> Self {
+        Self { code, message, retryable: false }
+    }
+}
+
+record!(out Unsent {
+    code: "code";
+    message: "message";
+    retryable: "retryable";
+});
+
 /// As an object with `code`, `message` and `retryable`.
 impl Encode for Refusal {
     fn write(&self, out: &mut String) {
@@ -139,6 +182,8 @@ impl Encode for Event {
     fn write(&self, out: &mut String) {
         let (name, value): (&str, &dyn Encode) = match self {
             Self::Submitted(ticket, seq) => ("submitted", &(ticket, seq)),
+            Self::Sent(ticket, count) => ("sent", &(ticket, count)),
+            Self::Unsent(ticket, unsent) => ("refused", &(ticket, unsent)),
             Self::Refused(ticket, refusal) => ("refused", &(ticket, refusal)),
             Self::Settled(seq, doc, outcome) => ("settled", &(seq, doc, outcome)),
             Self::Reopened(seq) => ("reopened", seq),

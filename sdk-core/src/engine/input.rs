@@ -1,14 +1,14 @@
 //! What goes into the engine and what comes out of it.
 
 use super::{
-    Event, Fetch, Migrated, Outdated, Subscription, TopicRead, TopicReply,
+    Attendance, Event, Fetch, Migrated, Outdated, Subscription, TopicRead, TopicReply,
     storage::{Batch, Query, Rows, Scan, StoreError},
 };
 use crate::{
     clock::Millis,
     protocol::{
         ClientFrame, DocKey, Intent, Json, ProtocolError, PullReply, PullRequest, PushReply, PushRequest,
-        Seq, ServerFrame, TopicName, TopicPosition,
+        Recipient, Seq, ServerFrame, TopicName, TopicPosition,
     },
     reconcile::{Conflict, Resolution},
     wire::transparent,
@@ -36,7 +36,7 @@ macro_rules! tickets {
 tickets! {
     /// Names a submission until it has its `Seq`; chosen by the caller.
     Ticket;
-    /// Names a live query or a reader of a topic; chosen by the caller.
+    /// Names a live query, a reader of a topic or a way into a room; chosen by the caller.
     QueryId;
     /// Names a commit in flight.
     BatchId;
@@ -86,6 +86,14 @@ pub enum Input {
     /// What is asked next under this ticket was found in the store, as the submission of this key. If its page is gone,
     /// as the last part says, an edit that is refused for good becomes a dead letter.
     Adopt(Ticket, String, bool),
+    /// The application opens a room, or what is said to it.
+    Attend(QueryId, Attendance),
+    /// It wants to be seen in a room that it has open, in this state, or not to be seen.
+    Present(QueryId, Option<Json>),
+    /// It has taken messages up to this number.
+    Heard(QueryId, u64),
+    /// It says something to those who are there now; answered with [`Event::Sent`] or [`Event::Unsent`].
+    Say(Ticket, Recipient, Json),
     /// The application drops an operation that was rejected, having seen it.
     Discard(Seq),
     /// The application wants to follow documents.

@@ -58,6 +58,9 @@ impl Engine {
             Ok(ServerFrame::Changes(changes)) if live => self.changes(now, changes),
             Ok(ServerFrame::Events(events)) if live => self.topic_events(events),
             Ok(ServerFrame::Ended(ended)) if live => self.topic_ended(ended),
+            Ok(ServerFrame::Room(news)) if live => self.room_news(news),
+            Ok(ServerFrame::Message(message)) if live => self.message(&message),
+            Ok(ServerFrame::Sent(sent)) if live => self.sent(sent),
             Ok(ServerFrame::Ping {}) => self.effects.push_back(Effect::Send(id, ClientFrame::Pong {})),
             Ok(ServerFrame::GoAway(leave)) => self.drop_link(at, leave.retry_after),
             Ok(ServerFrame::Error(error)) => self.refused_link(at, error),
@@ -71,16 +74,17 @@ impl Engine {
                 self.refused_link(at, ProtocolError::new(ErrorCode::UnexpectedFrame, message));
             }
         }
-        // Heartbeats and other clients' changes answer nothing: only less to wait for does.
+        // Heartbeats and other clients' changes answer nothing: only less to wait for does. Where nothing is waited for
+        // any more, the application may have lost its interest.
         let open = self.unanswered();
-        if self.socket.is_live() && open < asked {
+        if self.socket.is_live() && (open < asked || open == 0) {
             self.socket.answered(at, open > 0);
         }
     }
 
     /// What was sent and wants an answer.
     fn unanswered(&self) -> usize {
-        self.outbox.in_flight() + self.replica.pulls() + self.topics.asking()
+        self.outbox.in_flight() + self.replica.pulls() + self.topics.asking() + self.rooms.asking()
     }
 
     fn welcome_link(&mut self, now: Now, welcome: &Welcome) {
@@ -183,6 +187,7 @@ impl Engine {
         // A try that failed says nothing about what is read over HTTP meanwhile.
         if self.socket.is_live() {
             self.topics.link_changed();
+            self.leave_rooms();
         }
         self.socket.lost(now, least, &mut self.random);
         self.outbox.requeue();
@@ -224,6 +229,9 @@ impl Engine {
             self.send(now);
         }
         if route(Class::EventStreaming, self.link_state()) == Route::Socket && self.ask_for_topics() {
+            self.socket.asked(now);
+        }
+        if self.advance_rooms(now) {
             self.socket.asked(now);
         }
     }

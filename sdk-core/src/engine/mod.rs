@@ -28,6 +28,7 @@ mod meta;
 mod migrate;
 mod note;
 mod replica;
+mod rooms;
 mod rows;
 mod settle;
 mod staging;
@@ -44,7 +45,7 @@ use std::collections::VecDeque;
 
 pub use config::Config;
 pub use conflict::Conflicted;
-pub use event::{Event, Refusal};
+pub use event::{Event, Refusal, Unsent};
 pub use fetch::{Fetch, Syncing};
 pub use input::{
     Amendment, BatchId, Call, CallBody, Effect, HttpFailure, HttpId, Input, LinkId, Now, QueryId, ReadId,
@@ -53,6 +54,7 @@ pub use input::{
 pub use ladder::{TopicRead, TopicReply};
 pub(crate) use migrate::failed as migration_failed;
 pub use migrate::{Migrated, Outdated};
+pub use rooms::Attendance;
 pub use status::{Rejected, Status, Unpublished, Unsettled};
 pub use topics::{MAX_DURABLE, Subscription};
 pub use view::{MAX_QUERIES, View, ViewDocument};
@@ -109,6 +111,7 @@ pub struct Engine {
     views: Views,
     fetches: fetch::Fetches,
     topics: topics::Topics,
+    rooms: rooms::Rooms,
     socket: Socket,
     link: LinkId,
     poll: Poll,
@@ -167,6 +170,7 @@ impl Engine {
             views: Views::default(),
             fetches: fetch::Fetches::default(),
             topics: topics::Topics::new(config.best_rung),
+            rooms: rooms::Rooms::default(),
             socket: Socket::new(),
             link: LinkId(0),
             poll: Poll::new(config.poll_interval),
@@ -207,9 +211,14 @@ impl Engine {
             Input::Open(id, query) => self.open(id, query),
             Input::Subscribe(id, wanted) => self.subscribe(id, wanted),
             Input::Taken(id, position) => self.topic_taken(id, position),
+            Input::Attend(id, wanted) => self.attend(id, wanted),
+            Input::Present(id, state) => self.present(id, state),
+            Input::Heard(id, number) => self.heard(id, number),
+            Input::Say(ticket, to, data) => self.say(ticket, to, data),
             Input::Close(id) => {
                 self.views.close(id, |key| self.outbox.has_lane(key));
                 self.close_topic(id);
+                self.close_room(id);
             }
             Input::Network(allowed) => self.allow_network(at, allowed),
             Input::Committed(id) => self.committed(at, id),
@@ -241,9 +250,15 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Millis> {
         let stores = [self.saving.timeout(), self.replica.timeout()];
         let network = if self.may_connect() {
-            [self.link_timeout(), self.fallback_timeout(), self.fetches_timeout(), self.ladder_timeout()]
+            [
+                self.link_timeout(),
+                self.fallback_timeout(),
+                self.fetches_timeout(),
+                self.ladder_timeout(),
+                self.rooms_timeout(),
+            ]
         } else {
-            [None; 4]
+            [None; 5]
         };
         stores.into_iter().chain(network).flatten().min()
     }

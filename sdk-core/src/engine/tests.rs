@@ -29,6 +29,7 @@ mod migrate;
 mod order;
 mod partial;
 mod publish;
+mod rooms;
 mod sleep;
 mod topics;
 
@@ -162,6 +163,10 @@ impl Bench {
     }
 
     fn connect(&mut self) -> LinkId {
+        self.connect_to(welcome("ada"))
+    }
+
+    fn connect_to(&mut self, welcome: Welcome) -> LinkId {
         self.input(Input::Wake);
         if !self.take(|effect| (*effect == Effect::FetchToken).then_some(())).is_empty() {
             self.input(Input::Token(Ok("token".into())));
@@ -170,7 +175,7 @@ impl Bench {
         self.frames();
         self.input(Input::LinkUp(link));
         assert!(matches!(self.frames()[..], [ClientFrame::Hello(_)]));
-        self.input(Input::Received(link, Ok(ServerFrame::Welcome(welcome("ada")))));
+        self.input(Input::Received(link, Ok(ServerFrame::Welcome(welcome))));
         self.answer_fence();
         link
     }

@@ -115,6 +115,8 @@ error_codes! {
     MigrationDropped = "migration_dropped", 409, Never;
     /// Too fast.
     RateLimited = "rate_limited", 429, Later;
+    /// What was sent to this session was not taken as fast as it came.
+    SlowConsumer = "slow_consumer", 429, Later;
     /// The server is busy, or is stopping.
     Overloaded = "overloaded", 503, Later;
     /// The server cannot store at this moment; nothing was done.

@@ -12,6 +12,7 @@ use super::{
     operation::Operation,
     outcome::Judgement,
     position::StreamPosition,
+    room::{Enter, Leave, Message, RoomNews, Send, Sent},
     strategy::Strategy,
     subscription::{Ended, Events, Subscribe, Unsubscribe},
 };
@@ -38,6 +39,12 @@ pub enum ClientFrame {
     Subscribe(Subscribe),
     /// Asks for no more of them.
     Unsubscribe(Unsubscribe),
+    /// Is in a room from now on, or in another state.
+    Enter(Enter),
+    /// Is not any more.
+    Leave(Leave),
+    /// Has something to say to those who are there now.
+    Send(Send),
     /// Answer to a ping.
     Pong {},
 }
@@ -55,6 +62,12 @@ pub enum ServerFrame {
     Events(Events),
     /// No more of them will come.
     Ended(Ended),
+    /// What is new in a room.
+    Room(RoomNews),
+    /// Somebody has something to say.
+    Message(Message),
+    /// What became of what was said.
+    Sent(Sent),
     /// A frame was refused, or the session ends with this reason.
     Error(ProtocolError),
     /// The session ends; nothing is wrong with the client.
@@ -247,7 +260,10 @@ pub fn decode_server_frame(text: &str) -> Result<Option<ServerFrame>, ProtocolEr
 }
 
 fn is_unknown_frame(text: &str) -> bool {
-    const KNOWN: [&str; 8] = ["welcome", "outcomes", "changes", "events", "ended", "error", "goAway", "ping"];
+    const KNOWN: [&str; 11] = [
+        "welcome", "outcomes", "changes", "events", "ended", "room", "message", "sent", "error", "goAway",
+        "ping",
+    ];
     let (mut reader, mut names, mut known) = (Reader::new(text), 0, false);
     let whole = reader.object(&mut |reader, name| {
         names += 1;
@@ -263,7 +279,10 @@ tagged!(ClientFrame {
     "publish" => Publish,
     "pull" => Pull,
     "subscribe" => Subscribe,
-    "unsubscribe" => Unsubscribe
+    "unsubscribe" => Unsubscribe,
+    "enter" => Enter,
+    "leave" => Leave,
+    "send" => Send
 } { "pong" => Pong });
 
 tagged!(ServerFrame {
@@ -272,6 +291,9 @@ tagged!(ServerFrame {
     "changes" => Changes,
     "events" => Events,
     "ended" => Ended,
+    "room" => Room,
+    "message" => Message,
+    "sent" => Sent,
     "error" => Error,
     "goAway" => GoAway
 } { "ping" => Ping });

@@ -176,6 +176,50 @@ impl IdempotencyKey {
     }
 }
 
+/// How the names of inboxes begin.
+const INBOX: &str = "inbox/";
+
+impl TopicName {
+    /// The topic of what was published for one person: `inbox/` and the subject, of which every byte but letters, digits and
+    /// `-`, `_`, `:`, `@`, and a `.` that is not the first, stands as `~` and two hexadecimal digits.
+    ///
+    /// # Errors
+    /// That has more bytes than a topic's name.
+    pub fn inbox(subject: &str) -> Result<Self, InvalidId> {
+        let mut name = String::from(INBOX);
+        for byte in subject.bytes() {
+            let plain = byte.is_ascii_alphanumeric() || b"-_:@".contains(&byte);
+            if plain || (byte == b'.' && name.len() > INBOX.len()) {
+                name.push(char::from(byte));
+            } else {
+                let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+                name.extend(['~', digit(byte >> 4), digit(byte & 15)]);
+            }
+        }
+        Self::new(&name)
+    }
+
+    /// Whose inbox has this name; none if it is no inbox's.
+    pub fn inbox_owner(name: &str) -> Option<String> {
+        let mut rest = name.strip_prefix(INBOX)?.bytes();
+        let mut subject = Vec::new();
+        while let Some(byte) = rest.next() {
+            subject.push(match byte {
+                b'~' => {
+                    let mut digit = || char::from(rest.next()?).to_digit(16);
+                    let (high, low) = (digit()?, digit()?);
+                    u8::try_from(high * 16 + low).ok()?
+                }
+                byte => byte,
+            });
+        }
+        let subject = String::from_utf8(subject).ok()?;
+        // One person has one inbox, however else its name might be written.
+        let one = Self::inbox(&subject).is_ok_and(|inbox| inbox.as_str() == name);
+        one.then_some(subject)
+    }
+}
+
 impl DocumentId {
     /// The first id in the order of ids.
     pub fn smallest() -> Self {
@@ -397,6 +441,21 @@ mod tests {
         for bad in ["", "a//b", "..", "a\0", "__ds/x", "a*", &"x".repeat(129)] {
             assert!(RoomName::new(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn every_person_has_one_inbox_and_it_names_nobody_else() {
+        for subject in ["ada", "ada@x.example", "..", "a/b", "ä~\u{1f600}", "~", " "] {
+            let inbox = TopicName::inbox(subject).unwrap();
+            assert_eq!(TopicName::inbox_owner(inbox.as_str()).as_deref(), Some(subject), "{inbox}");
+        }
+        assert_eq!(TopicName::inbox("a/b").unwrap().as_str(), "inbox/a~2fb");
+        for other in
+            ["inbox", "inbox/", "orders", "inbox/~61", "inbox/~2F", "inbox/a~", "inbox/~ff", "inbox/a/b"]
+        {
+            assert_eq!(TopicName::inbox_owner(other), None, "{other}");
+        }
+        assert!(TopicName::inbox(&"~".repeat(128)).is_err());
     }
 
     #[test]

@@ -10,6 +10,12 @@ pub const MAX_FIELDS: usize = 256;
 pub const MAX_COLLECTIONS: usize = 64;
 /// Topics that one session subscribes to at one time.
 pub const MAX_TOPICS: usize = 64;
+/// Rooms that one session is in, if the server does not say otherwise; and that a client is in.
+pub const MAX_ROOMS: usize = 32;
+/// Bytes of the state in which somebody is in a room.
+pub const MAX_STATE: usize = 4 * 1024;
+/// Bytes of a message between people.
+pub const MAX_MESSAGE: usize = 16 * 1024;
 /// Milliseconds that an operation's time may lie ahead of the server's before it is corrected.
 pub const MAX_SKEW: u64 = 60_000;
 /// Bytes of one frame or body before its sender has authenticated.
@@ -31,6 +37,8 @@ pub struct Limits {
     pub document_bytes: usize,
     /// Operations sent and not yet judged.
     pub in_flight_operations: usize,
+    /// Rooms that one session is in. None, where a server says nothing of them: it would not know the frames.
+    pub rooms: usize,
 }
 
 impl Default for Limits {
@@ -41,6 +49,7 @@ impl Default for Limits {
             operation_bytes: 128 * 1024,
             document_bytes: 128 * 1024,
             in_flight_operations: 512,
+            rooms: MAX_ROOMS,
         }
     }
 }
@@ -62,4 +71,5 @@ record!(Limits {
     operation_bytes: "operationBytes" or Limits::default().operation_bytes;
     document_bytes: "documentBytes" or Limits::default().document_bytes;
     in_flight_operations: "inFlightOperations" or Limits::default().in_flight_operations;
+    rooms: "rooms" or 0;
 });

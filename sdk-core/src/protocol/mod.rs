@@ -14,6 +14,7 @@ mod limits;
 mod operation;
 mod outcome;
 mod position;
+mod room;
 mod shown;
 mod snapshot;
 mod strategy;
@@ -34,11 +35,13 @@ pub use ids::{
 pub use intent::{Fields, Intent, Members};
 pub use json::{Json, JsonError, MAX_DEPTH};
 pub use limits::{
-    Limits, MAX_COLLECTIONS, MAX_FIELDS, MAX_FIRST_FRAME, MAX_INTENTS, MAX_REJECTED, MAX_SKEW, MAX_TOPICS,
+    Limits, MAX_COLLECTIONS, MAX_FIELDS, MAX_FIRST_FRAME, MAX_INTENTS, MAX_MESSAGE, MAX_REJECTED, MAX_ROOMS,
+    MAX_SKEW, MAX_STATE, MAX_TOPICS,
 };
 pub use operation::{Base, Choice, Operation, ResolvedBy, Resolves};
 pub use outcome::{Author, Collision, Judgement, Outcome, Rejection};
 pub use position::{Offset, StreamPosition};
+pub use room::{Enter, Leave, Member, Message, Recipient, RoomNews, Send, Sent};
 pub use snapshot::{ChunkRef, ContentHash, InvalidHash, Manifest, read_chunk, read_manifest};
 pub use strategy::Strategy;
 pub use subscription::{EndReason, Ended, Events, Start, Subscribe, Unsubscribe};

@@ -8,7 +8,8 @@ use sdk_core::wire::{Reader, record};
 use super::misplaced;
 
 /// Names of the frames that a client may send.
-const KNOWN: [&str; 7] = ["hello", "push", "publish", "pull", "subscribe", "unsubscribe", "pong"];
+const KNOWN: [&str; 10] =
+    ["hello", "push", "publish", "pull", "subscribe", "unsubscribe", "enter", "leave", "send", "pong"];
 /// The name of a frame that there is not: what it would hold must not travel this way.
 const TRANSACTION: &str = "transaction";
 

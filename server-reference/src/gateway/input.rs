@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use sdk_core::{
     clock::Millis,
-    protocol::{Changes, CollectionName, ErrorCode, Judgement},
+    protocol::{Changes, ClientId, CollectionName, ErrorCode, Judgement},
 };
 
 use super::{level::Level, publishing::Publishing};
 use crate::{
     auth::AuthError,
+    rooms::{Call, Mail},
     storage::{
         Advance, Batch, Committed, Page, StorageError,
         events::{LogError, News, Read, Slice, TopicName},
@@ -53,6 +54,8 @@ pub enum Input {
     Moved(Arc<News>),
     /// News were dropped; any topic may have moved on.
     MissedNews,
+    /// Rooms or people have something for the session.
+    Mail(Mail),
     /// The server stops.
     Shutdown,
     /// The time of [`Session::poll_timeout`](super::session::Session::poll_timeout) has come.
@@ -82,6 +85,10 @@ pub enum Effect {
     Level(Arc<Level>),
     /// Count and record that a critical transaction came in a frame. The frame is refused.
     Misused(TenantScope),
+    /// The session of this client can be reached by others, from now on.
+    Attach(TenantScope, ClientId),
+    /// Something is asked of the rooms; what comes of it is in the mail.
+    Rooms(Call),
     /// Send a text frame.
     Send(Arc<str>),
     /// Close the connection, once what was sent before is out. The last effect of a session.

@@ -5,7 +5,12 @@ use sdk_core::{
     protocol::{ClientId, Limits, Operation, Publication},
 };
 
-use super::{follow::Following, session::SILENCE, topics::Topics, work::Work};
+use super::{
+    follow::Following,
+    session::{SILENCE, Whereabouts},
+    topics::Topics,
+    work::Work,
+};
 use crate::tenant::TenantScope;
 
 /// A session that was welcomed.
@@ -14,6 +19,7 @@ pub(super) struct Open {
     pub(super) client: ClientId,
     pub(super) following: Following,
     pub(super) topics: Topics,
+    pub(super) whereabouts: Whereabouts,
     pub(super) operations: Work<Operation>,
     /// They go to another store than operations, and neither kind waits for the other's disk.
     pub(super) publications: Work<Publication>,

@@ -10,13 +10,16 @@
 //! Like the client's engine it has no I/O, no clock and no randomness. [`Session::handle`] takes one input;
 //! [`Session::poll_effect`] is drained to `None` after each, and [`Session::poll_timeout`] tells when to come back.
 
+mod rooms;
+mod topics;
+
 use std::collections::VecDeque;
 
 use sdk_core::{
     clock::Millis,
     protocol::{
         ActorId, Changes, ClientFrame, ErrorCode, GoAway, Hello, Judgement, Limits, MAX_FIRST_FRAME, Outcome,
-        Outcomes, ProtocolError, Resume, ServerFrame, Subscribe, Unsubscribe, Welcome, encode,
+        Outcomes, ProtocolError, Resume, ServerFrame, Unsubscribe, Welcome, encode,
     },
 };
 
@@ -26,17 +29,16 @@ use super::{
     frame,
     open::Open,
     publishing::Publishing,
-    topics::{Follow, Told, Topics},
+    topics::{Told, Topics},
     work::Work,
 };
 use crate::{
     auth::AuthError,
-    storage::{
-        Advance, Batch, Committed, Page, StorageError,
-        events::{LogError, News, Slice},
-    },
+    storage::{Advance, Batch, Committed, Page, StorageError, events::LogError},
     tenant::TenantScope,
 };
+pub(super) use rooms::Whereabouts;
+pub use rooms::{ROOM_HEARTBEAT, ROOM_SILENCE};
 
 /// Milliseconds until the first frame must be there.
 pub const FIRST_FRAME_DEADLINE: u64 = 10_000;
@@ -86,6 +88,7 @@ impl Session {
             Input::TopicRead(result) => self.topic_read(result),
             Input::Moved(news) => self.topic_moved(&news),
             Input::MissedNews => self.missed_news(),
+            Input::Mail(mail) => self.mail(mail),
             Input::Shutdown => self.shut_down(),
             Input::Timeout => {}
         }
@@ -101,7 +104,10 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Millis> {
         match &self.state {
             State::Greeting { deadline } => Some(*deadline),
-            State::Open(open) => Some(open.next_ping.min(open.token_ends).min(open.silence_ends())),
+            State::Open(open) => {
+                let ends = open.next_ping.min(open.token_ends).min(open.silence_ends());
+                Some(open.fades().map_or(ends, |fades| fades.min(ends)))
+            }
             State::Verifying { .. } | State::Opening { .. } | State::Draining(_) | State::Closed => None,
         }
     }
@@ -141,6 +147,7 @@ impl Session {
             },
             State::Open(open) => {
                 open.last_heard = now.monotonic;
+                self.effects.extend(open.set_away(false));
                 match frame::decode(text, self.limits.frame_bytes) {
                     Ok(frame) => self.frame(now, frame, text.len()),
                     Err(error) => {
@@ -186,6 +193,9 @@ impl Session {
                 }
             }
             ClientFrame::Subscribe(asked) => self.subscribe(asked),
+            ClientFrame::Enter(enter) => self.enter(now, enter),
+            ClientFrame::Leave(leave) => self.leave(&leave),
+            ClientFrame::Send(send) => self.say(send),
             ClientFrame::Unsubscribe(Unsubscribe { sub }) => {
                 let unfollow = open.topics.unsubscribe(sub);
                 self.tell(Told { unfollow, ..Told::default() });
@@ -271,12 +281,14 @@ impl Session {
         let following = Following::new(resume, scope.access());
         // Before the first read, so that what is committed after it is not missed.
         self.effects.push_back(Effect::Follow(scope.clone(), following.visible()));
+        self.effects.push_back(Effect::Attach(scope.clone(), client));
         self.state = State::Open(Box::new(Open {
             token_ends: now.monotonic.plus(scope.expires().since(now.wall)),
             scope,
             client,
             following,
             topics: Topics::default(),
+            whereabouts: Whereabouts::default(),
             operations: Work::default(),
             publications: Work::default(),
             has_letters,
@@ -364,60 +376,6 @@ impl Session {
         }
     }
 
-    fn subscribe(&mut self, asked: Subscribe) {
-        let State::Open(open) = &mut self.state else { return };
-        match open.topics.subscribe(asked) {
-            // Before the first read, so that what is appended after it is not missed.
-            Ok(Some(Follow { topic, sub, level })) => {
-                self.effects.push_back(Effect::FollowTopic(open.scope.clone(), topic, sub, level));
-            }
-            Ok(None) => {}
-            Err(refused) => self.send(&refused),
-        }
-        self.read_next_topic();
-    }
-
-    fn topic_read(&mut self, result: Result<Slice, LogError>) {
-        let State::Open(open) = &mut self.state else { return };
-        match open.topics.read(result) {
-            Ok(told) => {
-                self.tell(told);
-                self.read_next_topic();
-            }
-            Err(error) => self.refuse(error),
-        }
-    }
-
-    fn topic_moved(&mut self, news: &News) {
-        let State::Open(open) = &mut self.state else { return };
-        // As with advances.
-        if *news.tenant != **open.scope.tenant() {
-            return;
-        }
-        open.topics.moved(news).into_iter().for_each(|told| self.tell(told));
-        self.read_next_topic();
-    }
-
-    fn missed_news(&mut self) {
-        if let State::Open(open) = &mut self.state {
-            open.topics.lagged();
-            self.read_next_topic();
-        }
-    }
-
-    fn read_next_topic(&mut self) {
-        let State::Open(open) = &mut self.state else { return };
-        if let Some((topic, read)) = open.topics.next_read(self.limits.frame_bytes / 2) {
-            self.effects.push_back(Effect::ReadTopic(open.scope.clone(), topic, read));
-        }
-    }
-
-    fn tell(&mut self, told: Told) {
-        self.effects.extend(told.frames.into_iter().map(Effect::Send));
-        self.effects.extend(told.unfollow.map(Effect::UnfollowTopic));
-        self.effects.extend(told.level.map(Effect::Level));
-    }
-
     fn shut_down(&mut self) {
         let reason = "the server is stopping".to_owned();
         let go_away = ServerFrame::GoAway(GoAway { reason, retry_after: RETRY_AFTER_SHUTDOWN });
@@ -452,8 +410,11 @@ impl Session {
             State::Open(open) if now.monotonic >= open.silence_ends() => {
                 ProtocolError::new(ErrorCode::Timeout, "no answer to pings")
             }
+            State::Open(open) if open.fades().is_some_and(|fades| now.monotonic >= fades) => {
+                return self.effects.extend(open.set_away(true));
+            }
             State::Open(open) if now.monotonic >= open.next_ping => {
-                open.next_ping = now.monotonic.plus(HEARTBEAT);
+                open.next_ping = now.monotonic.plus(open.heartbeat());
                 open.topics.use_idle();
                 self.send(&ServerFrame::Ping {});
                 return self.read_next_topic();

@@ -38,6 +38,7 @@ use crate::{
     clock::Clock,
     hub::{Follower, Notice, Shortcut},
     line::Wire,
+    rooms::Presence,
     service::Service,
     storage::{Advance, events::News, transactions::Misuse},
     sync::Problem,
@@ -109,6 +110,8 @@ struct Connection {
     follower: Option<Follower<Advance>>,
     /// Changes when a token that counted may count no longer.
     revoked: watch::Receiver<()>,
+    /// Its part in rooms; none before the session is open.
+    presence: Option<Presence>,
     /// Of topics; none before the first is followed.
     reader: Option<Follower<News>>,
     greeting: Option<OwnedSemaphorePermit>,
@@ -155,6 +158,7 @@ impl Connection {
             alarm: Box::pin(sleep(Duration::ZERO)),
             follower: None,
             revoked: service.verifier.revoked().changes(),
+            presence: None,
             reader: None,
             greeting: Some(greeting),
             wire,
@@ -197,6 +201,12 @@ impl Connection {
                     None => pending().await,
                 }
             };
+            let mail = async {
+                match &self.presence {
+                    Some(presence) => presence.mailbox().next().await,
+                    None => pending().await,
+                }
+            };
             // Polled last, when nothing else is to be done. Completes if the peer has to be waited for, or is gone.
             let flush = poll_fn(|context| match self.sink.poll_flush_unpin(context) {
                 Poll::Ready(Ok(())) => {
@@ -229,6 +239,7 @@ impl Connection {
                     Notice::Advanced(news) => Input::Moved(news),
                     Notice::Lagged => Input::MissedNews,
                 }),
+                mail = mail => return Ok(Input::Mail(mail)),
                 waits = flush => waits?,
             }
             taken(timeout(self.service.write_deadline, self.sink.flush()).await)?;
@@ -267,6 +278,12 @@ impl Connection {
                 // What was taken back between its verification and this is not told again.
                 if let Some(error) = self.withdrawn() {
                     self.answer(ready(Input::Withdrawn(error)));
+                }
+            }
+            Effect::Attach(scope, client) => self.presence = Some(self.service.rooms.attach(scope, client)),
+            Effect::Rooms(call) => {
+                if let Some(presence) = &mut self.presence {
+                    presence.call(call);
                 }
             }
             Effect::Commit(batch) => {
@@ -325,8 +342,8 @@ impl Connection {
 
     async fn close(&mut self, closing: Closing) {
         tracing::debug!(?closing, "session closed");
-        // Nobody sends past a session that is over.
-        self.reader = None;
+        // Nobody sends past a session that is over, or sees it.
+        (self.reader, self.presence) = (None, None);
         let (code, reason) = match closing {
             Closing::GoingAway => (close_code::AWAY, "going_away"),
             Closing::Refused(code) => (close_number(code), code.as_str()),

@@ -3,6 +3,7 @@
 mod access;
 mod follow;
 mod publish;
+mod rooms;
 mod topics;
 
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,7 @@ use super::{
 };
 use crate::{
     fixtures::{START, client, collection, counted_epochs, issuer, set, token},
+    rooms::{Presence, Rooms},
     storage::{
         Advance, Batch, Committed, StorageError,
         events::{EventLog, LogError, News, Read, Slice, TopicName},
@@ -39,6 +41,7 @@ struct Server {
     documents: SqliteDocuments,
     events: EventStore,
     news: Arc<Mutex<Vec<News>>>,
+    rooms: Arc<Rooms>,
     /// Reads of events are left to the test.
     hold_reads: bool,
     _folder: tempfile::TempDir,
@@ -53,6 +56,7 @@ struct Peer {
     received: Vec<ServerFrame>,
     closed: Option<Closing>,
     follows: bool,
+    presence: Option<Presence>,
     topics: Vec<TopicName>,
     held: Vec<Batch>,
     publishing: Vec<Publishing>,
@@ -90,7 +94,8 @@ impl Server {
         let events = EventStore::open(&path, Caps::default(), Box::new(|| 7), on_news).unwrap();
         let (hold_commits, hold_publications, hold_reads) = (false, false, false);
         let (elapsed, _folder) = (0, folder);
-        Self { documents, events, news, hold_reads, _folder, elapsed, hold_commits, hold_publications }
+        let rooms = Arc::default();
+        Self { documents, events, news, rooms, hold_reads, _folder, elapsed, hold_commits, hold_publications }
     }
 
     fn publish(&mut self, publishing: Publishing) -> Result<Vec<Option<Judgement>>, LogError> {
@@ -109,6 +114,7 @@ impl Server {
             received: Vec::new(),
             closed: None,
             follows: false,
+            presence: None,
             topics: Vec::new(),
             held: Vec::new(),
             publishing: Vec::new(),
@@ -181,6 +187,14 @@ impl Server {
                 Effect::ReadTopic(scope, topic, read) => Input::TopicRead(self.read(scope, topic, read)),
                 Effect::Follow(..) => {
                     peer.follows = true;
+                    continue;
+                }
+                Effect::Attach(scope, client) => {
+                    peer.presence = Some(self.rooms.attach(scope, client));
+                    continue;
+                }
+                Effect::Rooms(call) => {
+                    peer.presence.as_mut().unwrap().call(call);
                     continue;
                 }
                 Effect::Send(text) => {

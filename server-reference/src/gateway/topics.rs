@@ -80,7 +80,7 @@ pub(super) struct Follow {
 impl Topics {
     /// A reader asks for a topic, or to go on elsewhere in it. What is wrong with that is told with the end of the
     /// subscription. Returns the topic if it is one to be told of from now on.
-    pub(super) fn subscribe(&mut self, asked: Subscribe) -> Result<Option<Follow>, ServerFrame> {
+    pub(super) fn subscribe(&mut self, asked: Subscribe) -> Result<Option<Follow>, Ended> {
         let Subscribe { sub, topic, start } = asked;
         let refuse = |code: &str, message: String| ended(sub, code, message);
         let topic = TopicName::new(&topic).map_err(|bad| refuse(Code::BadTopic.as_str(), bad.to_string()))?;
@@ -306,8 +306,8 @@ impl Subscription {
     }
 }
 
-fn ended(sub: u64, code: &str, message: String) -> ServerFrame {
-    ServerFrame::Ended(Ended { sub, reason: Some(EndReason { code: code.to_owned(), message }) })
+fn ended(sub: u64, code: &str, message: String) -> Ended {
+    Ended { sub, reason: Some(EndReason { code: code.to_owned(), message }) }
 }
 
 /// How a frame of events begins; the number of the subscription comes next.

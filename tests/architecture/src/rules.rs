@@ -8,7 +8,7 @@ const LAYERS: &[(&[&str], Within)] = &[
     (&["sorted"], Within::Apart),
     (&["wire"], Within::Apart),
     (&["protocol", "clock"], Within::Together),
-    (&["reconcile", "routing", "outbox", "connection", "snapshot", "stream"], Within::Apart),
+    (&["reconcile", "routing", "outbox", "connection", "snapshot", "stream", "presence"], Within::Apart),
     (&["engine"], Within::Apart),
     (&["driver"], Within::Apart),
     (&["client"], Within::Apart),

@@ -248,6 +248,8 @@ impl World {
             }
             Effect::FollowTopic(..)
             | Effect::Level(_)
+            | Effect::Attach(..)
+            | Effect::Rooms(_)
             | Effect::UnfollowTopic(_)
             | Effect::ReadTopic(..)
             | Effect::Publish(..)

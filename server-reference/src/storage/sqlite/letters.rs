@@ -152,7 +152,7 @@ fn target(ids: &[LetterId]) -> String {
 fn administers(scope: &TenantScope, letter: &ClientLetter) -> bool {
     match &letter.place {
         Place::Document(doc) => scope.access().administers(doc),
-        Place::Topic(topic) => scope.access().topic(topic.as_str(), Right::Admin),
+        Place::Topic(topic) => scope.topic(topic.as_str(), Right::Admin),
     }
 }
 

@@ -148,7 +148,7 @@ impl Subscription {
     /// Whether its pattern has a place for a topic that its maker may read.
     pub(super) fn matches(&self, tenant: &Arc<str>, topic: &str) -> bool {
         self.setup.pattern.as_deref().is_some_and(|pattern| fits(pattern, topic))
-            && self.scope(tenant).access().topic(topic, Right::Read)
+            && self.scope(tenant).topic(topic, Right::Read)
     }
 
     /// Takes a topic in that its pattern matches, from a position on.

@@ -356,7 +356,7 @@ fn checked(service: &Service, scope: &TenantScope, id: &str, setup: Setup) -> Re
         }
         (Delivery::PullWake, None, Some(stream)) => {
             let stream = TopicName::new(stream).map_err(|invalid| bad(&invalid.to_string()))?;
-            if !scope.access().topic(stream.as_str(), Right::Write) {
+            if !scope.topic(stream.as_str(), Right::Write) {
                 return Err(Refusal::new(Code::NotAllowed, "not allowed to this subject"));
             }
         }
@@ -376,7 +376,7 @@ fn topics(scope: &TenantScope, names: &[String]) -> Result<(), Refusal> {
     }
     for name in names {
         let topic = TopicName::new(name).map_err(|bad| Refusal::new(Code::BadTopic, bad.to_string()))?;
-        if !scope.access().topic(topic.as_str(), Right::Read) {
+        if !scope.topic(topic.as_str(), Right::Read) {
             return Err(LogError::NoSuchTopic.into());
         }
     }

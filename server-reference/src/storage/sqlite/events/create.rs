@@ -25,7 +25,7 @@ pub(super) fn create(
     new: &NewTopic,
     now: Millis,
 ) -> Result<Created, LogError> {
-    if !scope.access().topic(name.as_str(), Right::Write) {
+    if !scope.topic(name.as_str(), Right::Write) {
         return Err(LogError::Forbidden);
     }
     if let Some(key) = group.find(scope.tenant(), name, now)? {

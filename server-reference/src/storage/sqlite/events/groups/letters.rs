@@ -216,7 +216,7 @@ fn administer(connection: &Connection, scope: &TenantScope, name: &GroupName) ->
     let topics: Vec<String> = statement
         .query_map((&**scope.tenant(), name.as_str()), |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    let may = |right| !topics.is_empty() && topics.iter().all(|topic| scope.access().topic(topic, right));
+    let may = |right| !topics.is_empty() && topics.iter().all(|topic| scope.topic(topic, right));
     if may(Right::Admin) {
         Ok(())
     } else if may(Right::Read) {

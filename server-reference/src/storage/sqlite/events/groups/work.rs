@@ -38,7 +38,7 @@ pub(super) fn find(
 ) -> Result<(GroupRow, Topic), LogError> {
     let group = GroupRow::by_name(connection, scope.tenant(), name)?.ok_or(LogError::NoSuchGroup)?;
     let topic = topic(group.topic)?;
-    let readable = topic.name.as_deref().is_some_and(|name| scope.access().topic(name, Right::Read));
+    let readable = topic.name.as_deref().is_some_and(|name| scope.topic(name, Right::Read));
     if readable && !topic.hidden && !topic.expired(now) {
         Ok((group, topic))
     } else {

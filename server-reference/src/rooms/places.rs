@@ -1,0 +1,235 @@
+//! All rooms, and all sessions, of all tenants; without a clock of its own.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use sdk_core::{
+    clock::Millis,
+    protocol::{
+        EndReason, Json, MAX_MESSAGE, MAX_STATE, Message, Recipient, RoomName, Sent, ServerFrame, encode,
+    },
+};
+
+use super::{
+    mailbox::{About, Mailbox},
+    room::{Full, MAX_MEMBERS, Room, tell_over},
+};
+use crate::{
+    access::{RoomRight, SubjectRight},
+    tenant::TenantScope,
+};
+
+/// Rooms of one tenant with somebody in them.
+pub(super) const MAX_ROOMS: usize = 10_000;
+
+/// A tenant and the name of a room.
+type Spot = (Arc<str>, RoomName);
+/// A tenant and a subject.
+type Person = (Arc<str>, Arc<str>);
+
+/// Who is where, and who is there at all.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    rooms: HashMap<Spot, Room>,
+    /// Rooms in use, by tenant.
+    counts: HashMap<Arc<str>, usize>,
+    /// Sessions, by tenant and subject.
+    people: HashMap<Person, Vec<Arc<Mailbox>>>,
+    /// Rooms that have something to tell, each with the time from which it may.
+    due: BTreeSet<(Millis, Arc<str>, RoomName)>,
+    newest: u64,
+}
+
+/// Why something was not done for a session.
+struct Refused {
+    code: &'static str,
+    message: String,
+}
+
+fn refused<T>(code: &'static str, message: impl Into<String>) -> Result<T, Refused> {
+    Err(Refused { code, message: message.into() })
+}
+
+impl Places {
+    /// Whether nobody is anywhere, and nothing is kept of anybody.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { rooms, counts, people, due, newest: _ } = self;
+        rooms.is_empty() && counts.is_empty() && people.is_empty() && due.is_empty()
+    }
+
+    pub(super) fn attach(&mut self, mailbox: &Arc<Mailbox>) {
+        self.people.entry(person(&mailbox.scope)).or_default().push(mailbox.clone());
+    }
+
+    /// A session is over: it is nowhere any more.
+    pub(super) fn detach(&mut self, mailbox: &Arc<Mailbox>, rooms: impl IntoIterator<Item = RoomName>) {
+        rooms.into_iter().for_each(|room| self.leave(mailbox, &room));
+        let person = person(&mailbox.scope);
+        if let Some(sessions) = self.people.get_mut(&person) {
+            sessions.retain(|session| !Arc::ptr_eq(session, mailbox));
+            if sessions.is_empty() {
+                self.people.remove(&person);
+            }
+        }
+    }
+
+    /// A session enters a room, or is in another state there; what is wrong with that, it is told.
+    pub(super) fn enter(&mut self, mailbox: &Arc<Mailbox>, room: &str, state: Option<Json>) {
+        if let Err(Refused { code, message }) = self.try_enter(mailbox, room, state) {
+            if let Ok(room) = RoomName::new(room) {
+                self.leave(mailbox, &room);
+            }
+            tell_over(mailbox, room, code, &message);
+        }
+    }
+
+    fn try_enter(&mut self, mailbox: &Arc<Mailbox>, room: &str, state: Option<Json>) -> Result<(), Refused> {
+        let name = named(&mailbox.scope, room, RoomRight::Join)?;
+        if state.as_ref().is_some_and(|state| state.as_str().len() > MAX_STATE) {
+            return refused("state_too_large", format!("a state has {MAX_STATE} bytes at most"));
+        }
+        let spot = (mailbox.scope.tenant().clone(), name);
+        if !self.rooms.contains_key(&spot) {
+            let count = self.counts.entry(spot.0.clone()).or_default();
+            if *count >= MAX_ROOMS {
+                return refused("too_many_rooms", format!("a tenant uses {MAX_ROOMS} rooms at one time"));
+            }
+            *count += 1;
+        }
+        self.newest += 1;
+        let id = self.newest;
+        let entered = self.change(&spot, |room| room.enter(mailbox, state, id));
+        entered.or_else(|Full| {
+            refused(
+                "room_full",
+                format!("a room has {MAX_MEMBERS} members at most, and their states a limit"),
+            )
+        })
+    }
+
+    /// Whether a session is in a room.
+    pub(super) fn holds(&self, mailbox: &Arc<Mailbox>, room: &RoomName) -> bool {
+        let spot = (mailbox.scope.tenant().clone(), room.clone());
+        self.rooms.get(&spot).is_some_and(|room| room.holds(mailbox))
+    }
+
+    pub(super) fn leave(&mut self, mailbox: &Arc<Mailbox>, room: &RoomName) {
+        let spot = (mailbox.scope.tenant().clone(), room.clone());
+        if self.rooms.contains_key(&spot) {
+            self.change(&spot, |room| room.leave(mailbox));
+        }
+    }
+
+    pub(super) fn set_away(&mut self, mailbox: &Arc<Mailbox>, room: &RoomName, away: bool) {
+        let spot = (mailbox.scope.tenant().clone(), room.clone());
+        if self.rooms.contains_key(&spot) {
+            self.change(&spot, |room| room.set_away(mailbox, away));
+        }
+    }
+
+    pub(super) fn catch_up(&mut self, mailbox: &Arc<Mailbox>, room: &RoomName) {
+        let spot = (mailbox.scope.tenant().clone(), room.clone());
+        if self.rooms.contains_key(&spot) {
+            self.change(&spot, |room| room.catch_up(mailbox));
+        }
+    }
+
+    /// Says something to those who are there now, and tells the sender to how many.
+    pub(super) fn send(&self, mailbox: &Arc<Mailbox>, send: sdk_core::protocol::Send) {
+        let id = send.id;
+        let sent = match self.try_send(mailbox, send) {
+            Ok(count) => Sent { id, count, reason: None },
+            Err(Refused { code, message }) => {
+                Sent { id, count: 0, reason: Some(EndReason { code: code.to_owned(), message }) }
+            }
+        };
+        mailbox.say(About::Message, &encode(&ServerFrame::Sent(sent)).into());
+    }
+
+    fn try_send(&self, mailbox: &Arc<Mailbox>, send: sdk_core::protocol::Send) -> Result<u64, Refused> {
+        let sdk_core::protocol::Send { id: _, to, data } = send;
+        let scope = &mailbox.scope;
+        if data.as_str().len() > MAX_MESSAGE {
+            return refused("message_too_large", format!("a message has {MAX_MESSAGE} bytes at most"));
+        }
+        let from = scope.subject().to_string();
+        let frame = |room| Arc::from(encode(&ServerFrame::Message(Message { room, from, data })));
+        match to {
+            Recipient::Room(room) => {
+                let name = named(scope, &room, RoomRight::Send)?;
+                match self.rooms.get(&(scope.tenant().clone(), name)) {
+                    Some(place) if place.holds(mailbox) => Ok(place.say(mailbox, &frame(Some(room)))),
+                    _ => refused("not_in_room", "who is not in a room cannot speak there"),
+                }
+            }
+            Recipient::User(user) => {
+                if !scope.access().subject(&user, SubjectRight::Send) {
+                    return refused("forbidden", "this person may not be written to");
+                }
+                let person = (scope.tenant().clone(), user.into());
+                let sessions = self.people.get(&person).into_iter().flatten();
+                let others: Vec<_> = sessions.filter(|session| !Arc::ptr_eq(session, mailbox)).collect();
+                let frame = frame(None);
+                others.iter().for_each(|session| session.say(About::Message, &frame));
+                Ok(others.len() as u64)
+            }
+        }
+    }
+
+    /// When the first room may tell what is new.
+    pub(super) fn next(&self) -> Option<Millis> {
+        self.due.first().map(|(at, ..)| *at)
+    }
+
+    /// Has those rooms tell what is new whose time has come.
+    pub(super) fn tell(&mut self, now: Millis) {
+        while self.next().is_some_and(|at| at <= now)
+            && let Some((_, tenant, name)) = self.due.pop_first()
+        {
+            if let Some(room) = self.rooms.get_mut(&(tenant, name)) {
+                room.tell(now);
+            }
+        }
+    }
+
+    /// Changes a room, which is made if it is not there, and is gone when nobody is left in it.
+    fn change<T>(&mut self, spot: &Spot, change: impl FnOnce(&mut Room) -> T) -> T {
+        let (tenant, name) = spot;
+        let room = self.rooms.entry(spot.clone()).or_insert_with(|| Room::new(name.clone()));
+        let before = room.due();
+        let changed = change(room);
+        let after = room.due().filter(|_| !room.is_empty());
+        let entry = |at| (at, tenant.clone(), name.clone());
+        if before != after {
+            before.map(|at| self.due.remove(&entry(at)));
+            after.map(|at| self.due.insert(entry(at)));
+        }
+        if room.is_empty() {
+            self.rooms.remove(spot);
+            if let Some(count) = self.counts.get_mut(tenant) {
+                *count -= 1;
+                if *count == 0 {
+                    self.counts.remove(tenant);
+                }
+            }
+        }
+        changed
+    }
+}
+
+fn person(scope: &TenantScope) -> Person {
+    (scope.tenant().clone(), scope.subject().clone())
+}
+
+/// The room of that name, if the scope covers it. That there is none of that name, and that it is not for this subject, look
+/// alike: rooms are not made, one is in them.
+fn named(scope: &TenantScope, room: &str, right: RoomRight) -> Result<RoomName, Refused> {
+    match RoomName::new(room) {
+        Err(bad) => refused("bad_room", bad.to_string()),
+        Ok(name) if scope.access().room(&name, right) => Ok(name),
+        Ok(_) => refused("forbidden", "this room is not open to this subject"),
+    }
+}
