@@ -144,6 +144,7 @@ const NARROW: Limits = Limits {
     operation_bytes: 2_048,
     document_bytes: 128 * 1024,
     in_flight_operations: 512,
+    rooms: 0,
 };
 
 const SMALL: Limits = Limits {
@@ -152,6 +153,7 @@ const SMALL: Limits = Limits {
     operation_bytes: 2_048,
     document_bytes: 90,
     in_flight_operations: 6,
+    rooms: 0,
 };
 
 impl Plan {
