@@ -5,8 +5,8 @@ use std::{fs, path::Path};
 use sdk_core::{
     clock::MAX_ACTORS,
     protocol::{
-        ErrorCode, Limits, MAX_COLLECTIONS, MAX_DEPTH, MAX_FIELDS, MAX_FIRST_FRAME, MAX_INTENTS, MAX_SKEW,
-        MAX_TOPICS, Retry, SUBPROTOCOL,
+        ErrorCode, Limits, MAX_COLLECTIONS, MAX_DEPTH, MAX_FIELDS, MAX_FIRST_FRAME, MAX_INTENTS, MAX_MESSAGE,
+        MAX_SKEW, MAX_STATE, MAX_TOPICS, Retry, SUBPROTOCOL,
     },
     wire::encode,
 };
@@ -53,6 +53,8 @@ fn the_page_gives_every_limit_its_value() {
         ("bytes of the first frame", MAX_FIRST_FRAME),
         ("collections of one session", MAX_COLLECTIONS),
         ("topics", MAX_TOPICS),
+        ("bytes of a state", MAX_STATE),
+        ("bytes of a message", MAX_MESSAGE),
         ("intents", MAX_INTENTS),
         ("fields", MAX_FIELDS),
         ("nesting", MAX_DEPTH),
