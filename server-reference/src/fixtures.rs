@@ -66,6 +66,7 @@ pub(crate) fn set(seq: u64, id: &str, entries: &[(&str, &str)]) -> Operation {
         base: Default::default(),
         maker: None,
         resolves: None,
+        replaces: None,
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     outbox::{State, Work},
-    protocol::{Intent, Operation, ResolvedBy, Seq},
+    protocol::{Intent, OpId, Operation, ResolvedBy, Seq},
 };
 
 /// Changes that may wait for the commit under way.
@@ -56,6 +56,7 @@ impl Engine {
                 let (seq, doc, former) = (operation.seq, operation.doc.clone(), operation);
                 let (mut operation, _) = self.compose(seq, doc, schema, intents)?;
                 saw_first(&mut operation.base.was, &former);
+                operation.replaces = former.replaces;
                 let bytes = self.check(&operation)?;
                 self.outbox.replace(operation.into(), bytes).map_err(|full| self.full(full))?;
                 Ok(seq)
@@ -77,6 +78,7 @@ impl Engine {
             }
             (Amendment::Abort, _) => {
                 self.outbox.withdraw(seq, self.server_now());
+                self.untold |= is_dead;
                 self.aborted.insert(seq, doc);
                 Ok(seq)
             }
@@ -88,10 +90,13 @@ impl Engine {
 
     /// Makes a new operation of a dead letter.
     fn revive(&mut self, dead: Operation, schema: u32, intents: Vec<Intent>) -> Result<Seq, Refusal> {
-        let Operation { seq: old, doc, .. } = dead;
-        let (operation, bytes) = self.compose(self.ids.upcoming(), doc, schema, intents)?;
-        let operation = Operation { seq: self.ids.next_seq(), ..operation };
-        let seq = operation.seq;
+        let Operation { seq: old, doc, replaces, .. } = dead;
+        let (mut operation, _) = self.compose(self.ids.upcoming(), doc, schema, intents)?;
+        // An operator may have applied what was refused, or be about to: there is one effect of the two.
+        let first = || OpId { client: self.ids.maker(old).unwrap_or(self.client()), seq: old }.into();
+        operation.replaces = Some(replaces.unwrap_or_else(first));
+        let bytes = self.check(&operation)?;
+        let seq = self.ids.next_seq();
         self.outbox.revive(old, operation, bytes).map_err(|full| self.full(full))?;
         Ok(seq)
     }

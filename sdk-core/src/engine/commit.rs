@@ -47,6 +47,11 @@ impl Saving {
         self.outbox.is_some()
     }
 
+    /// Whether all is durable that has been given to the store.
+    pub(super) fn is_done(&self) -> bool {
+        self.outbox.is_none() && self.retry_at.is_none()
+    }
+
     /// When removals that failed are tried again; a new submission does not wait for that.
     pub(super) fn timeout(&self) -> Option<Millis> {
         self.retry_at.filter(|_| self.outbox.is_none())

@@ -61,7 +61,7 @@ impl Engine {
         // What is being fetched as a snapshot is not pulled page by page beside it.
         let mut collections = self.replica.resume();
         collections.retain(|resume| !self.is_fetching(&resume.collection));
-        PullRequest { client: self.client(), collections, rejected: Some(self.outbox.dead()) }
+        PullRequest { client: self.client(), collections, rejected: Some(self.dead()) }
     }
 
     pub(super) fn http_done(&mut self, now: Now, id: HttpId, result: Result<Reply, HttpFailure>) {

@@ -34,7 +34,7 @@ impl Engine {
             token: token.to_owned(),
             client: self.client(),
             resume: self.replica.greet(),
-            rejected: Some(self.outbox.dead()),
+            rejected: Some(self.dead()),
         };
         self.effects.push_back(Effect::Send(id, ClientFrame::Hello(hello)));
     }
@@ -236,8 +236,19 @@ impl Engine {
         }
     }
 
+    /// What is still held of what was refused, as the server is about to hear.
+    pub(super) fn dead(&mut self) -> Vec<Seq> {
+        self.untold = false;
+        self.outbox.dead()
+    }
+
     fn send(&mut self, now: Millis) {
         self.reject_oversize();
+        // A removal is durable before anybody hears of it; and what has no answer yet may be refused.
+        if self.untold && self.saving.is_done() && self.outbox.in_flight() == 0 && self.fence == Fence::Ours {
+            let push = Push { operations: Vec::new(), rejected: Some(self.dead()) };
+            self.effects.push_back(Effect::Send(self.link, ClientFrame::Push(push)));
+        }
         loop {
             // One at a time while a culprit is sought, so that an error can be told to be about it.
             let searching = self.batch == 1 && self.outbox.in_flight() > 0;
@@ -251,7 +262,8 @@ impl Engine {
             self.socket.asked(now);
             let Batch { operations, publications } = batch;
             if !operations.is_empty() {
-                self.effects.push_back(Effect::Send(self.link, ClientFrame::Push(Push { operations })));
+                let push = Push { operations, rejected: None };
+                self.effects.push_back(Effect::Send(self.link, ClientFrame::Push(push)));
             }
             if !publications.is_empty() {
                 let frame = ClientFrame::Publish(Publish { publications });

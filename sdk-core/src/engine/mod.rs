@@ -123,6 +123,8 @@ pub struct Engine {
     batch: usize,
     network: bool,
     problem: Option<ProtocolError>,
+    /// The server is yet to hear that the application has dropped some of what was refused.
+    untold: bool,
     /// Since when judged operations wait for the change that contains them.
     waiting_since: Option<Millis>,
     told: Option<Status>,
@@ -181,6 +183,7 @@ impl Engine {
             batch: usize::MAX,
             network: true,
             problem: None,
+            untold: false,
             waiting_since: None,
             told: None,
             counter: 0,

@@ -89,8 +89,17 @@ impl Engine {
             let (work, bytes) = match wanted {
                 Wanted::Edit(doc, schema, intents) => {
                     let (at, base) = (self.clock.tick(now), Base::default());
-                    let operation =
-                        Operation { seq, maker: None, doc, at, schema, intents, base, resolves: None };
+                    let operation = Operation {
+                        seq,
+                        maker: None,
+                        doc,
+                        at,
+                        schema,
+                        intents,
+                        base,
+                        resolves: None,
+                        replaces: None,
+                    };
                     let bytes = encode(&operation).len();
                     (Work::Edit(operation), bytes)
                 }
@@ -148,7 +157,8 @@ impl Engine {
             was: collection.strategy.has_conflicts().then(|| self.seen_values(&doc, &intents)).flatten(),
         };
         let at = self.clock.tick(self.server_now());
-        let operation = Operation { seq, maker: None, doc, at, schema, intents, base, resolves: None };
+        let (maker, resolves, replaces) = (None, None, None);
+        let operation = Operation { seq, maker, doc, at, schema, intents, base, resolves, replaces };
         let bytes = self.check(&operation)?;
         Ok((operation, bytes))
     }
@@ -178,7 +188,8 @@ impl Engine {
         let epoch = |operation: &Operation| operation.base.seen.as_ref().map(|seen| seen.epoch.clone());
         // While a document has operations its changes are at hand, so that a clock that stayed tells that none came.
         let same_base = newest.base.clock == edit.base.clock && epoch(newest) == epoch(edit);
-        if newest.schema != edit.schema || !same_base {
+        // Of one that stands in the place of another the server may say that it has no effect of its own.
+        if newest.schema != edit.schema || !same_base || newest.replaces.is_some() {
             return None;
         }
         let intents = fold(&newest.intents, &edit.intents)?;
@@ -232,6 +243,7 @@ impl Engine {
         if !self.outbox.get(seq).is_some_and(|entry| matches!(entry.state, State::Rejected(_))) {
             return;
         }
+        self.untold = true;
         let untold = self.outbox.is_unstored(seq);
         if let Some(entry) = self.drop_settled(seq)
             && untold

@@ -24,6 +24,7 @@ mod fence;
 mod fetch;
 mod history;
 mod identity;
+mod letters;
 mod lost;
 mod migrate;
 mod order;

@@ -16,6 +16,7 @@ fn operation(seq: u64, id: &str) -> Operation {
         base: Base::default(),
         maker: None,
         resolves: None,
+        replaces: None,
     }
 }
 

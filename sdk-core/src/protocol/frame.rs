@@ -144,8 +144,11 @@ pub struct Identity {
 /// A batch of operations, those of one lane in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Push {
-    /// The operations.
+    /// The operations; none, where only `rejected` is said.
     pub operations: Vec<Operation>,
+    /// As in a hello, once the client has dropped some of it. Not while it waits for an answer, which may say that something
+    /// else is refused.
+    pub rejected: Option<Vec<Seq>>,
 }
 
 /// Events for topics, those of one topic in order.
@@ -328,6 +331,7 @@ record!(Identity {
 
 record!(Push {
     operations: "operations";
+    rejected: "rejected";
 });
 
 record!(Publish {

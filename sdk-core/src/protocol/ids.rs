@@ -326,6 +326,20 @@ pub struct OpId {
     pub seq: Seq,
 }
 
+/// On the wire an operation is `["client", seq]`.
+impl Encode for OpId {
+    fn write(&self, out: &mut String) {
+        (&self.client, &self.seq).write(out);
+    }
+}
+
+impl Decode for OpId {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
+        let (client, seq) = Decode::read(reader)?;
+        Ok(Self { client, seq })
+    }
+}
+
 impl fmt::Display for OpId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.client, self.seq.0)

@@ -1,7 +1,7 @@
 //! What a client asks for.
 
 use super::{
-    ids::{ClientId, DocKey, Seq},
+    ids::{ClientId, DocKey, OpId, Seq},
     intent::{Fields, Intent},
     position::StreamPosition,
 };
@@ -32,6 +32,9 @@ pub struct Operation {
     pub base: Base,
     /// The conflict that it resolves, where it does.
     pub resolves: Option<Resolves>,
+    /// The one that was refused, or could not be sent, and in whose place this one stands: the first, where it was tried again
+    /// more than once. If somebody else has applied that one meanwhile, this one has no effect of its own.
+    pub replaces: Option<Box<OpId>>,
 }
 
 /// What the maker of an operation had seen of the document.
@@ -98,6 +101,7 @@ record!(Operation {
     intents: "intents";
     base: "base" or Base::default();
     resolves: "resolves";
+    replaces: "replaces";
 });
 
 record!(Base {

@@ -41,6 +41,7 @@ fn made(actor: u32, seq: u64, wall: u64, base: &Document, intents: Vec<Intent>) 
         base,
         maker: None,
         resolves: None,
+        replaces: None,
     };
     Made { actor, operation }
 }

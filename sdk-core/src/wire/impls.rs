@@ -94,6 +94,19 @@ impl<T: Encode + ?Sized> Encode for &T {
     }
 }
 
+/// Rarely there, and kept elsewhere, so that what holds it is small.
+impl<T: Encode> Encode for Box<T> {
+    fn write(&self, out: &mut String) {
+        (**self).write(out);
+    }
+}
+
+impl<T: Decode> Decode for Box<T> {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Bad> {
+        T::read(reader).map(Self::new)
+    }
+}
+
 /// A field that is none is left out of its record.
 impl<T: Encode> Encode for Option<T> {
     fn write(&self, out: &mut String) {

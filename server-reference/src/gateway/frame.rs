@@ -1,7 +1,8 @@
 //! Reading a client's frames, with every limit.
 
 use sdk_core::protocol::{
-    self, ClientFrame, ErrorCode, Hello, Limits, MAX_COLLECTIONS, ProtocolError, VERSIONS,
+    self, ClientFrame, ErrorCode, Hello, Limits, MAX_COLLECTIONS, MAX_REJECTED, ProtocolError, Push, Seq,
+    VERSIONS,
 };
 use sdk_core::wire::{Reader, record};
 
@@ -44,6 +45,22 @@ pub(super) fn hello(text: &str, most: usize) -> Result<(Hello, u32), ProtocolErr
     }
     let version = pick_version(&hello.versions)?;
     Ok((hello, version))
+}
+
+/// Whether a push holds no more than it may.
+pub(super) fn check_push(push: &Push, limits: &Limits) -> Result<(), ProtocolError> {
+    if push.operations.len() > limits.batch_operations {
+        return Err(too_many_operations(push.operations.len(), limits));
+    }
+    check_rejected(push.rejected.as_deref())
+}
+
+/// Whether a client names no more of what it was refused than it may.
+pub(crate) fn check_rejected(rejected: Option<&[Seq]>) -> Result<(), ProtocolError> {
+    if rejected.is_some_and(|rejected| rejected.len() > MAX_REJECTED) {
+        return Err(ProtocolError::new(ErrorCode::TooMany, format!("rejected names at most {MAX_REJECTED}")));
+    }
+    Ok(())
 }
 
 /// A batch over its limit.

@@ -2,7 +2,7 @@
 
 use sdk_core::{
     clock::Millis,
-    protocol::{ClientId, Limits, Operation, Publication},
+    protocol::{ClientId, Limits, Operation, Publication, Seq},
 };
 
 use super::{
@@ -23,6 +23,8 @@ pub(super) struct Open {
     pub(super) operations: Work<Operation>,
     /// They go to another store than operations, and neither kind waits for the other's disk.
     pub(super) publications: Work<Publication>,
+    /// What the client has said that it holds still of what it was refused, for the next commit.
+    pub(super) holds: Option<Vec<Seq>>,
     /// Whether something may be kept of the client that it was refused.
     pub(super) has_letters: bool,
     pub(super) next_ping: Millis,

@@ -170,16 +170,17 @@ impl Session {
                 let message = "a session has one hello";
                 self.refuse(ProtocolError::new(ErrorCode::UnexpectedFrame, message));
             }
-            ClientFrame::Push(push) if push.operations.len() > self.limits.batch_operations => {
-                self.refuse(frame::too_many_operations(push.operations.len(), &self.limits));
-            }
             ClientFrame::Publish(batch) if batch.publications.len() > self.limits.batch_operations => {
                 self.refuse(frame::too_many_operations(batch.publications.len(), &self.limits));
             }
-            ClientFrame::Push(push) => {
-                open.operations.add(push.operations, bytes);
-                self.commit_next(now);
-            }
+            ClientFrame::Push(push) => match frame::check_push(&push, &self.limits) {
+                Ok(()) => {
+                    open.holds = push.rejected.or(open.holds.take());
+                    open.operations.add(push.operations, bytes);
+                    self.commit_next(now);
+                }
+                Err(error) => self.refuse(error),
+            },
             ClientFrame::Publish(batch) => {
                 open.publications.add(batch.publications, bytes);
                 self.publish_next(now);
@@ -236,6 +237,7 @@ impl Session {
                 // While a commit was under way no frame was read, so silence says nothing about the peer.
                 open.last_heard = now.monotonic;
                 self.answer(pushes, committed.judgements);
+                self.tell_applied(committed.applied);
                 self.commit_next(now);
             }
             State::Draining(open) => {
@@ -274,9 +276,7 @@ impl Session {
         };
         let Committed { actor, applied: judgements, has_letters, .. } = committed;
         self.send(&ServerFrame::Welcome(welcome(version, actor, &scope, self.limits, now.wall)));
-        if !judgements.is_empty() {
-            self.send(&ServerFrame::Outcomes(Outcomes { judgements }));
-        }
+        self.tell_applied(judgements);
         let Hello { client, resume, .. } = *hello;
         let following = Following::new(resume, scope.access());
         // Before the first read, so that what is committed after it is not missed.
@@ -291,11 +291,19 @@ impl Session {
             whereabouts: Whereabouts::default(),
             operations: Work::default(),
             publications: Work::default(),
+            holds: None,
             has_letters,
             next_ping: now.monotonic.plus(HEARTBEAT),
             last_heard: now.monotonic,
         }));
         self.read_next();
+    }
+
+    /// What was applied of that which the client holds as refused.
+    fn tell_applied(&mut self, judgements: Vec<Judgement>) {
+        if !judgements.is_empty() {
+            self.send(&ServerFrame::Outcomes(Outcomes { judgements }));
+        }
     }
 
     /// Each push has its own answer.
@@ -317,13 +325,13 @@ impl Session {
                 collections.extend(open.following.resume(name));
             }
         }
-        let (scope, client) = (open.scope.clone(), open.client);
+        let (scope, client, holds) = (open.scope.clone(), open.client, open.holds.take());
         self.effects.push_back(Effect::Commit(Batch {
             scope,
             client,
             collections,
             operations,
-            holds: None,
+            holds,
             now: now.wall,
         }));
     }

@@ -261,7 +261,7 @@ fn resume(name: &str, after: Option<StreamPosition>) -> Resume {
 }
 
 fn push(operations: Vec<Operation>) -> ClientFrame {
-    ClientFrame::Push(Push { operations })
+    ClientFrame::Push(Push { operations, rejected: None })
 }
 
 #[test]

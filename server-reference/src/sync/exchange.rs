@@ -4,13 +4,14 @@
 use sdk_core::{
     clock::Millis,
     protocol::{
-        ErrorCode, Limits, MAX_COLLECTIONS, MAX_REJECTED, ProtocolError, PullReply, PullRequest, PushReply,
-        PushRequest, Resume, VERSIONS, decode, encode,
+        ErrorCode, Limits, MAX_COLLECTIONS, ProtocolError, PullReply, PullRequest, PushReply, PushRequest,
+        Resume, VERSIONS, decode, encode,
     },
 };
 
 use crate::{
     gateway::{
+        check_rejected,
         publishing::{Publishing, publish},
         session::welcome,
         too_many_operations,
@@ -59,9 +60,7 @@ pub async fn pull(
     now: Millis,
 ) -> Result<PullReply, ProtocolError> {
     let PullRequest { client, collections, rejected } = decode(body)?;
-    if rejected.as_ref().is_some_and(|rejected| rejected.len() > MAX_REJECTED) {
-        return Err(ProtocolError::new(ErrorCode::TooMany, format!("rejected names at most {MAX_REJECTED}")));
-    }
+    check_rejected(rejected.as_deref())?;
     check(&collections)?;
     // Makes client and collections known, as a hello does.
     let named = collections.clone();

@@ -6,6 +6,7 @@ mod cloudevents;
 mod conflicts;
 mod groups;
 mod http;
+mod letters;
 #[cfg(unix)]
 mod process;
 mod revocations;

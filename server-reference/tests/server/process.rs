@@ -188,6 +188,10 @@ async fn who_administered_what_is_listed_and_verified_also_while_the_server_runs
     );
     let head = told.lines().next().unwrap().rsplit(' ').next().unwrap().to_owned();
     assert_eq!(dead().send().await.unwrap().status(), 200);
+    let again = String::from_utf8(audit(&[]).stderr).unwrap();
+    assert!(again.contains("documents: 1 records, intact"), "the first record covers it: {again}");
+    let one = http.get(format!("http://{}/v1/dead/1.1", running.url)).bearer_auth(token(data.path()));
+    assert_eq!(one.send().await.unwrap().status(), 404);
     assert!(audit(&["--head", &head]).status.success(), "it is there still");
     let cut = audit(&["--head", "00ff"]);
     assert!(!cut.status.success() && String::from_utf8(cut.stderr).unwrap().contains("cut off"));

@@ -165,9 +165,10 @@ pub(crate) fn set(seq: u64, id: &str, field: &str, json: &str) -> Operation {
         base: Default::default(),
         maker: None,
         resolves: None,
+        replaces: None,
     }
 }
 
 pub(crate) fn push(operations: Vec<Operation>) -> ClientFrame {
-    ClientFrame::Push(Push { operations })
+    ClientFrame::Push(Push { operations, rejected: None })
 }

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use integration_tests::{Server, Topic, client, eventually, open, values, waits};
 use reqwest::{Client, Method};
-use sdk_core::{client::CloudEvent, native::NativeClient, protocol::Outcome};
+use sdk_core::{
+    client::CloudEvent,
+    native::NativeClient,
+    protocol::{Intent, Json, Outcome},
+};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -98,6 +102,42 @@ async fn what_an_operator_applies_of_a_clients_dead_letters_is_there_once_and_th
 }
 
 #[tokio::test]
+async fn what_an_operator_has_applied_is_not_made_again_by_a_client_that_has_not_heard_of_it() {
+    let server = Server::start();
+    let operator = Operator::of(&server);
+    let (ada, _folder) = client(&server.url(), server.granted("ada", &narrow())).await;
+    let cards = ada.collection("cards").unwrap();
+    for id in ["theirs/1", "theirs/2"] {
+        let edit = cards.put(id, &json!({ "x": 1 })).await.unwrap();
+        assert!(matches!(waits("a refusal", edit.outcome()).await.unwrap(), Outcome::Rejected(_)));
+    }
+    let letters = operator.has(2).await;
+    ada.set_network(false);
+    for letter in &letters {
+        assert_eq!(operator.settle("retry", letter).await, "applied");
+    }
+    // Somebody goes on from there; the client makes the same again, and something else of the other.
+    let (bob, _other) = client(&server.url(), server.tokens("bob")).await;
+    for id in ["theirs/1", "theirs/2"] {
+        values(&bob, "cards", id, json!({ "x": 1 })).await;
+        let edit = bob.collection("cards").unwrap().update(id, &json!({ "x": 5 })).await.unwrap();
+        waits("an answer", edit.outcome()).await.unwrap();
+    }
+    let rejected = ada.rejected();
+    let same = ada.retry(rejected[0].seq).await.unwrap();
+    let other = Intent::Set([("x".parse().unwrap(), Json::parse("9").unwrap())].into());
+    let other = ada.edit(rejected[1].seq, vec![other]).await.unwrap();
+    ada.set_network(true);
+    assert_eq!(waits("an answer", same.outcome()).await.unwrap(), Outcome::Accepted {});
+    assert_eq!(waits("an answer", other.outcome()).await.unwrap(), Outcome::Superseded {});
+    assert_eq!((ada.status().pending, ada.status().rejected), (0, 0));
+    for id in ["theirs/1", "theirs/2"] {
+        values(&bob, "cards", id, json!({ "x": 5 })).await;
+    }
+    operator.has(0).await;
+}
+
+#[tokio::test]
 async fn what_a_client_tries_again_or_drops_is_over_for_operators_too() {
     let server = Server::start();
     let operator = Operator::of(&server);
@@ -110,8 +150,8 @@ async fn what_a_client_tries_again_or_drops_is_over_for_operators_too() {
     let event = ada.topic("t").unwrap().publish(&event).await.unwrap();
     waits("a refusal", event.outcome()).await.unwrap();
     let letters = operator.has(3).await;
+    // They see it at once, over the connection that there is.
     ada.abort(ada.rejected()[0].seq).await.unwrap();
-    reconnect(&ada).await;
     let left = operator.has(2).await;
     assert_eq!((&left[0]["document"], &left[1]["topic"]), (&json!("theirs/2"), &json!("t")));
     assert_eq!(operator.settle("retry", &letters[0]).await, "gone");

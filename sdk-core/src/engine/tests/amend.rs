@@ -26,7 +26,7 @@ impl Bench {
         document.values().values().next().map(|value| value.as_str().to_owned())
     }
 
-    fn looking() -> Self {
+    pub(super) fn looking() -> Self {
         let mut bench = Self::fresh();
         bench.input(Input::Open(QueryId(1), Query::all(cards())));
         bench
@@ -52,7 +52,7 @@ impl Bench {
     }
 }
 
-fn rejected(seq: u64) -> ServerFrame {
+pub(super) fn rejected(seq: u64) -> ServerFrame {
     let reason = Rejection { code: ErrorCode::DocumentTooLarge, message: "big".into() };
     let judgement = Judgement { seq: Seq(seq), outcome: Outcome::Rejected(reason), position: None, by: None };
     ServerFrame::Outcomes(Outcomes { judgements: vec![judgement] })

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use sdk_core::protocol::{
-    ClientId, ErrorCode, Intent, Json, Judgement, Operation, Outcome, Publication, Rejection, Seq, encode,
+    ClientId, ErrorCode, Intent, Json, Judgement, OpId, Operation, Outcome, Publication, Rejection, Seq,
+    encode,
 };
 use serde_json::json;
 
@@ -34,6 +35,10 @@ macro_rules! refusals_contract {
             what_is_refused_for_good_is_a_letter_once_and_nothing_else_is,
             a_retried_operation_is_applied_once_upon_the_document_as_it_is,
             what_a_client_sends_anew_gets_the_judgement_of_the_operator,
+            what_an_operator_has_applied_is_the_answer_to_what_its_client_tries_again,
+            what_its_client_has_tried_again_no_operator_applies,
+            of_what_was_tried_again_and_again_one_takes_effect,
+            nobody_takes_the_place_of_what_is_not_theirs_or_is_of_another_document,
             an_operation_that_is_refused_again_is_another_letter,
             an_edited_operation_is_what_is_judged,
             a_client_hears_of_what_was_applied_for_as_long_as_it_holds_it,
@@ -173,6 +178,88 @@ pub(crate) async fn what_a_client_sends_anew_gets_the_judgement_of_the_operator(
     assert!(matches!(judged[0].outcome, Outcome::Accepted {}), "{judged:?}");
     assert_eq!(judged[0].position.as_ref().map(|position| position.offset.0), Some(1));
     assert_eq!(value(&read(&store.documents, None).await, "theirs/1", "n").as_deref(), Some("1"));
+}
+
+/// Counts up in the place of an operation of the first client that was refused.
+fn instead(seq: u64, of: u64, id: &str) -> Operation {
+    Operation { replaces: Some(OpId { client: client(1), seq: Seq(of) }.into()), ..count(seq, id) }
+}
+
+async fn counted(store: &Letters, id: &str) -> Option<String> {
+    value(&read(&store.documents, None).await, id, "n")
+}
+
+pub(crate) async fn what_an_operator_has_applied_is_the_answer_to_what_its_client_tries_again(
+    store: Letters,
+) {
+    store.refuse(vec![count(1, "theirs/1")]).await;
+    assert_eq!(store.change(ClientChange::Retry(store.all().await[0].id)).await, ClientFate::Applied);
+    // The client has not heard of it, neither before it is told to forget the letter nor after.
+    store.back(client(1), &[]).await;
+    judge(&store.documents, vec![set(2, "theirs/2", &[("x", "1")])]).await;
+    for _ in 0..2 {
+        let judged = judge(&store.documents, vec![instead(3, 1, "theirs/1")]).await;
+        assert_eq!((judged[0].seq, &judged[0].outcome), (Seq(3), &Outcome::Accepted {}));
+        assert_eq!(judged[0].position.as_ref().map(|position| position.offset.0), Some(1));
+    }
+    // Of what says something else nothing was applied, and nothing is.
+    let other = Operation { intents: set(4, "theirs/1", &[("n", "9")]).intents, ..instead(4, 1, "theirs/1") };
+    let judged = judge(&store.documents, vec![other]).await;
+    assert_eq!(judged[0].outcome, Outcome::Superseded {});
+    assert_eq!(counted(&store, "theirs/1").await.as_deref(), Some("1"));
+    // Also under another id of the same person, which a client takes when a copy has used its own.
+    let renewed = batch(&ada(), client(2), vec![instead(5, 1, "theirs/1")]);
+    let judged = store.documents.commit(renewed).await.unwrap().judgements;
+    assert_eq!(judged[0].outcome, Outcome::Accepted {});
+    assert_eq!(counted(&store, "theirs/1").await.as_deref(), Some("1"));
+}
+
+pub(crate) async fn what_its_client_has_tried_again_no_operator_applies(store: Letters) {
+    store.refuse(vec![count(1, "theirs/1"), count(2, "theirs/2")]).await;
+    let letters = store.all().await;
+    let [letter, other] = &letters[..] else { panic!("two letters: {letters:?}") };
+    judge(&store.documents, vec![instead(3, 1, "theirs/1")]).await;
+    assert_eq!(store.change(ClientChange::Retry(letter.id)).await, ClientFate::Gone);
+    assert_eq!(store.change(ClientChange::Discard(vec![letter.id])).await, ClientFate::Gone);
+    let edit = ClientChange::Edit(letter.id, encode(&count(1, "theirs/1")));
+    let answer = store.letters.change_client_letters(operator(), edit, START).await;
+    assert!(matches!(answer, Err(LogError::NoSuchLetter)), "{answer:?}");
+    // What was refused comes once more, late or from a copy, and is no letter any more.
+    store.refuse(vec![count(1, "theirs/1")]).await;
+    assert_eq!(store.all().await.iter().map(|letter| letter.id).collect::<Vec<_>>(), [other.id]);
+    assert_eq!(counted(&store, "theirs/1").await.as_deref(), Some("1"));
+}
+
+pub(crate) async fn of_what_was_tried_again_and_again_one_takes_effect(store: Letters) {
+    store.refuse(vec![count(1, "theirs/1")]).await;
+    store.refuse(vec![instead(2, 1, "theirs/1")]).await;
+    store.refuse(vec![count(1, "theirs/1")]).await;
+    let [letter] = &store.all().await[..] else { panic!("one letter") };
+    assert_eq!(letter.seq, Seq(2), "the last that was tried");
+    let better = Operation { replaces: None, ..count(2, "theirs/1") };
+    assert_eq!(store.change(ClientChange::Edit(letter.id, encode(&better))).await, ClientFate::Edited);
+    assert_eq!(store.change(ClientChange::Retry(letter.id)).await, ClientFate::Applied);
+    let judged = judge(&store.documents, vec![instead(3, 1, "theirs/1")]).await;
+    assert_eq!(judged[0].outcome, Outcome::Accepted {});
+    // Neither does one that was tried in between and comes late make it twice, or a letter again.
+    store.refuse(vec![count(1, "theirs/1"), instead(2, 1, "theirs/1")]).await;
+    assert!(store.all().await.is_empty());
+    assert_eq!(counted(&store, "theirs/1").await.as_deref(), Some("1"));
+}
+
+pub(crate) async fn nobody_takes_the_place_of_what_is_not_theirs_or_is_of_another_document(store: Letters) {
+    store.refuse(vec![count(1, "theirs/1")]).await;
+    let eve = batch(&scope("acme", "eve"), client(9), vec![instead(1, 1, "theirs/1")]);
+    let judged = store.documents.commit(eve).await.unwrap().judgements;
+    assert_eq!(judged[0].outcome, Outcome::Accepted {}, "it is one of her own");
+    judge(&store.documents, vec![instead(2, 1, "theirs/2")]).await;
+    assert_eq!(store.all().await.len(), 1);
+    assert_eq!(store.change(ClientChange::Retry(store.all().await[0].id)).await, ClientFate::Applied);
+    let eve = batch(&scope("acme", "eve"), client(9), vec![instead(2, 1, "theirs/1")]);
+    store.documents.commit(eve).await.unwrap();
+    judge(&store.documents, vec![instead(3, 1, "theirs/2")]).await;
+    assert_eq!(counted(&store, "theirs/1").await.as_deref(), Some("3"));
+    assert_eq!(counted(&store, "theirs/2").await.as_deref(), Some("2"));
 }
 
 pub(crate) async fn an_operation_that_is_refused_again_is_another_letter(store: Letters) {

@@ -23,6 +23,22 @@ pub(super) const TABLE: &str = "
     ) STRICT;
 ";
 
+/// Who looks at what at the moment, so that one record stands for a viewing however often a page looks anew. For databases
+/// with a [`TABLE`].
+pub(super) const VIEWINGS: &str = "
+    CREATE TABLE viewings (
+        tenant TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        target TEXT NOT NULL,
+        until INTEGER NOT NULL,
+        PRIMARY KEY (tenant, subject, target)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX viewings_by_end ON viewings (until);
+";
+
+/// Milliseconds that one record of a viewing covers. It says so: what is seen until then is seen under it.
+pub const VIEWING: u64 = 10 * 60_000;
+
 /// What one record says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Record {
@@ -109,6 +125,28 @@ pub(in crate::storage) fn record(
     let hash = hash(&before.unwrap_or_default(), now.0, [tenant, subject, action, target]);
     let sql = "INSERT INTO audit (at, tenant, subject, action, target, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     connection.prepare_cached(sql)?.execute((now.0, tenant, subject, action, target, hash.as_ref()))?;
+    Ok(())
+}
+
+/// Records that somebody looks at a list from now on for [`VIEWING`], unless a record says so already. The record is made
+/// before anything is shown, and names the end of the viewing: whoever looks for longer makes another.
+pub(in crate::storage) fn viewing(
+    connection: &Connection,
+    scope: &TenantScope,
+    target: &str,
+    now: Millis,
+) -> Result<(), StorageError> {
+    let (tenant, subject) = (&**scope.tenant(), &**scope.subject());
+    let until = now.plus(VIEWING);
+    // A clock that was set back must not make one record cover more than that.
+    let sql = "SELECT 1 FROM viewings WHERE tenant = ?1 AND subject = ?2 AND target = ?3 AND until > ?4 AND until <= ?5";
+    if connection.prepare_cached(sql)?.exists((tenant, subject, target, now.0, until.0))? {
+        return Ok(());
+    }
+    record(connection, scope, "dead letters listed", &format!("{target} until {}", until.0), now)?;
+    connection.prepare_cached("DELETE FROM viewings WHERE until <= ?1")?.execute([now.0])?;
+    let sql = "INSERT OR REPLACE INTO viewings (tenant, subject, target, until) VALUES (?1, ?2, ?3, ?4)";
+    connection.prepare_cached(sql)?.execute((tenant, subject, target, until.0))?;
     Ok(())
 }
 

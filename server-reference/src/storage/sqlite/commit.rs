@@ -13,7 +13,7 @@ use std::{
 use aws_lc_rs::digest::{SHA256, digest};
 use rusqlite::{Connection, OptionalExtension};
 use sdk_core::{
-    clock::{Dot, Hlc},
+    clock::Dot,
     protocol::{
         ActorId, Base, Changed, Changes, CollectionName, Collision, DocKey, Document, ErrorCode, Judgement,
         Limits, MAX_SAFE_INTEGER, Operation, Outcome, Rejection, Resume, Seq, ServerFrame, StreamPosition,
@@ -27,6 +27,8 @@ use super::{
     admit::{Open, actor, operators, settle},
     conflict::{self, Case, Decided, misfit, shown},
     corrupt,
+    earlier::Earlier,
+    origins::Origin,
     refusals::{self, AppliedLetter, Refused},
 };
 use crate::{
@@ -85,24 +87,10 @@ pub(super) fn again(
     Ok((Judgement { seq, ..judgement }, judge.write()?))
 }
 
-/// The index has to be named: SQLite takes one that leaves rows out for worse than going through all of a tenant.
-pub(super) const EARLIER: &str = "SELECT client, payload_hash, made, judgement FROM judgements
-        WHERE tenant = ?1 AND client IN (?2, ?3) AND seq = ?4
-    UNION ALL SELECT client, payload_hash, made, judgement FROM judgements INDEXED BY judgements_by_maker
-        WHERE tenant = ?1 AND maker = ?3 AND seq = ?4";
-
-/// What was judged under the id of an operation.
-enum Earlier {
-    /// The operation itself.
-    Same(Judgement),
-    /// Another one.
-    Other,
-}
-
 /// A batch half-way. Documents are read once and written once, however many operations are on them.
-struct Judge<'a> {
-    connection: &'a Connection,
-    batch: &'a Batch,
+pub(super) struct Judge<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) batch: &'a Batch,
     limits: &'a Limits,
     resolvers: &'a Resolvers,
     actor: ActorId,
@@ -170,9 +158,10 @@ impl<'a> Judge<'a> {
         let hash = digest(&SHA256, payload.as_bytes());
         let (tenant, client) = (self.batch.scope.tenant(), self.batch.client.to_string());
         let maker = self.maker(operation)?;
+        let origin = self.origin(operation, maker.as_ref())?;
         match self.earlier(operation, hash.as_ref(), maker.as_deref())? {
             Some(Earlier::Same(judgement)) => {
-                self.keep(operation, &judgement)?;
+                self.keep(operation, &judgement, &origin)?;
                 return self.told(&operation.doc, judgement);
             }
             Some(Earlier::Other) => {
@@ -186,7 +175,10 @@ impl<'a> Judge<'a> {
             }
             None => {}
         }
-        let judgement = self.judge(operation, payload.len())?;
+        let judgement = match origin.settled(self.connection, operation)? {
+            Some(judgement) => judgement,
+            None => self.judge(operation, payload.len())?,
+        };
         match &judgement.outcome {
             // Nothing was written, and the id stays free for the operation that ends the conflict.
             Outcome::Conflicted(_) => {
@@ -207,13 +199,24 @@ impl<'a> Judge<'a> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute((tenant, &client, seq.0, hash.as_ref(), made, encode(&judgement), maker))?;
-        self.keep(operation, &judgement)?;
+        if operation.replaces.is_some() {
+            origin.tried_again(self.connection, seq)?;
+        }
+        self.keep(operation, &judgement, &origin)?;
         self.told(&operation.doc, judgement)
     }
 
-    /// Keeps an operation that was refused for good.
-    fn keep(&self, operation: &Operation, judgement: &Judgement) -> Result<(), StorageError> {
+    /// Keeps an operation that was refused for good, unless something else was decided about it meanwhile.
+    fn keep(
+        &self,
+        operation: &Operation,
+        judgement: &Judgement,
+        origin: &Origin,
+    ) -> Result<(), StorageError> {
         let Some(why) = refusals::for_good(judgement) else { return Ok(()) };
+        if origin.is_decided(self.connection, operation.seq)? {
+            return Ok(());
+        }
         let Batch { scope, client, collections, now, .. } = self.batch;
         let named = |known: &&Resume| known.collection == operation.doc.collection;
         let refused = Refused {
@@ -225,58 +228,9 @@ impl<'a> Judge<'a> {
             body: encode(operation),
             why,
             now: *now,
+            origin: (&origin.client, origin.seq),
         };
         refused.keep(self.connection)
-    }
-
-    /// The client that made an operation, if another one sends it and both are the subject's. Whoever names somebody
-    /// else's client learns nothing of its operations, and takes nothing from them.
-    fn maker(&self, operation: &Operation) -> Result<Option<String>, StorageError> {
-        let Some(maker) = operation.maker.filter(|maker| *maker != self.batch.client) else {
-            return Ok(None);
-        };
-        let (tenant, subject) = (self.batch.scope.tenant(), self.batch.scope.subject());
-        let known = self
-            .connection
-            .prepare_cached("SELECT client FROM clients WHERE tenant = ?1 AND client = ?2 AND subject = ?3")?
-            .query_row((tenant, maker.to_string(), subject), |row| row.get(0));
-        Ok(known.optional()?)
-    }
-
-    /// What was judged before: the operation itself, under whichever id of a copy of its maker it came, or another one
-    /// under the id of this client.
-    fn earlier(
-        &self,
-        operation: &Operation,
-        hash: &[u8],
-        maker: Option<&str>,
-    ) -> Result<Option<Earlier>, StorageError> {
-        let (tenant, client) = (self.batch.scope.tenant(), self.batch.client.to_string());
-        let mut statement = self.connection.prepare_cached(EARLIER)?;
-        let mut rows = statement.query((tenant, &client, maker.unwrap_or(&client), operation.seq.0))?;
-        let mut is_taken = false;
-        while let Some(row) = rows.next()? {
-            let judged_as: String = row.get(0)?;
-            let (same, made) = (row.get::<_, Vec<u8>>(1)?, row.get::<_, Option<String>>(2)?);
-            if same == hash || made.is_some_and(|made| is_form_of(operation, &made)) {
-                let judgement: String = row.get(3)?;
-                let mut judgement: Judgement = decode(&judgement).map_err(corrupt("a judgement"))?;
-                if judged_as != client && judgement.position.is_some() {
-                    judgement.by = Some(self.actor_of(&judged_as)?);
-                }
-                return Ok(Some(Earlier::Same(judgement)));
-            }
-            is_taken |= judged_as == client;
-        }
-        Ok(is_taken.then_some(Earlier::Other))
-    }
-
-    /// The actor of a client in whose name something was judged.
-    fn actor_of(&self, client: &str) -> Result<ActorId, StorageError> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT actor FROM clients WHERE tenant = ?1 AND client = ?2")?;
-        let actor = statement.query_row((self.batch.scope.tenant(), client), |row| row.get(0))?;
-        Ok(ActorId(actor))
     }
 
     /// A stored judgement as the client is told it: with the position in the history that it knows.
@@ -431,23 +385,6 @@ impl<'a> Judge<'a> {
             advances.push(Arc::new(Advance { tenant, collection: name, from, to, news }));
         }
         Ok(advances)
-    }
-}
-
-/// Whether an operation is another form of the one that was `made` so. The decision of a conflict and another version of
-/// the application's schema change what an operation does, and neither to which document nor when it was made.
-fn is_form_of(operation: &Operation, made: &str) -> bool {
-    let short = |_| {
-        // Earlier releases did not note whether it was a decision,
-        decode(made).map(|(at, schema, doc)| (at, schema, doc, false))
-    };
-    match decode::<(Hlc, u32, DocKey, bool)>(made).or_else(short) {
-        Ok((at, schema, doc, decided)) => {
-            let other_form = decided || operation.resolves.is_some() || operation.schema != schema;
-            other_form && at == operation.at && doc == operation.doc
-        }
-        // and at first nothing but the time.
-        Err(_) => operation.resolves.is_some() && made == encode(&operation.at),
     }
 }
 

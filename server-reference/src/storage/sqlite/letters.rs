@@ -59,7 +59,7 @@ impl SqliteDocuments {
                 vec![stored.letter]
             }
             Which::After(key, most) => {
-                audit::record(&transaction, scope, "dead letters listed", CLIENTS, now)?;
+                audit::viewing(&transaction, scope, CLIENTS, now)?;
                 list(&transaction, scope, key, most)?
             }
         };
@@ -109,6 +109,10 @@ impl SqliteDocuments {
                         Place::Topic(topic) => {
                             allow(scope, topic, Right::Write)?;
                             ClientFate::Publish(topic.clone(), stored.letter.body)
+                        }
+                        Place::Document(_) if stored.is_decided(&transaction, tenant)? => {
+                            stored.discard(&transaction, tenant)?;
+                            ClientFate::Gone
                         }
                         Place::Document(_) => {
                             let batch = batch(&transaction, scope, &stored, now)?;

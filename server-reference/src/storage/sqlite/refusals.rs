@@ -8,7 +8,7 @@ use sdk_core::{
     },
 };
 
-use super::corrupt;
+use super::{corrupt, origins::Origin};
 use crate::{
     storage::{
         StorageError,
@@ -29,6 +29,8 @@ pub(super) struct Refused<'a> {
     pub(super) body: String,
     pub(super) why: &'a Rejection,
     pub(super) now: Millis,
+    /// The operation in whose place it stands, which is itself unless it was tried again.
+    pub(super) origin: (&'a str, Seq),
 }
 
 impl Refused<'_> {
@@ -38,8 +40,9 @@ impl Refused<'_> {
         let (tenant, client) = (self.scope.tenant(), self.client.to_string());
         let history = encode_history(&[self.attempt()])?;
         let sql = "INSERT OR IGNORE INTO refused
-            (tenant, client, seq, subject, kind, name, document, strategy, body, edited, since, round, history)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, 1, ?11)";
+            (tenant, client, seq, subject, kind, name, document, strategy, body, edited, since, round, history,
+            origin_client, origin_seq)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, 1, ?11, ?12, ?13)";
         let new = connection.prepare_cached(sql)?.execute(rusqlite::params![
             tenant,
             client,
@@ -52,6 +55,8 @@ impl Refused<'_> {
             self.body,
             self.now.0,
             history,
+            self.origin.0,
+            self.origin.1.0,
         ])?;
         if new > 0 {
             count(connection, tenant, 1, signed(self.body.len()))?;
@@ -91,7 +96,9 @@ pub(super) fn note(
             Note::Refused(publication, why) => {
                 let (seq, place) = (publication.seq, Place::Topic(publication.topic.clone()));
                 let body = publication.event.as_str().to_owned();
-                Refused { scope, client, seq, place, strategy: None, body, why, now }
+                let name = client.to_string();
+                let origin = (name.as_str(), seq);
+                Refused { scope, client, seq, place, strategy: None, body, why, now, origin }
                     .keep_event(connection)?;
             }
             Note::Published(seq) => {
@@ -110,6 +117,18 @@ pub(super) fn note(
         }
     }
     Ok(())
+}
+
+/// Takes away the letters of what stood in the place of an operation.
+pub(super) fn end(connection: &Connection, origin: &Origin) -> Result<(), StorageError> {
+    let Origin { tenant, client, seq, doc } = origin;
+    let sql = "SELECT key, length(CAST(body AS BLOB)) FROM refused
+        WHERE tenant = ?1 AND origin_client = ?2 AND origin_seq = ?3 AND name = ?4 AND document = ?5";
+    let mut statement = connection.prepare_cached(sql)?;
+    let of = (tenant, client, seq.0, doc.collection.as_str(), doc.id.as_str());
+    let rows = statement.query_map(of, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let over: Vec<(i64, usize)> = rows.collect::<Result<_, _>>()?;
+    over.into_iter().try_for_each(|(key, bytes)| remove(connection, tenant, key, bytes))
 }
 
 /// A letter of which the client says that it holds it still, and which somebody has applied.
@@ -162,6 +181,7 @@ pub(super) struct Stored {
     pub(super) letter: ClientLetter,
     pub(super) strategy: Option<Strategy>,
     pub(super) outcome: Option<Judgement>,
+    origin: (String, Seq),
 }
 
 impl Stored {
@@ -187,6 +207,19 @@ impl Stored {
             format!("{COLUMNS} WHERE tenant = ?1 AND key > ?2 AND outcome IS NULL ORDER BY key LIMIT ?3");
         let mut statement = connection.prepare_cached(&sql)?;
         statement.query_map((tenant, key, most), stored)?.map(|letter| letter?).collect()
+    }
+
+    /// The operation in whose place a letter's stands; none of an event.
+    pub(super) fn origin(&self, tenant: &str) -> Option<Origin> {
+        let Place::Document(doc) = &self.letter.place else { return None };
+        let (client, seq) = self.origin.clone();
+        Some(Origin { tenant: tenant.to_owned(), client, seq, doc: doc.clone() })
+    }
+
+    /// Whether something else was decided about it: two copies of a client may each have a letter of one operation.
+    pub(super) fn is_decided(&self, connection: &Connection, tenant: &str) -> Result<bool, StorageError> {
+        let origin = self.origin(tenant);
+        origin.map_or(Ok(false), |origin| origin.is_decided(connection, self.letter.seq))
     }
 
     pub(super) fn edit(&self, connection: &Connection, tenant: &str, body: &str) -> Result<(), StorageError> {
@@ -231,6 +264,9 @@ impl Stored {
         let sql = "UPDATE refused SET body = '', outcome = ?2 WHERE key = ?1";
         connection.prepare_cached(sql)?.execute((self.letter.id.key, encode(outcome)))?;
         count(connection, tenant, 0, -signed(self.letter.body.len()))?;
+        if let Some(origin) = self.origin(tenant) {
+            origin.applied(connection, &self.operation()?, outcome)?;
+        }
         // An operation that comes again, from whichever copy of its client, is told so as well. Events have no row.
         let sql = "UPDATE judgements SET judgement = ?4 WHERE tenant = ?1 AND client = ?2 AND seq = ?3";
         connection.prepare_cached(sql)?.execute((
@@ -304,7 +340,7 @@ fn signed(bytes: usize) -> i64 {
 
 const COLUMNS: &str =
     "SELECT key, round, client, seq, subject, kind, name, document, strategy, body, edited, since,
-    history, outcome FROM refused";
+    history, outcome, origin_client, origin_seq FROM refused";
 const DOCUMENT: &str = "document";
 const TOPIC: &str = "topic";
 
@@ -341,7 +377,8 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Result<Stored, StorageError>> {
         attempts,
     };
     let strategy = row.get::<_, Option<String>>(8)?.and_then(|text| Strategy::named(&text));
-    Ok(Ok(Stored { letter, strategy, outcome }))
+    let origin = (row.get(14)?, Seq(row.get(15)?));
+    Ok(Ok(Stored { letter, strategy, outcome, origin }))
 }
 
 fn encode_history(attempts: &[Attempt]) -> Result<String, StorageError> {

@@ -2,13 +2,16 @@
 
 use rusqlite::Connection;
 
-use super::{audit::TABLE as AUDIT, revocations::TABLE as REVOCATIONS};
+use super::{
+    audit::{TABLE as AUDIT, VIEWINGS},
+    revocations::TABLE as REVOCATIONS,
+};
 use crate::storage::StorageError;
 
 /// The first release without the bug that can lose commits in WAL mode (3.7.0 to 3.51.2).
 const MIN_SQLITE: i32 = 3_051_003;
 /// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
 
 /// `buried` is the server's time when a document that is deleted last changed; it is missing while one lives.
 /// `judgements` is what makes a retry harmless, however late it comes: nothing is ever removed from it; `made` tells
@@ -135,6 +138,32 @@ const REFUSED: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
+/// From version 5, in which a client that tried again what an operator had applied made it twice. `origin_client` and
+/// `origin_seq` name the first of those operations in whose place one stands. `origins` has a row for one that was tried again
+/// or applied: the newest operation in its place that was judged, and what an operator's decision came to, if there was one,
+/// with a hash of what was applied. As with `judgements`, nothing is ever removed from it.
+const ORIGINS: &str = "
+    ALTER TABLE refused ADD COLUMN origin_client TEXT NOT NULL DEFAULT '';
+    ALTER TABLE refused ADD COLUMN origin_seq INTEGER NOT NULL DEFAULT 0;
+    UPDATE refused SET origin_client = client, origin_seq = seq;
+    CREATE INDEX refused_by_origin ON refused (tenant, origin_client, origin_seq);
+
+    CREATE TABLE origins (
+        tenant TEXT NOT NULL,
+        client TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        collection TEXT NOT NULL,
+        document TEXT NOT NULL,
+        latest INTEGER NOT NULL,
+        judgement TEXT,
+        intents BLOB,
+        PRIMARY KEY (tenant, client, seq, collection, document)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO origins (tenant, client, seq, collection, document, latest, judgement)
+        SELECT tenant, client, seq, name, document, seq, outcome FROM refused
+        WHERE outcome IS NOT NULL AND document IS NOT NULL;
+";
+
 /// Settles durability before anything is written: a commit returns after its log is on the disk.
 const WRITER: &str = "
     PRAGMA journal_mode = WAL;
@@ -153,11 +182,12 @@ const READER: &str = "
 pub(super) fn prepare_writer(connection: &mut Connection) -> Result<(), StorageError> {
     settle(connection)?;
     migrate(connection, VERSION, |version| match version {
-        0 => Some(format!("{TABLES}{REFUSED}{AUDIT}{REVOCATIONS}")),
-        1 => Some(format!("{FROM_1}{FROM_2}{REFUSED}{AUDIT}{REVOCATIONS}")),
-        2 => Some(format!("{FROM_2}{REFUSED}{AUDIT}{REVOCATIONS}")),
-        3 => Some(format!("{REFUSED}{AUDIT}{REVOCATIONS}")),
-        4 => Some(REVOCATIONS.to_owned()),
+        0 => Some(format!("{TABLES}{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}")),
+        1 => Some(format!("{FROM_1}{FROM_2}{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}")),
+        2 => Some(format!("{FROM_2}{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}")),
+        3 => Some(format!("{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}")),
+        4 => Some(format!("{REVOCATIONS}{ORIGINS}{VIEWINGS}")),
+        5 => Some(format!("{ORIGINS}{VIEWINGS}")),
         _ => None,
     })
 }

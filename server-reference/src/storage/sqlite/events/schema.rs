@@ -3,13 +3,13 @@
 use rusqlite::Connection;
 
 use super::super::{
-    audit::TABLE as AUDIT,
+    audit::{TABLE as AUDIT, VIEWINGS},
     schema::{migrate, settle},
 };
 use crate::storage::StorageError;
 
 /// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 6;
+const VERSION: i64 = 7;
 
 /// The writer's cache of pages, in negative kilobytes as SQLite wants it: whether an event's name is known is looked up
 /// anywhere among all names.
@@ -204,12 +204,13 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), StorageError> {
     settle(connection)?;
     connection.pragma_update(None, "cache_size", CACHE)?;
     migrate(connection, VERSION, |version| match version {
-        0 => Some(format!("{TABLES}{SUBSCRIPTIONS}{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}")),
-        1 => Some(format!("{SUBSCRIPTIONS}{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}")),
-        2 => Some(format!("{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}")),
-        3 => Some(format!("{NAMES}{FROM_4}{NEW_NAMES}")),
-        4 => Some(format!("{FROM_4}{NEW_NAMES}")),
-        5 => Some(NEW_NAMES.into()),
+        0 => Some(format!("{TABLES}{SUBSCRIPTIONS}{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}{VIEWINGS}")),
+        1 => Some(format!("{SUBSCRIPTIONS}{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}{VIEWINGS}")),
+        2 => Some(format!("{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}{VIEWINGS}")),
+        3 => Some(format!("{NAMES}{FROM_4}{NEW_NAMES}{VIEWINGS}")),
+        4 => Some(format!("{FROM_4}{NEW_NAMES}{VIEWINGS}")),
+        5 => Some(format!("{NEW_NAMES}{VIEWINGS}")),
+        6 => Some(VIEWINGS.into()),
         _ => None,
     })
 }

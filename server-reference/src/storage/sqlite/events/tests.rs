@@ -269,12 +269,33 @@ async fn a_database_of_version_4_goes_on_and_knows_the_bytes_of_its_letters() {
     drop(log);
     let connection = Connection::open(folder.path().join("events.db")).unwrap();
     let back = "ALTER TABLE groups DROP COLUMN letter_bytes; ALTER TABLE topics DROP COLUMN redelivery;
-        DROP TABLE new_names; PRAGMA user_version = 4";
+        DROP TABLE new_names; DROP TABLE viewings; PRAGMA user_version = 4";
     connection.execute_batch(back).unwrap();
     let (log, _) = store(&folder);
     assert_eq!(log.group(scope("acme", "ada"), group(), START).await.unwrap().letters, 1);
     let bytes: u64 = connection.query_row("SELECT letter_bytes FROM groups", [], |row| row.get(0)).unwrap();
     assert_eq!(bytes, 1);
+}
+
+#[tokio::test]
+async fn one_record_stands_for_a_viewing_however_often_the_list_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = store(&folder);
+    share(&log, 1, Rules::default()).await;
+    let look = async |subject: &str, at: Millis| {
+        log.letters(scope("acme", subject), group(), Which::After(0, 9), at).await.unwrap();
+        rows(&folder, "audit")
+    };
+    assert_eq!(look("ada", START).await, 1);
+    let end = START.plus(audit::VIEWING);
+    assert_eq!(look("ada", Millis(end.0 - 1)).await, 1);
+    assert_eq!(look("olga", START.plus(1)).await, 2, "another is on record as well");
+    assert_eq!(look("ada", end).await, 3, "as is who looks for longer");
+    assert_eq!(rows(&folder, "viewings"), 2);
+    assert_eq!(look("ada", START).await, 4, "also if the clock was set back");
+    // Once they are over nothing is left of them but their records.
+    assert_eq!(look("eve", end.plus(2 * audit::VIEWING)).await, 5);
+    assert_eq!(rows(&folder, "viewings"), 1);
 }
 
 #[tokio::test]
@@ -293,8 +314,12 @@ async fn what_is_administered_is_on_record_in_a_chain() {
         connection.prepare("SELECT subject, action, target, length(hash) FROM audit ORDER BY id").unwrap();
     let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)));
     let found: Vec<(String, String, String, u32)> = found.unwrap().map(Result::unwrap).collect();
-    let expected =
-        [("dead letters listed", "g"), ("dead letter read", "g 1.1"), ("dead letters retried", "g 1.1")];
+    let viewing = format!("g until {}", START.plus(audit::VIEWING).0);
+    let expected = [
+        ("dead letters listed", &*viewing),
+        ("dead letter read", "g 1.1"),
+        ("dead letters retried", "g 1.1"),
+    ];
     let expected =
         expected.map(|(action, target)| ("ada".to_owned(), action.to_owned(), target.to_owned(), 32));
     assert_eq!(found, expected);

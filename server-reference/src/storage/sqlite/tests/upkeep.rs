@@ -2,12 +2,17 @@
 
 use sdk_core::{
     clock::{Hlc, Millis},
-    protocol::{Intent, MAX_SKEW, Offset, Operation, StreamPosition},
+    protocol::{Intent, Judgement, MAX_SKEW, Offset, OpId, Operation, Seq, StreamPosition},
 };
+use serde_json::json;
 
 use super::*;
 use crate::{
     fixtures::{START, granted},
+    storage::{
+        events::Which,
+        refusals::{ClientChange, ClientFate},
+    },
     tenant::TenantScope,
 };
 
@@ -207,8 +212,8 @@ fn a_database_of_version_2_goes_on_with_all_it_has() {
     let operations = || vec![batch(&ada, client(1), vec![set(1, "a", &[("x", "1")])])];
     drop(open(&new));
     let first = only(open(&old).commit_group(operations())).unwrap();
-    let back = "DROP TABLE refused; DROP TABLE refused_tenants; DROP TABLE audit; DROP TABLE revocations;
-        DROP INDEX judgements_by_maker;
+    let back =
+        "DROP TABLE viewings; DROP TABLE origins; DROP TABLE refused; DROP TABLE refused_tenants; DROP TABLE audit; DROP TABLE revocations; DROP INDEX judgements_by_maker;
         ALTER TABLE judgements DROP COLUMN maker; PRAGMA user_version = 2";
     Connection::open(&old).unwrap().execute_batch(back).unwrap();
     let again = only(open(&old).commit_group(operations())).unwrap();
@@ -217,14 +222,40 @@ fn a_database_of_version_2_goes_on_with_all_it_has() {
 }
 
 #[test]
-fn a_database_of_version_4_goes_on_with_all_it_has() {
+fn a_database_of_version_4_knows_what_was_refused_and_what_operators_have_applied() {
     let folder = tempfile::tempdir().unwrap();
     let (new, old) = (folder.path().join("new"), folder.path().join("old"));
-    drop((open(&new), open(&old)));
-    let back = "DROP TABLE revocations; PRAGMA user_version = 4";
+    let (ada, narrow) = (scope("acme", "ada"), granted("ada", json!([{ "collection": "other" }])));
+    drop(open(&new));
+    let mut documents = open(&old);
+    let refused = ["a", "b"].iter().zip(1..).map(|(id, seq)| set(seq, id, &[("x", "1")])).collect();
+    only(documents.commit_group(vec![batch(&narrow, client(1), refused)])).unwrap();
+    let letters = |documents: &mut SqliteDocuments| {
+        documents.client_letters(&ada, Which::After(0, 9), START).unwrap().letters
+    };
+    let retry = |documents: &mut SqliteDocuments, id| {
+        let (fates, _) = documents.change_client_letters(&ada, &ClientChange::Retry(id), START).unwrap();
+        fates[0].1.clone()
+    };
+    let there = letters(&mut documents);
+    assert_eq!(retry(&mut documents, there[0].id), ClientFate::Applied);
+    drop(documents);
+    let back =
+        "DROP TABLE revocations; DROP TABLE viewings; DROP TABLE origins; DROP INDEX refused_by_origin; ALTER TABLE refused DROP COLUMN origin_client;
+        ALTER TABLE refused DROP COLUMN origin_seq; PRAGMA user_version = 4";
     Connection::open(&old).unwrap().execute_batch(back).unwrap();
-    drop(open(&old));
+
+    let mut documents = open(&old);
     assert_eq!(tables(&old), tables(&new), "it has all that a new one has");
+    let instead = |seq, of, id| {
+        let replaces = Some(OpId { client: client(1), seq: Seq(of) }.into());
+        Operation { replaces, ..set(seq, id, &[("x", "9")]) }
+    };
+    let again = batch(&ada, client(1), vec![instead(3, 1, "a"), instead(4, 2, "b")]);
+    let told = only(documents.commit_group(vec![again])).unwrap().judgements;
+    let at = |judgement: &Judgement| judgement.position.as_ref().map(|position| position.offset.0);
+    assert_eq!((at(&told[0]), at(&told[1])), (Some(1), Some(2)), "the first was there, the second is new");
+    assert_eq!(retry(&mut documents, there[1].id), ClientFate::Gone);
 }
 
 fn tables(path: &Path) -> Vec<String> {

@@ -44,7 +44,7 @@ pub(super) fn letters(
             Ok(vec![found.ok_or(LogError::NoSuchLetter)??])
         }
         Which::After(key, most) => {
-            audit::record(connection, scope, "dead letters listed", name.as_str(), now)?;
+            audit::viewing(connection, scope, name.as_str(), now)?;
             let sql = format!(
                 "{COLUMNS} FROM letters WHERE tenant = ?1 AND name = ?2 AND key > ?3 ORDER BY key LIMIT ?4"
             );
