@@ -1,18 +1,24 @@
 //! The names of events that were published, by which each is there once.
 //!
 //! A name is a hash. In the order of names, two that come one after the other are nowhere near one another, so that each would
-//! cost a commit a page of the tree. New ones are therefore kept in the order of their events, and in memory to be found; when
-//! there are many they are put in order together.
+//! cost a commit a page of the tree. New ones are therefore kept in the order of their events, and in memory to be found. Once
+//! there are many, each commit puts a few in order that are neighbours. All at once would share no more pages, and where there
+//! are millions of names, each of them on a page of its own, the writer would stand still for some hundred milliseconds.
 
-use std::collections::HashMap;
+use std::{collections::BTreeMap, ops::Bound};
 
 use rusqlite::{Connection, OptionalExtension};
 use sdk_core::clock::Millis;
 
 use crate::storage::events::{CloudEvent, LogError, NAMES_KEPT};
 
-/// Names that are not in order yet.
+/// Names that are not in order yet, before any is put there: the more there are, the more neighbours share a page.
 const NEW: usize = 8_192;
+/// Names that one commit puts in order, at least, once there are so many.
+const SETTLED: usize = 128;
+/// The part of the surplus that one commit puts in order, where that is more. It goes down again whatever is brought, and one
+/// commit that brings very many does not pay for all of them.
+const SURPLUS: usize = 8;
 /// Names that a list forgets, if it does not bring more.
 const SLICE: usize = 1_024;
 
@@ -27,7 +33,9 @@ pub(super) struct Known {
 /// failed it has to be loaded again.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Names {
-    new: HashMap<(i64, [u8; 16]), Known>,
+    new: BTreeMap<(i64, [u8; 16]), Known>,
+    /// The last that was put in order; the next are those behind it, and in the end the first again.
+    last: (i64, [u8; 16]),
 }
 
 impl Names {
@@ -37,7 +45,8 @@ impl Names {
         let read = |row: &rusqlite::Row<'_>| {
             Ok(((row.get(0)?, row.get(1)?), Known { number: row.get(2)?, content: row.get(3)? }))
         };
-        Ok(Self { new: statement.query_map([], read)?.collect::<Result<_, _>>()? })
+        let new = statement.query_map([], read)?.collect::<Result<_, _>>()?;
+        Ok(Self { new, last: (0, [0; 16]) })
     }
 
     pub(super) fn find(
@@ -74,17 +83,23 @@ impl Names {
         Ok(())
     }
 
-    /// Puts new names in order, once there are many.
+    /// Puts some new names in order, once there are many.
     pub(super) fn settle(&mut self, connection: &Connection) -> Result<(), LogError> {
-        if self.new.len() < NEW {
-            return Ok(());
+        let Some(surplus) = self.new.len().checked_sub(NEW) else { return Ok(()) };
+        let behind = self.new.range((Bound::Excluded(self.last), Bound::Unbounded));
+        let neighbours = behind.chain(self.new.range(..=self.last)).take(SETTLED.max(surplus / SURPLUS));
+        let neighbours: Vec<_> = neighbours.map(|(name, known)| (*name, known.number)).collect();
+        let sql = "INSERT INTO names (topic, name, number, content, at)
+            SELECT topic, name, number, content, at FROM new_names WHERE topic = ?1 AND number = ?2";
+        let mut insert = connection.prepare_cached(sql)?;
+        let mut delete =
+            connection.prepare_cached("DELETE FROM new_names WHERE topic = ?1 AND number = ?2")?;
+        for (name, number) in neighbours {
+            insert.execute((name.0, number))?;
+            delete.execute((name.0, number))?;
+            self.new.remove(&name);
+            self.last = name;
         }
-        connection.execute_batch(
-            "INSERT INTO names (topic, name, number, content, at)
-                SELECT topic, name, number, content, at FROM new_names ORDER BY topic, name;
-            DELETE FROM new_names;",
-        )?;
-        self.new.clear();
         Ok(())
     }
 
@@ -174,12 +189,33 @@ mod tests {
         let mut log = open(&folder);
         assert_eq!(last(&mut log, 7..8), 8);
         assert_eq!(last(&mut log, NEW - 1..NEW + 1), NEW as u64 + 1);
-        assert_eq!((rows(&log, "new_names"), rows(&log, "names")), (0, NEW + 1));
+        assert_eq!((rows(&log, "new_names"), rows(&log, "names")), (NEW + 1 - SETTLED, SETTLED));
         assert_eq!(last(&mut log, 7..8), 8);
         assert_eq!(last(&mut log, NEW + 1..NEW + 2), NEW as u64 + 2);
         let mut log = open(&folder);
         assert_eq!((last(&mut log, 7..8), last(&mut log, NEW + 1..NEW + 2)), (8, NEW as u64 + 2));
         assert_eq!(rows(&log, "events"), NEW + 2);
+    }
+
+    #[test]
+    fn a_commit_puts_few_names_in_order_and_all_come_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = open(&folder);
+        let most = NEW + 8 * SETTLED * SURPLUS;
+        last(&mut log, 0..most);
+        let mut before = rows(&log, "names");
+        assert_eq!(before, 8 * SETTLED, "also of a list that brings very many");
+        for next in most..most + 200 {
+            assert_eq!(last(&mut log, next..next + 1), next as u64 + 1);
+            let settled = rows(&log, "names");
+            assert!(settled - before <= 8 * SETTLED, "one commit has put {} in order", settled - before);
+            before = settled;
+        }
+        let (new, settled) = (rows(&log, "new_names"), rows(&log, "names"));
+        assert!(new <= NEW && new + settled == most + 200, "{new} and {settled}");
+        for known in [0, 17, most / 2, most, most + 199] {
+            assert_eq!(last(&mut log, known..known + 1), known as u64 + 1, "it is there once");
+        }
     }
 
     #[test]
