@@ -30,6 +30,10 @@ use server_reference::{
 };
 use tracing_subscriber::EnvFilter;
 
+/// A request makes and drops many small things, each on whichever thread has it then.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The reference server of webwaka-realtime.
 #[derive(Parser)]
 #[command(name = "webwaka-server", version)]
