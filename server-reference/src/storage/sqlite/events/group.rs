@@ -11,7 +11,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension};
 use sdk_core::clock::Millis;
 
-use super::{Caps, names::Names, row::Topic};
+use super::{Caps, names::Names, recent::Recent, row::Topic};
 use crate::storage::events::{
     Events, Fresh, LogEpoch, LogError, MAX_TOPIC_PRODUCERS, NEWS_BYTES, News, PRODUCER_IDLE, Position,
     TopicName,
@@ -24,6 +24,7 @@ pub(super) struct Group<'a> {
     pub(super) connection: &'a Connection,
     pub(super) caps: Caps,
     pub(super) known: &'a mut Names,
+    pub(super) recent: &'a mut Recent,
     new_epoch: &'a mut dyn FnMut(Millis) -> LogEpoch,
     now: Millis,
     names: HashMap<(Arc<str>, TopicName), Option<i64>>,
@@ -53,11 +54,13 @@ impl<'a> Group<'a> {
         caps: Caps,
         new_epoch: &'a mut dyn FnMut(Millis) -> LogEpoch,
         known: &'a mut Names,
+        recent: &'a mut Recent,
     ) -> Self {
         Self {
             connection,
             caps,
             known,
+            recent,
             new_epoch,
             now: Millis(0),
             names: HashMap::new(),
@@ -79,7 +82,10 @@ impl<'a> Group<'a> {
         let key = match self.names.get(&entry) {
             Some(key) => *key,
             None => {
-                let topic = Topic::by_name(self.connection, tenant, name)?;
+                let topic = match self.recent.take(&entry) {
+                    Some(topic) => Some(topic),
+                    None => Topic::by_name(self.connection, tenant, name)?,
+                };
                 let key = topic.as_ref().map(|topic| topic.key);
                 if let Some(topic) = topic {
                     // It may be here already, as somebody's source.
@@ -154,6 +160,7 @@ impl<'a> Group<'a> {
             }
             topic.update(connection)?;
             if let Some(name) = name {
+                self.recent.take(&(tenant.clone(), name.clone()));
                 if !hidden {
                     self.names.insert((tenant.clone(), name.clone()), None);
                 }
@@ -277,10 +284,16 @@ impl<'a> Group<'a> {
         for ((topic, id), state) in self.producers.iter().filter(|(_, state)| state.changed) {
             replace.execute((topic, id, state.epoch, state.sequence, self.now.0))?;
         }
-        for held in self.topics.values_mut().filter(|held| held.changed) {
-            trim(self.connection, &mut held.topic, self.now)?;
-            held.topic.update(self.connection)?;
-            news.extend(held.news());
+        for mut held in self.topics.into_values() {
+            if held.changed {
+                trim(self.connection, &mut held.topic, self.now)?;
+                held.topic.update(self.connection)?;
+                news.extend(held.news());
+            }
+            let topic = held.topic;
+            if let Some(name) = topic.name.as_deref().and_then(|name| TopicName::new(name).ok()) {
+                self.recent.keep((topic.tenant.clone(), name), topic);
+            }
         }
         Ok(news)
     }

@@ -12,6 +12,7 @@ mod lineage;
 mod names;
 mod publish;
 mod read;
+mod recent;
 mod row;
 mod schema;
 mod store;
@@ -33,6 +34,7 @@ use crate::storage::{
 };
 use group::Group;
 use names::Names;
+use recent::Recent;
 
 /// Topics of one tenant, where nothing else was said.
 pub const TENANT_TOPICS: u64 = 100_000;
@@ -59,8 +61,8 @@ pub struct SqliteEvents {
     caps: Caps,
     new_bits: NewBits,
     newest: LogEpoch,
-    /// None after a transaction that failed.
-    names: Option<Names>,
+    /// What the writer knows of the database without reading it; none after a transaction that failed.
+    memory: Option<(Names, Recent)>,
 }
 
 impl SqliteEvents {
@@ -74,7 +76,7 @@ impl SqliteEvents {
         connection.set_prepared_statement_cache_capacity(128);
         let newest: u64 =
             connection.query_row("SELECT coalesce(max(epoch), 0) FROM topics", [], |row| row.get(0))?;
-        Ok(Self { connection, caps, new_bits, newest: LogEpoch(newest), names: None })
+        Ok(Self { connection, caps, new_bits, newest: LogEpoch(newest), memory: None })
     }
 
     /// Runs calls in one transaction. What they wrote is durable when this returns, and the news of it may be told.
@@ -85,7 +87,7 @@ impl SqliteEvents {
         &mut self,
         run: impl FnOnce(&mut Group<'_>) -> Result<T, LogError>,
     ) -> Result<(T, Vec<News>), LogError> {
-        let Self { connection, caps, new_bits, newest, names: kept } = self;
+        let Self { connection, caps, new_bits, newest, memory } = self;
         // Taken at once: a read that turns into a write could fail half-way.
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut new_epoch = |now: Millis| {
@@ -94,15 +96,15 @@ impl SqliteEvents {
             *newest = LogEpoch(drawn.max(newest.0 + 1));
             *newest
         };
-        let mut names = match kept.take() {
-            Some(names) => names,
-            None => Names::load(&transaction)?,
+        let (mut names, mut recent) = match memory.take() {
+            Some(memory) => memory,
+            None => (Names::load(&transaction)?, Recent::default()),
         };
-        let mut group = Group::new(&transaction, *caps, &mut new_epoch, &mut names);
+        let mut group = Group::new(&transaction, *caps, &mut new_epoch, &mut names, &mut recent);
         let done = run(&mut group)?;
         let news = group.finish()?;
         transaction.commit()?;
-        *kept = Some(names);
+        *memory = Some((names, recent));
         Ok((done, news))
     }
 

@@ -44,6 +44,7 @@ impl Group<'_> {
             let renewed = self.epoch_after(LogEpoch(*epoch), now);
             self.connection.execute("UPDATE topics SET epoch = ?1 WHERE key = ?2", (renewed.0, key))?;
         }
+        self.recent.forget();
         Ok(topics.len())
     }
 
