@@ -1,10 +1,18 @@
 //! The embedded event log on threads: one writes, some read.
 
-use std::{path::Path, thread};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    thread,
+};
 
 use futures::future::FutureExt;
 use sdk_core::clock::Millis;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::{mpsc, oneshot},
+    task::block_in_place,
+};
 
 use super::{
     super::readers::{Readers, stopped},
@@ -35,6 +43,7 @@ pub type OnNews = Box<dyn Fn(News) + Send>;
 /// The embedded event log. Whatever waits while one transaction is under way goes together into the next, so the cost
 /// of reaching the disk is shared. The writer stops, having finished its queue, when the last owner is gone.
 pub struct EventStore {
+    writer: Arc<Mutex<Writer>>,
     jobs: mpsc::Sender<Job>,
     pub(super) readers: Readers,
 }
@@ -61,11 +70,13 @@ impl EventStore {
         let events = SqliteEvents::open(path, caps, new_bits)?;
         let readers = Readers::open(path)?;
         let (jobs, queue) = mpsc::channel(QUEUE);
+        let writer = Arc::new(Mutex::new(Writer { events, on_news, last: 1 }));
+        let shared = writer.clone();
         thread::Builder::new()
             .name("events-writer".into())
-            .spawn(move || write(events, queue, &on_news))
+            .spawn(move || write(&shared, queue))
             .map_err(|error| StorageError::Unavailable(Box::new(error)))?;
-        Ok(Self { jobs, readers })
+        Ok(Self { writer, jobs, readers })
     }
 
     /// Removes what is over. Slice by slice; other calls have their turn between two.
@@ -77,24 +88,64 @@ impl EventStore {
         Ok(())
     }
 
+    /// Has the writer's thread take part for a caller.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         call: impl FnOnce(&mut Group<'_>) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {
-        let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |group| {
-            let result = call(group);
-            let broken = matches!(result, Err(LogError::Storage(StorageError::Unavailable(_))));
-            let answer = move |committed: Result<(), &str>| {
-                let failed = |error: &str| StorageError::Unavailable(error.to_owned().into()).into();
-                // Who asked may have gone away.
-                let _ = reply.send(committed.map_err(failed).and(result));
-            };
-            Pending { broken, answer: Box::new(answer) }
-        });
+        let (job, answer) = job(call);
         self.jobs.send(job).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
+
+    /// The same for what clients wait for one after the other. A caller who is alone has it done on its own thread: to wake the
+    /// writer's, and to be woken by it, would take longer than all of the call but the disk's part.
+    async fn ask_at_once<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Group<'_>) -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let (job, answer) = job(call);
+        if let Some(job) = self.do_alone(job) {
+            self.jobs.send(job).await.map_err(|_| stopped())?;
+        }
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Does a job on this thread, if nobody else is at work or was with the last transaction. Gives it back otherwise.
+    fn do_alone(&self, job: Job) -> Option<Job> {
+        let idle = self.jobs.capacity() == QUEUE && may_block();
+        let writer = if idle { self.writer.try_lock().ok() } else { None };
+        match writer {
+            Some(mut writer) if writer.last == 1 => {
+                block_in_place(|| writer.commit(job, || None));
+                None
+            }
+            _ => Some(job),
+        }
+    }
+}
+
+/// Whether this thread may wait for the disk: another takes over what else it had to do.
+fn may_block() -> bool {
+    Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
+}
+
+/// A call as the writer sees it, and where its answer comes.
+fn job<T: Send + 'static>(
+    call: impl FnOnce(&mut Group<'_>) -> Result<T, LogError> + Send + 'static,
+) -> (Job, oneshot::Receiver<Result<T, LogError>>) {
+    let (reply, answer) = oneshot::channel();
+    let job: Job = Box::new(move |group| {
+        let result = call(group);
+        let broken = matches!(result, Err(LogError::Storage(StorageError::Unavailable(_))));
+        let answer = move |committed: Result<(), &str>| {
+            let failed = |error: &str| StorageError::Unavailable(error.to_owned().into()).into();
+            // Who asked may have gone away.
+            let _ = reply.send(committed.map_err(failed).and(result));
+        };
+        Pending { broken, answer: Box::new(answer) }
+    });
+    (job, answer)
 }
 
 impl Publications for EventStore {
@@ -104,7 +155,7 @@ impl Publications for EventStore {
         batch: Vec<Publish>,
         now: Millis,
     ) -> Answer<'_, Vec<Option<Published>>> {
-        self.ask(move |group| publish::publish(group, &scope, &batch, now)).boxed()
+        self.ask_at_once(move |group| publish::publish(group, &scope, &batch, now)).boxed()
     }
 }
 
@@ -126,7 +177,7 @@ impl EventLog for EventStore {
         append: Append,
         now: Millis,
     ) -> Answer<'_, Appended> {
-        self.ask(move |group| append::append(group, &scope, &topic, &append, now)).boxed()
+        self.ask_at_once(move |group| append::append(group, &scope, &topic, &append, now)).boxed()
     }
 
     fn read(&self, scope: TenantScope, topic: TopicName, read: Read, now: Millis) -> Answer<'_, Slice> {
@@ -155,10 +206,27 @@ impl EventLog for EventStore {
     }
 }
 
-fn write(mut events: SqliteEvents, mut queue: mpsc::Receiver<Job>, on_news: &OnNews) {
+fn write(writer: &Mutex<Writer>, mut queue: mpsc::Receiver<Job>) {
     while let Some(first) = queue.blocking_recv() {
+        // Who panicked in the midst of a transaction leaves a writer that nobody can trust.
+        let Ok(mut writer) = writer.lock() else { return };
+        writer.commit(first, || queue.try_recv().ok());
+    }
+}
+
+/// Who has it writes.
+struct Writer {
+    events: SqliteEvents,
+    on_news: OnNews,
+    /// Calls in the last transaction.
+    last: usize,
+}
+
+impl Writer {
+    /// Does a job and others in one transaction, and settles all of them.
+    fn commit(&mut self, first: Job, mut more: impl FnMut() -> Option<Job>) {
         let mut answers = Vec::new();
-        let result = events.transaction(|group| {
+        let result = self.events.transaction(|group| {
             let mut next = Some(first);
             while let Some(job) = next.take() {
                 let Pending { broken, answer } = job(group);
@@ -167,14 +235,15 @@ fn write(mut events: SqliteEvents, mut queue: mpsc::Receiver<Job>, on_news: &OnN
                     return Err(StorageError::Unavailable("the transaction was given up".into()).into());
                 }
                 if answers.len() < GROUP {
-                    next = queue.try_recv().ok();
+                    next = more();
                 }
             }
             Ok(())
         });
+        self.last = answers.len();
         match result {
             Ok(((), news)) => {
-                news.into_iter().for_each(on_news);
+                news.into_iter().for_each(&self.on_news);
                 answers.into_iter().for_each(|answer| answer(Ok(())));
             }
             Err(error) => {
