@@ -11,7 +11,7 @@ use sdk_core::clock::Millis;
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     sync::{mpsc, oneshot},
-    task::block_in_place,
+    task::{block_in_place, try_id},
 };
 
 use super::{
@@ -125,9 +125,11 @@ impl EventStore {
     }
 }
 
-/// Whether this thread may wait for the disk: another takes over what else it had to do.
+/// Whether this thread may wait for the disk: one of a runtime's workers may, since another takes over what else it had to do.
+/// Who only drives a future has nobody for that.
 fn may_block() -> bool {
-    Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
+    let several = |runtime: Handle| runtime.runtime_flavor() == RuntimeFlavor::MultiThread;
+    try_id().is_some() && Handle::try_current().is_ok_and(several)
 }
 
 /// A call as the writer sees it, and where its answer comes.
