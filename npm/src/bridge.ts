@@ -9,12 +9,19 @@ import type {
   WireOutcome,
   WireQuery,
   WireRejected,
+  WireRoom,
   WireStatus,
   WireUnpublished,
   WireTopic,
   WireView,
 } from "./seam.js";
 import type { Incident, Outcome } from "./types.js";
+
+/** A message that was said and not answered. */
+interface Said {
+  resolve(sessions: number): void;
+  reject(reason: unknown): void;
+}
 
 interface Submission {
   resolve(operation: SavedOperation): void;
@@ -56,6 +63,7 @@ export class Bridge implements Amender {
   #lastName = 0;
   readonly #schema: number;
   readonly #submissions = new Map<number, Submission>();
+  readonly #said = new Map<number, Said>();
   /** Edits that were folded into one operation share its handle. */
   readonly #unsettled = new Map<number, SavedOperation>();
   readonly #queries = new Map<number, Follower>();
@@ -187,6 +195,26 @@ export class Bridge implements Amender {
     return text === undefined ? { items: [] } : (JSON.parse(text) as WireTopic<T>);
   }
 
+  /** What is seen of a room, or heard. */
+  room<S, M>(name: number): WireRoom<S, M> {
+    const text = this.call((engine) => engine.view(name));
+    return JSON.parse(text ?? '{"people":[],"messages":[]}') as WireRoom<S, M>;
+  }
+
+  /** Says something to those who are there now; resolves to how many sessions have got it. */
+  say(to: object, data: string): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const ticket = ++this.#lastName;
+      this.#said.set(ticket, { resolve, reject });
+      try {
+        this.call((engine) => engine.say(ticket, JSON.stringify(to), data));
+      } catch (error) {
+        this.#said.delete(ticket);
+        reject(error as RealtimeError);
+      }
+    });
+  }
+
   /** Closes a live query, or the reader of a topic. After the end of the client there is nothing left to close. */
   closeQuery(name: number): void {
     if (this.#queries.delete(name) && this.#engine) {
@@ -278,6 +306,8 @@ export class Bridge implements Amender {
       this.#notifySoon(this.status);
     } else if (event === "identityRenewed" || event === "reattached") {
       this.#identify();
+      // Whoever was to tell may be gone.
+      this.#forgetSaid(new RealtimeError("not_connected", "it is not known whether anybody has got this"));
       if (this.#unsettled.size > 0) {
         this.call((engine) => engine.recall?.(...this.#unsettled.keys()));
       }
@@ -294,6 +324,15 @@ export class Bridge implements Amender {
     } else if ("refused" in event) {
       const [ticket, refusal] = event.refused;
       this.#takeSubmission(ticket)?.reject(realtimeError(refusal));
+    } else if ("sent" in event || "unsent" in event) {
+      const [ticket, answer] = "sent" in event ? event.sent : event.unsent;
+      const said = this.#said.get(ticket);
+      this.#said.delete(ticket);
+      if (typeof answer === "number") {
+        said?.resolve(answer);
+      } else {
+        said?.reject(realtimeError(answer));
+      }
     } else if ("settled" in event) {
       const [seq, , wire] = event.settled;
       this.#unsettled.get(seq)?.settle(outcome(wire));
@@ -332,6 +371,11 @@ export class Bridge implements Amender {
     }
   }
 
+  #forgetSaid(reason: RealtimeError): void {
+    this.#said.forEach((said) => said.reject(reason));
+    this.#said.clear();
+  }
+
   #identify(): void {
     const client = this.call((engine) => engine.clientId());
     if (client !== this.#client) {
@@ -360,6 +404,7 @@ export class Bridge implements Amender {
   #abandon(): void {
     const unknown = "the client ended before the operation was saved for certain";
     this.#submissions.forEach((submission) => submission.reject(new RealtimeError(this.#end.code, unknown)));
+    this.#forgetSaid(new RealtimeError(this.#end.code, unknown));
     this.#unsettled.forEach((operation) => operation.abandon(closed()));
     this.#queries.forEach((follower) => {
       follower.stale();

@@ -15,15 +15,25 @@ export const READS: Readonly<Record<string, string>> = {
 
 export type Arguments = readonly unknown[];
 
-/** Whether a call opens a reader of a topic, and not a live query. */
-export function readsTopic([, query]: Arguments): boolean {
-  return (query as string).startsWith('{"topic"');
+/** Calls whose first argument is a query. */
+export const OF_QUERY: ReadonlySet<string> = new Set(["taken", "present"]);
+
+/** Whether a call opens a live query of documents, and not a reader of a topic or a room. */
+export function showsDocuments([, query]: Arguments): boolean {
+  return !/^\{"(topic|room)"/.test(query as string);
 }
 
-/** The call that opens a reader of a topic, as it is to be made once that has come to a position. */
-export function movedOn([name, query]: Arguments, position: unknown): Arguments {
-  const { topic } = JSON.parse(query as string) as { topic: object };
-  return [name, JSON.stringify({ topic: { ...topic, start: { after: position } } })];
+/**
+ * The call that opens a query, as it is to be made once this was called: a reader of a topic has come to a position,
+ * somebody is in a room in another state.
+ */
+export function movedOn([name, query]: Arguments, method: string, value: unknown): Arguments {
+  const { topic, room } = JSON.parse(query as string) as { topic?: object; room?: object };
+  if (topic) {
+    return [name, JSON.stringify({ topic: { ...topic, start: { after: value } } })];
+  }
+  const state = method === "present" ? { state: value && (JSON.parse(value as string) as unknown) } : {};
+  return [name, JSON.stringify({ room: { ...room, ...state } })];
 }
 export type AnyEngine = Record<string, (...args: unknown[]) => unknown>;
 

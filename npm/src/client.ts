@@ -10,6 +10,7 @@ import type { OpenEngine } from "./seam.js";
 import type { Intent } from "./schema.js";
 import { share } from "./snapshot.js";
 import { DeviceStorage, noteClient } from "./storage.js";
+import { BoundRoom, BoundUser, direct } from "./room.js";
 import { asyncDispose } from "./symbols.js";
 import { BoundTopic } from "./topic.js";
 import type {
@@ -20,13 +21,17 @@ import type {
   JsonFields,
   LogoutOptions,
   LogoutResult,
+  Message,
   OpenConflict,
   Operation,
   RejectedEvent,
   RejectedOperation,
+  Room,
+  RoomOptions,
   Status,
   Strategy,
   Topic,
+  User,
   Waiting,
 } from "./types.js";
 
@@ -162,6 +167,18 @@ class LocalClient<C extends Collections> implements Client<C> {
 
   topic<T = unknown>(name: string): Topic<T> {
     return new BoundTopic<T>(this.#bridge, name);
+  }
+
+  room<S = unknown, M = unknown>(name: string, options?: RoomOptions): Room<S, M> {
+    return new BoundRoom<S, M>(this.#bridge, name, options);
+  }
+
+  user(id: string): User {
+    return new BoundUser(this.#bridge, id);
+  }
+
+  messages<M = unknown>(options?: Waiting): AsyncIterableIterator<Message<M>, undefined> {
+    return direct<M>(this.#bridge, options);
   }
 
   setNetwork(allowed: boolean): void {

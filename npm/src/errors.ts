@@ -14,6 +14,8 @@ export const RETRYABLE = [
   "outbox_full",
   "not_ready",
   "busy",
+  "not_connected",
+  "slow_consumer",
   "timeout",
   "unauthenticated",
   "token_expired",
@@ -45,6 +47,13 @@ export type FinalCode =
   | "storage_damaged"
   | "unknown_collection"
   | "too_large"
+  | "bad_room"
+  | "room_full"
+  | "too_many_rooms"
+  | "state_too_large"
+  | "message_too_large"
+  | "replaced"
+  | "not_in_room"
   | "too_late"
   | "not_rejected"
   | "not_conflicted"

@@ -14,6 +14,7 @@ import type {
   Engine as WasmEngine,
 } from "../pkg/engine.js";
 import type { StorageIncident } from "./incident.js";
+import type { Person } from "./rooms.js";
 import type { Intent } from "./schema.js";
 import type { TopicEvent } from "./topics.js";
 import type { Incident } from "./types.js";
@@ -74,7 +75,17 @@ export interface EngineOptions {
 export type WireQuery =
   | { one: [collection: string, id: string] }
   | { range: { collection: string; from?: string; to?: string; limit?: number } }
-  | { topic: { topic: string; start: object; durable?: string } };
+  | { topic: { topic: string; start: object; durable?: string } }
+  | { room: { room?: string; listen?: boolean; interval?: number; state?: unknown } };
+
+/** What is seen of a room, or heard. */
+export interface WireRoom<S, M> {
+  people: Person<S>[];
+  loaded: boolean;
+  messages: { number: number; from: string; data: M }[];
+  dropped: number;
+  over?: { code: string; message: string };
+}
 
 /** What a reader of a topic has. */
 export interface WireTopic<T> {
@@ -103,6 +114,8 @@ export type WireEvent =
   | { slowResolver: [document: [collection: string, id: string], milliseconds: number] }
   | { submitted: [ticket: number, seq: number] }
   | { refused: [ticket: number, refusal: Refusal] }
+  | { sent: [ticket: number, sessions: number] }
+  | { unsent: [ticket: number, refusal: Refusal] }
   /** Of an event there is no document. */
   | { settled: [seq: number, document: [collection: string, id: string] | null, outcome: WireOutcome] }
   /** An event that had ended as refused is an operation again. */

@@ -1,4 +1,4 @@
-import { type AnyEngine, type Arguments, READS, TICKETED, engineOf, movedOn } from "./calls.js";
+import { type AnyEngine, type Arguments, OF_QUERY, READS, TICKETED, engineOf, movedOn } from "./calls.js";
 import { RealtimeError, realtimeError } from "./errors.js";
 import type { Instance } from "./instance.js";
 import type { OpenEngine, Rules, WireEvent, WireStatus } from "./seam.js";
@@ -159,10 +159,10 @@ class Supervisor {
       this.#answers[method] = answer;
     } else if (method === "openQuery") {
       this.#queries.set(args[0], args);
-    } else if (method === "taken") {
+    } else if (OF_QUERY.has(method)) {
       const query = this.#queries.get(args[0]);
       if (query) {
-        this.#queries.set(args[0], movedOn(query, args[1]));
+        this.#queries.set(args[0], movedOn(query, method, args[1]));
       }
     } else if (method === "closeQuery") {
       this.#queries.delete(args[0]);

@@ -203,7 +203,7 @@ function checked(event: CloudEvent): object {
 }
 
 /** As the server has it. */
-function isName(name: string): boolean {
+export function isName(name: string): boolean {
   const parts = name.split("/");
   const plain = parts.every((part) => /^[\w.~:@-]+$/.test(part) && part !== "." && part !== "..");
   return plain && parts[0] !== "__ds" && name.length <= 256;

@@ -5,6 +5,7 @@ import type { ErrorCode, RealtimeError } from "./errors.js";
 import type { Author, Operation, RejectedOperation, Waiting } from "./outcome.js";
 import type { Migrations } from "./schema.js";
 import type { Incident, Status } from "./status.js";
+import type { Message, Room, RoomOptions, User } from "./rooms.js";
 import type { RejectedEvent, Topic } from "./topics.js";
 
 /** How concurrent edits of a document are resolved. The first client to name a collection settles it. */
@@ -152,6 +153,12 @@ export interface Client<C extends Collections = Collections> extends AsyncDispos
   collection<T extends JsonFields<T>>(name: keyof C & string): Collection<T>;
   /** A topic of the server. Throws with code `invalid_value` if none can have that name. */
   topic<T = unknown>(name: string): Topic<T>;
+  /** A room. Throws with code `invalid_value` if none can have that name. A client is in 32 at most. */
+  room<S = unknown, M = unknown>(name: string, options?: RoomOptions): Room<S, M>;
+  /** Somebody of the same tenant, by the subject of their token. */
+  user(id: string): User;
+  /** What people say to this person from now on, while there is a connection. */
+  messages<M = unknown>(options?: Waiting): AsyncIterableIterator<Message<M>, undefined>;
   /** Allows the network, or forbids it: the client then works as if offline. */
   setNetwork(allowed: boolean): void;
   /** Hints that the network may be back. The client also listens to the browser for that. */
@@ -201,4 +208,5 @@ export type * from "./documents.js";
 export type * from "./outcome.js";
 export type * from "./schema.js";
 export type * from "./status.js";
+export type * from "./rooms.js";
 export type * from "./topics.js";

@@ -1,4 +1,13 @@
-import type { Engine, OpenEngine, Rules, WireEvent, WireStatus, WireTopic, WireView } from "../src/seam.js";
+import type {
+  Engine,
+  OpenEngine,
+  Rules,
+  WireEvent,
+  WireRoom,
+  WireStatus,
+  WireTopic,
+  WireView,
+} from "../src/seam.js";
 
 /** One call that the facade made. */
 export type Call = [method: string, ...args: unknown[]];
@@ -9,7 +18,7 @@ export type Call = [method: string, ...args: unknown[]];
  */
 export class ScriptedEngine implements Engine {
   readonly calls: Call[] = [];
-  readonly views = new Map<number, WireView | WireTopic<unknown>>();
+  readonly views = new Map<number, WireView | WireTopic<unknown> | WireRoom<unknown, unknown>>();
   statusNow: WireStatus = {
     link: "down",
     network: true,
@@ -94,6 +103,12 @@ export class ScriptedEngine implements Engine {
     this.#record("view", [id]);
     const view = this.views.get(id);
     return view && JSON.stringify(view);
+  }
+  present(...args: [number, (string | undefined)?]): void {
+    this.#record("present", args);
+  }
+  say(...args: [number, string, string]): void {
+    this.#record("say", args);
   }
   taken(...args: [number, string]): void {
     this.#record("taken", args);

@@ -51,6 +51,7 @@ pub struct Device {
     pub id: u64,
     /// Its state.
     pub state: Json,
+    changed: u64,
 }
 
 /// A message, as it came.
@@ -116,18 +117,18 @@ impl Members {
 
     /// The people, by name, each with the device first that has changed last.
     fn people(&self) -> Vec<Person> {
-        let mut placed: Vec<_> = self.members.iter().collect();
-        placed.sort_by(|(_, a), (_, b)| a.user.cmp(&b.user).then(b.changed.cmp(&a.changed)));
         let mut people: Vec<Person> = Vec::new();
-        for (id, Placed { user, state, .. }) in placed {
-            if people.last().is_none_or(|person| person.user != *user) {
+        for (id, Placed { user, state, changed }) in self.members.iter() {
+            let place = people.partition_point(|person| person.user < *user);
+            if people.get(place).is_none_or(|person| person.user != *user) {
                 let (user, state) = (user.clone(), state.clone());
-                people.push(Person { user, me: false, state, devices: Vec::new() });
+                people.insert(place, Person { user, me: false, state, devices: Vec::new() });
             }
-            if let Some(person) = people.last_mut() {
-                person.me |= self.me == Some(*id);
-                person.devices.push(Device { id: *id, state: state.clone() });
-            }
+            let person = &mut people[place];
+            person.me |= self.me == Some(*id);
+            let place = person.devices.partition_point(|device| device.changed > *changed);
+            person.devices.insert(place, Device { id: *id, state: state.clone(), changed: *changed });
+            person.state = person.devices[0].state.clone();
         }
         people
     }

@@ -4,7 +4,7 @@ use js_sys::{Function, Promise};
 use sdk_core::{
     driver::{Driver, EventSink, Parts, Platform, TokenSource},
     engine::{
-        Amendment, Config, Event, QueryId, Subscription, Ticket, TokenError, Unpublished,
+        Amendment, Attendance, Config, Event, QueryId, Subscription, Ticket, TokenError, Unpublished,
         storage::{MAX_QUERY, Query},
     },
     protocol::{
@@ -59,6 +59,7 @@ enum WireQuery {
     One(DocKey),
     Range(Range),
     Topic(Subscription),
+    Room(Attendance),
 }
 
 struct Range {
@@ -75,7 +76,7 @@ record!(Options {
     schema: "schema" or 0;
 });
 
-tagged!(WireQuery { "one" => One, "range" => Range, "topic" => Topic } {});
+tagged!(WireQuery { "one" => One, "range" => Range, "topic" => Topic, "room" => Room } {});
 
 record!(Range {
     collection: "collection";
@@ -212,7 +213,8 @@ impl Engine {
     }
 
     /// Begins to follow documents, or to read a topic; an event tells when to look. `query` is `{"one": [collection, id]}`,
-    /// `{"range": {"collection", "from"?, "to"?, "limit"?}}` or `{"topic": {"topic", "start", "durable"?}}`.
+    /// `{"range": {"collection", "from"?, "to"?, "limit"?}}`, `{"topic": {"topic", "start", "durable"?}}` or
+    /// `{"room": {"room"?, "listen"?, "interval"?, "state"?}}`.
     #[wasm_bindgen(js_name = openQuery)]
     pub fn open_query(&self, id: f64, query: &str) -> Result<(), JsValue> {
         let query = match read(query)? {
@@ -222,6 +224,10 @@ impl Engine {
             }
             WireQuery::Topic(wanted) => {
                 self.driver.subscribe(QueryId(id as u64), wanted);
+                return Ok(());
+            }
+            WireQuery::Room(wanted) => {
+                self.driver.attend(QueryId(id as u64), wanted);
                 return Ok(());
             }
         };
@@ -238,14 +244,33 @@ impl Engine {
     /// What a query shows now, or what of a topic has come and was not taken, as JSON; nothing if it is not open.
     pub fn view(&self, id: f64) -> Option<String> {
         let id = QueryId(id as u64);
-        self.driver.view_text(id).or_else(|| self.driver.topic(id).map(|shown| encode(&shown)))
+        let topic = || self.driver.topic(id).map(|shown| encode(&shown));
+        let room = || self.driver.room(id).map(|room| encode(&room));
+        self.driver.view_text(id).or_else(topic).or_else(room)
     }
 
-    /// The application has taken all of a topic up to a position.
+    /// The application has taken all of a topic up to a position, or messages up to a number.
     pub fn taken(&self, id: f64, position: &str) {
+        let id = QueryId(id as u64);
         if let Ok(position) = position.parse() {
-            self.driver.taken(QueryId(id as u64), position);
+            self.driver.taken(id, position);
+        } else if let Ok(number) = position.parse() {
+            self.driver.heard(id, number);
         }
+    }
+
+    /// Wants to be seen in a room in this state, as JSON; or not to be seen.
+    pub fn present(&self, id: f64, state: Option<String>) -> Result<(), JsValue> {
+        let state = state.map(|state| read(&state)).transpose()?;
+        self.driver.present(QueryId(id as u64), state);
+        Ok(())
+    }
+
+    /// Says something to those who are there now, `{"room": name}` or `{"user": subject}`; `sent` or `unsent` answers with the
+    /// ticket.
+    pub fn say(&self, ticket: f64, to: &str, data: &str) -> Result<(), JsValue> {
+        self.driver.say(Ticket(ticket as u64), read(to)?, read(data)?);
+        Ok(())
     }
 
     /// How the client is doing, as JSON.

@@ -7,6 +7,7 @@ import { Feed } from "./feed.js";
 import { Header } from "./header.js";
 import { Notice } from "./notice.js";
 import { outcomeTeller } from "./outcomes.js";
+import { People } from "./people.js";
 import { RejectedList } from "./rejected.js";
 import { Toasts } from "./toasts.js";
 import { cardName } from "./words.js";
@@ -80,6 +81,7 @@ export function showBoard(root: Element, client: BoardClient, name: string): Pro
       attempt(async () => void (await client.resolve(seq, choice))),
     );
     const view = new BoardView(actions);
+    const people = new People(client, name, view.element, leaving.signal);
     const showStatus = () => {
       header.show(client.status);
       conflicts.show(client.conflicts());
@@ -102,6 +104,7 @@ export function showBoard(root: Element, client: BoardClient, name: string): Pro
       rejected.element,
       conflicts.element,
       notice.element,
+      people.element,
       view.element,
       feed.element,
       toasts.element,

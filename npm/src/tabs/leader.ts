@@ -1,4 +1,4 @@
-import { type AnyEngine, type Arguments, READS, TICKETED } from "../calls.js";
+import { type AnyEngine, type Arguments, OF_QUERY, READS, TICKETED } from "../calls.js";
 import { isStorageIncident } from "../incident.js";
 import type { Engine, WireEvent } from "../seam.js";
 import { Adoption } from "./adoption.js";
@@ -82,7 +82,7 @@ export class Leader {
 
   /** A call of this tab's application. */
   call(method: string, args: Arguments): unknown {
-    if (TICKETED.has(method)) {
+    if (TICKETED.has(method) || method === "say") {
       return this.#ask({ tab: undefined, name: args[0] as number, method, args });
     }
     if (method === "openQuery") {
@@ -98,8 +98,8 @@ export class Leader {
     if (method === "recall") {
       return this.#seat.tell(this.#recall(args));
     }
-    if (method === "taken") {
-      return this.#taken(undefined, args);
+    if (OF_QUERY.has(method)) {
+      return this.#ofQuery(undefined, method, args);
     }
     return this.#call(method, args);
   }
@@ -192,6 +192,13 @@ export class Leader {
           this.#held.add(event.submitted[1]);
         }
         this.#answer(event, own, answers);
+      } else if ("sent" in event || "unsent" in event) {
+        const [name, value] = "sent" in event ? event.sent : event.unsent;
+        const ticket = this.#tickets.take(name);
+        if (ticket) {
+          const answer = "sent" in event ? { sent: [ticket.name, value] } : { unsent: [ticket.name, value] };
+          this.#put(ticket.tab, answer as WireEvent, own, answers);
+        }
       } else if ("viewChanged" in event || "queryRefused" in event) {
         this.#viewEvent(event, own, answers);
       } else {
@@ -300,8 +307,10 @@ export class Leader {
       this.#closeQuery(tab, args[0] as number);
     } else if (method === "recall") {
       this.#tellFollower(tab, this.#recall(args));
-    } else if (method === "taken") {
-      this.#taken(tab, args);
+    } else if (method === "say") {
+      this.#ask({ tab, name: args[0] as number, method, args });
+    } else if (OF_QUERY.has(method)) {
+      this.#ofQuery(tab, method, args);
     } else {
       this.#call(method, args);
     }
@@ -317,10 +326,10 @@ export class Leader {
     }
   }
 
-  #taken(tab: string | undefined, [name, position]: Arguments): void {
+  #ofQuery(tab: string | undefined, method: string, [name, ...rest]: Arguments): void {
     const given = this.#queries.of(tab, name as number);
     if (given !== undefined) {
-      this.#call("taken", [given, position]);
+      this.#call(method, [given, ...rest]);
     }
   }
 

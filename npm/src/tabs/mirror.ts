@@ -1,4 +1,4 @@
-import { type Arguments, READS, movedOn, readsTopic } from "../calls.js";
+import { type Arguments, OF_QUERY, READS, movedOn, showsDocuments } from "../calls.js";
 import type { WireStatus } from "../seam.js";
 import { listed } from "./held.js";
 import { isLoaded } from "./shown.js";
@@ -39,7 +39,7 @@ export class Mirror {
 
   /** What those of documents are called here, which show edits. */
   get names(): Iterable<number> {
-    const ofDocuments = [...this.#queries].filter(([, args]) => !readsTopic(args));
+    const ofDocuments = [...this.#queries].filter(([, args]) => showsDocuments(args));
     return ofDocuments.map(([name]) => name);
   }
 
@@ -47,10 +47,10 @@ export class Mirror {
   note(method: string, args: Arguments): void {
     if (method === "openQuery") {
       this.#queries.set(args[0] as number, args);
-    } else if (method === "taken") {
+    } else if (OF_QUERY.has(method)) {
       const query = this.#queries.get(args[0] as number);
       if (query) {
-        this.#queries.set(args[0] as number, movedOn(query, args[1]));
+        this.#queries.set(args[0] as number, movedOn(query, method, args[1]));
       }
     } else if (method === "closeQuery") {
       this.#queries.delete(args[0] as number);

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use futures::{StreamExt, channel::mpsc, stream::BoxStream};
+use futures::{StreamExt, channel::mpsc};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Client, Closed, EncodeError, Router};
@@ -87,7 +87,7 @@ impl<P: Platform> Way<P> {
     fn open(client: &Client<P>, room: Option<RoomName>, listen: bool, interval: Option<Duration>) -> Self {
         let (id, changed) = client.router.watch();
         let interval = interval.map(|interval| u64::try_from(interval.as_millis()).unwrap_or(u64::MAX));
-        client.driver.attend(id, Attendance { room, listen, interval });
+        client.driver.attend(id, Attendance { room, listen, interval, state: None });
         Self { driver: client.driver.clone(), router: Arc::clone(&client.router), id, changed }
     }
 
@@ -188,19 +188,6 @@ impl<P: Platform> RoomMessages<P> {
             self.waiting = seen.messages.into();
             self.dropped = seen.dropped;
         }
-    }
-
-    /// The same as a stream, which ends with the client.
-    pub fn into_stream(self) -> BoxStream<'static, Message>
-    where
-        P: 'static,
-        Self: Send,
-    {
-        let next = |mut messages: Self| async {
-            let message = messages.next().await.ok()?;
-            Some((message, messages))
-        };
-        futures::stream::unfold(self, next).boxed()
     }
 }
 

@@ -183,7 +183,7 @@ impl Encode for Event {
         let (name, value): (&str, &dyn Encode) = match self {
             Self::Submitted(ticket, seq) => ("submitted", &(ticket, seq)),
             Self::Sent(ticket, count) => ("sent", &(ticket, count)),
-            Self::Unsent(ticket, unsent) => ("refused", &(ticket, unsent)),
+            Self::Unsent(ticket, unsent) => ("unsent", &(ticket, unsent)),
             Self::Refused(ticket, refusal) => ("refused", &(ticket, refusal)),
             Self::Settled(seq, doc, outcome) => ("settled", &(seq, doc, outcome)),
             Self::Reopened(seq) => ("reopened", seq),

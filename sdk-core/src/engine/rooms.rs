@@ -33,12 +33,15 @@ pub struct Attendance {
     pub listen: bool,
     /// Milliseconds between two states of its own that are sent, of which the newest counts.
     pub interval: Option<u64>,
+    /// What it wants to be seen as, to begin with.
+    pub state: Option<Json>,
 }
 
 record!(Attendance {
     room: "room";
     listen: "listen" or false;
     interval: "interval";
+    state: "state";
 });
 
 /// What a client has to do with rooms.
@@ -46,7 +49,7 @@ record!(Attendance {
 pub(super) struct Rooms {
     seats: SortedMap<QueryId, Seat>,
     places: SortedMap<RoomName, Place>,
-    sends: SortedMap<u64, Ticket>,
+    sends: Vec<(u64, Ticket)>,
     /// Counts the states that were set.
     states: u64,
     newest_message: u64,
@@ -103,7 +106,7 @@ impl Rooms {
 }
 
 impl Engine {
-    pub(super) fn attend(&mut self, id: QueryId, Attendance { room, listen, interval }: Attendance) {
+    pub(super) fn attend(&mut self, id: QueryId, Attendance { room, listen, interval, state }: Attendance) {
         let rooms = &mut self.rooms;
         let known = room.as_ref().is_none_or(|room| rooms.places.contains_key(room));
         if rooms.seats.len() >= MAX_SEATS || (!known && rooms.places.len() >= MAX_ROOMS) {
@@ -115,6 +118,9 @@ impl Engine {
         }
         let interval = interval.unwrap_or(INTERVAL).clamp(*INTERVALS.start(), *INTERVALS.end());
         rooms.seats.insert(id, Seat { room, interval, inbox: listen.then(Inbox::default), state: None });
+        if state.is_some() {
+            self.present(id, state);
+        }
         self.emit(Event::ViewChanged(id));
     }
 
@@ -167,7 +173,7 @@ impl Engine {
             self.emit(Event::Unsent(ticket, Unsent::busy()));
         } else {
             let id = self.next_id();
-            self.rooms.sends.insert(id, ticket);
+            self.rooms.sends.push((id, ticket));
             self.effects.push_back(Effect::Send(self.link, ClientFrame::Send(Send { id, to, data })));
         }
     }
@@ -231,7 +237,8 @@ impl Engine {
     }
 
     pub(super) fn sent(&mut self, Sent { id, count, reason }: Sent) {
-        let Some(ticket) = self.rooms.sends.remove(&id) else { return };
+        let Some(place) = self.rooms.sends.iter().position(|(send, _)| *send == id) else { return };
+        let (_, ticket) = self.rooms.sends.remove(place);
         self.emit(match reason {
             None => Event::Sent(ticket, count),
             Some(reason) => Event::Unsent(ticket, reason.into()),
@@ -240,9 +247,8 @@ impl Engine {
 
     /// The link is another one now, or none: nobody is known to be there.
     pub(super) fn leave_rooms(&mut self) {
-        let sends: Vec<Ticket> = self.rooms.sends.values().copied().collect();
-        self.rooms.sends.clear();
-        sends.into_iter().for_each(|ticket| self.emit(Event::Unsent(ticket, Unsent::not_connected())));
+        let sends = std::mem::take(&mut self.rooms.sends);
+        sends.into_iter().for_each(|(_, ticket)| self.emit(Event::Unsent(ticket, Unsent::not_connected())));
         let rooms: Vec<RoomName> = self.rooms.places.keys().cloned().collect();
         for room in rooms {
             self.rooms.places.insert(room.clone(), Place::default());

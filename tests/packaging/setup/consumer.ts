@@ -36,6 +36,16 @@ export async function use(signal: AbortSignal): Promise<void> {
     schema: 1,
     signal,
   });
+  const room = client.room<{ x: number; y: number }, string>("board-7", { interval: 100 });
+  room.presence.enter({ x: 1, y: 2 });
+  room.presence.update({ x: 3 });
+  // @ts-expect-error: a state is of the room's type
+  room.presence.enter({ x: "1", y: 2 });
+  // @ts-expect-error: and so is a message
+  await room.send(7);
+  const reached: number = await client.user("ada").send({ any: "thing" });
+  for await (const { from, data } of room.messages({ signal }))
+    same<typeof data, string>(from === data || reached > 0 || true);
   same<typeof client, Client<{ readonly cards: "fieldLevel"; readonly notes: "lastWriteWins" }>>(true);
   same<Parameters<typeof client.collection>[0], "cards" | "notes">(true);
 

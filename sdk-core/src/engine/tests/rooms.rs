@@ -6,7 +6,7 @@ use crate::protocol::{
 };
 
 fn attend(room: &str) -> Attendance {
-    Attendance { room: Some(RoomName::new(room).unwrap()), listen: false, interval: None }
+    Attendance { room: Some(RoomName::new(room).unwrap()), listen: false, interval: None, state: None }
 }
 
 fn json(text: &str) -> Json {
@@ -141,7 +141,7 @@ fn messages_come_to_their_room_or_to_who_listens_for_himself_until_taken() {
     let mut bench = Bench::fresh();
     let link = bench.connect();
     bench.input(Input::Attend(QueryId(1), Attendance { listen: true, ..attend("board") }));
-    bench.input(Input::Attend(QueryId(2), Attendance { room: None, listen: true, interval: None }));
+    bench.input(Input::Attend(QueryId(2), Attendance { room: None, listen: true, ..attend("board") }));
     for (room, data) in [(Some("board"), "1"), (None, "2"), (Some("board"), "3"), (Some("other"), "4")] {
         let (room, from) = (room.map(str::to_owned), "bob".to_owned());
         bench.receive(link, ServerFrame::Message(Message { room, from, data: json(data) }));
