@@ -92,6 +92,7 @@ impl Device {
             limits: Limits::default(),
             heartbeat: 25_000,
             server_time: Millis(1_000),
+            token_ends: None,
         };
         device.receive(store, ServerFrame::Welcome(welcome));
         device.input(store, Input::Open(QueryId(1), Query::all(cards())));

@@ -79,11 +79,26 @@ fn every_frame_and_body_has_a_vector() {
     let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(
         names("client"),
-        set(&["hello", "push", "publish", "pull", "subscribe", "unsubscribe", "pong"])
+        set(&[
+            "hello",
+            "push",
+            "publish",
+            "pull",
+            "subscribe",
+            "unsubscribe",
+            "enter",
+            "leave",
+            "send",
+            "refresh",
+            "pong",
+        ])
     );
     assert_eq!(
         names("server"),
-        set(&["welcome", "outcomes", "changes", "events", "ended", "error", "goAway", "ping"])
+        set(&[
+            "welcome", "outcomes", "changes", "events", "ended", "room", "message", "sent", "error",
+            "goAway", "ping",
+        ])
     );
     assert_eq!(names("http"), set(&["pushRequest", "pushReply", "pullRequest", "pullReply", "problem"]));
 }

@@ -53,7 +53,7 @@ impl Engine {
         self.socket.heard(at);
         let (live, asked) = (self.socket.is_live(), self.unanswered());
         match frame {
-            Ok(ServerFrame::Welcome(welcome)) if !live => self.welcome_link(now, &welcome),
+            Ok(ServerFrame::Welcome(welcome)) => self.welcome_link(now, &welcome, live),
             Ok(ServerFrame::Outcomes(Outcomes { judgements })) if live => self.judged(judgements),
             Ok(ServerFrame::Changes(changes)) if live => self.changes(now, changes),
             Ok(ServerFrame::Events(events)) if live => self.topic_events(events),
@@ -87,9 +87,14 @@ impl Engine {
         self.outbox.in_flight() + self.replica.pulls() + self.topics.asking() + self.rooms.asking()
     }
 
-    fn welcome_link(&mut self, now: Now, welcome: &Welcome) {
+    fn welcome_link(&mut self, now: Now, welcome: &Welcome, live: bool) {
         if let Err(error) = self.welcome(now, welcome) {
             self.refused_link(now.monotonic, error);
+            return;
+        }
+        self.token.ends(now.monotonic, welcome.token_ends);
+        if live {
+            // The answer to a refresh: the session goes on as it is.
             return;
         }
         self.socket.welcomed(now.monotonic, welcome.heartbeat);
@@ -224,6 +229,9 @@ impl Engine {
             self.socket.opening(now);
             self.effects.push_back(Effect::Connect(self.link));
         }
+        if self.socket.is_live() {
+            self.renew_token(now);
+        }
         if route(Class::LowLatency, self.link_state()) == Route::Socket {
             self.pull_overdue(now);
             self.send(now);
@@ -296,10 +304,11 @@ impl Engine {
     pub(super) fn link_timeout(&self) -> Option<Millis> {
         match self.socket.phase() {
             Phase::Waiting(at) => Some(self.token.timeout().map_or(at, |token| token.max(at))),
-            _ => [self.socket.timeout(), self.overdue_at().filter(|_| self.socket.is_live())]
-                .into_iter()
-                .flatten()
-                .min(),
+            _ => {
+                let live = [self.overdue_at(), self.token.renewal()].into_iter().flatten();
+                let live = live.filter(|_| self.socket.is_live());
+                live.chain(self.socket.timeout()).min()
+            }
         }
     }
 }

@@ -30,6 +30,7 @@ mod migrate;
 mod order;
 mod partial;
 mod publish;
+mod refresh;
 mod rooms;
 mod sleep;
 mod topics;
@@ -205,6 +206,7 @@ fn welcome(subject: &str) -> Welcome {
         limits: Limits::default(),
         heartbeat: 25_000,
         server_time: Millis(1_000),
+        token_ends: None,
     }
 }
 

@@ -1,14 +1,19 @@
-//! The application's token: asked for when needed, kept until the server refuses it.
+//! The application's token: asked for when needed, kept until the server refuses it. While a session is open another is
+//! asked for before this one ends, and the session goes on by it.
 
 use super::{Effect, Engine, TokenError};
 use crate::{
     clock::Millis,
     connection::Backoff,
-    protocol::{ErrorCode, ProtocolError},
+    protocol::{ClientFrame, ErrorCode, ProtocolError, Refresh},
 };
 
 /// Milliseconds for the application to answer, before it is asked again.
 const PATIENCE: u64 = 60_000;
+/// Milliseconds before its end, at most, that another token is asked for; of a short life it is a quarter.
+const LEAD: u64 = 60_000;
+/// Milliseconds until the application is asked again that had no other.
+const AGAIN: u64 = 5_000;
 
 /// Where the token is.
 #[derive(Debug)]
@@ -17,6 +22,10 @@ pub(super) struct Token {
     /// Whether a welcome has told that it names the one whose data this is.
     proved: bool,
     backoff: Backoff,
+    /// When another is to be asked for, or counts as asked for in vain.
+    renewal: Option<Millis>,
+    /// The application is being asked for another.
+    renewing: bool,
 }
 
 #[derive(Debug)]
@@ -29,7 +38,13 @@ enum State {
 
 impl Default for Token {
     fn default() -> Self {
-        Self { state: State::Wanted(Millis::default()), proved: false, backoff: Backoff::new(1_000, 60_000) }
+        Self {
+            state: State::Wanted(Millis::default()),
+            proved: false,
+            backoff: Backoff::new(1_000, 60_000),
+            renewal: None,
+            renewing: false,
+        }
     }
 }
 
@@ -43,6 +58,16 @@ impl Token {
     pub(super) fn proved(&mut self) {
         self.proved = true;
         self.backoff.reset();
+    }
+
+    /// The session by it ends after so many milliseconds, if it is known when.
+    pub(super) fn ends(&mut self, now: Millis, ends: Option<u64>) {
+        self.renewal = ends.map(|ends| now.plus(ends - LEAD.min(ends / 4)));
+    }
+
+    /// When another has to be asked for while the session is open.
+    pub(super) fn renewal(&self) -> Option<Millis> {
+        self.renewal
     }
 
     /// Whether operations may be sent with it.
@@ -84,8 +109,38 @@ impl Engine {
         self.token.get().is_some()
     }
 
+    /// Asks for another token, if the one of the open session is about to end.
+    pub(super) fn renew_token(&mut self, now: Millis) {
+        if self.token.renewal.is_some_and(|at| at <= now) {
+            self.token.renewal = Some(now.plus(PATIENCE));
+            self.token.renewing = true;
+            self.effects.push_back(Effect::FetchToken);
+        }
+    }
+
+    /// Another token came while this one is still good.
+    fn token_renewed(&mut self, now: Millis, result: Result<String, TokenError>) {
+        self.token.renewing = false;
+        match result {
+            Ok(token) if self.token.get() != Some(&token) => {
+                // The answer tells when it ends.
+                self.token.renewal = None;
+                if self.socket.is_live() {
+                    let refresh = Refresh { token: token.clone() };
+                    self.effects.push_back(Effect::Send(self.link, ClientFrame::Refresh(refresh)));
+                }
+                self.token.state = State::Here(token);
+                self.token.proved = false;
+            }
+            _ => self.token.renewal = Some(now.plus(AGAIN)),
+        }
+    }
+
     pub(super) fn token_came(&mut self, now: Millis, result: Result<String, TokenError>) {
         if !matches!(self.token.state, State::Asked(_)) {
+            if self.token.renewing {
+                self.token_renewed(now, result);
+            }
             return;
         }
         match result {

@@ -45,6 +45,8 @@ pub enum ClientFrame {
     Leave(Leave),
     /// Has something to say to those who are there now.
     Send(Send),
+    /// Goes on by another token of the same subject.
+    Refresh(Refresh),
     /// Answer to a ping.
     Pong {},
 }
@@ -52,7 +54,7 @@ pub enum ClientFrame {
 /// From the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerFrame {
-    /// Answer to a hello that was accepted.
+    /// Answer to a hello that was accepted, and to each refresh.
     Welcome(Welcome),
     /// Judgements, in the order of what was pushed or published.
     Outcomes(Outcomes),
@@ -104,6 +106,19 @@ impl std::fmt::Debug for Hello {
     }
 }
 
+/// Another token, by which the session goes on.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Refresh {
+    /// The bearer token. As in a hello.
+    pub token: String,
+}
+
+impl std::fmt::Debug for Refresh {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Refresh").finish_non_exhaustive()
+    }
+}
+
 /// A collection and how far the reader is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resume {
@@ -130,6 +145,8 @@ pub struct Welcome {
     pub heartbeat: u64,
     /// The server's Unix time in milliseconds.
     pub server_time: Millis,
+    /// Milliseconds until the token ends, from a server that takes a [`Refresh`].
+    pub token_ends: Option<u64>,
 }
 
 /// Tenant and subject of a verified token.
@@ -285,7 +302,8 @@ tagged!(ClientFrame {
     "unsubscribe" => Unsubscribe,
     "enter" => Enter,
     "leave" => Leave,
-    "send" => Send
+    "send" => Send,
+    "refresh" => Refresh
 } { "pong" => Pong });
 
 tagged!(ServerFrame {
@@ -322,11 +340,16 @@ record!(Welcome {
     limits: "limits";
     heartbeat: "heartbeat";
     server_time: "serverTime";
+    token_ends: "tokenEnds";
 });
 
 record!(Identity {
     tenant: "tenant";
     subject: "subject";
+});
+
+record!(Refresh {
+    token: "token";
 });
 
 record!(Push {

@@ -78,6 +78,23 @@ impl Following {
         Self { collections: resume.into_iter().map(follow).collect(), order, reading: None, last: None }
     }
 
+    /// The reader may see something else from now on. Of a collection of which that is so it has the history of before, so
+    /// that what is read next begins anew; hints may have been lost in the others.
+    pub(super) fn granted(&mut self, access: &Access) {
+        for (name, followed) in &mut self.collections {
+            let portion = access.portion(name);
+            if portion != followed.portion {
+                followed.portion = portion;
+                followed.wanted = Some(Wanted::Answer);
+                followed.paused = false;
+                if let Some(reading) = self.reading.as_mut().filter(|reading| reading.collection == *name) {
+                    reading.stale = true;
+                }
+            }
+        }
+        self.lagged();
+    }
+
     /// The collections of which the reader may see something.
     pub(super) fn visible(&self) -> Vec<CollectionName> {
         let seen = self.collections.iter().filter(|(_, followed)| followed.portion != Portion::Nothing);

@@ -2,7 +2,7 @@
 
 use sdk_core::{
     clock::Millis,
-    protocol::{ClientId, Limits, Operation, Publication, Seq},
+    protocol::{ActorId, ClientId, Limits, Operation, Publication, Seq},
 };
 
 use super::{
@@ -16,6 +16,10 @@ use crate::tenant::TenantScope;
 /// A session that was welcomed.
 pub(super) struct Open {
     pub(super) scope: TenantScope,
+    pub(super) version: u32,
+    pub(super) actor: ActorId,
+    /// Another token is being verified.
+    pub(super) refreshing: bool,
     pub(super) client: ClientId,
     pub(super) following: Following,
     pub(super) topics: Topics,

@@ -10,6 +10,7 @@
 //! Like the client's engine it has no I/O, no clock and no randomness. [`Session::handle`] takes one input;
 //! [`Session::poll_effect`] is drained to `None` after each, and [`Session::poll_timeout`] tells when to come back.
 
+mod refresh;
 mod rooms;
 mod topics;
 
@@ -197,6 +198,7 @@ impl Session {
             ClientFrame::Enter(enter) => self.enter(now, enter),
             ClientFrame::Leave(leave) => self.leave(&leave),
             ClientFrame::Send(send) => self.say(send),
+            ClientFrame::Refresh(refresh) => self.refresh(refresh),
             ClientFrame::Unsubscribe(Unsubscribe { sub }) => {
                 let unfollow = open.topics.unsubscribe(sub);
                 self.tell(Told { unfollow, ..Told::default() });
@@ -206,7 +208,9 @@ impl Session {
     }
 
     fn verified(&mut self, now: Now, result: Result<TenantScope, AuthError>) {
-        let State::Verifying { hello, version } = &mut self.state else { return };
+        let State::Verifying { hello, version } = &mut self.state else {
+            return self.refreshed(now, result);
+        };
         let scope = match result {
             Ok(scope) => scope,
             Err(error) => return self.refuse(ProtocolError::from(&error)),
@@ -283,6 +287,9 @@ impl Session {
         self.effects.push_back(Effect::Follow(scope.clone(), following.visible()));
         self.effects.push_back(Effect::Attach(scope.clone(), client));
         self.state = State::Open(Box::new(Open {
+            version,
+            actor,
+            refreshing: false,
             token_ends: now.monotonic.plus(scope.expires().since(now.wall)),
             scope,
             client,
@@ -454,5 +461,6 @@ impl Session {
 /// What an accepted caller is told, over WebSocket and HTTP alike.
 pub fn welcome(version: u32, actor: ActorId, scope: &TenantScope, limits: Limits, wall: Millis) -> Welcome {
     let (identity, heartbeat) = (scope.identity(), HEARTBEAT);
-    Welcome { version, actor, identity, limits, heartbeat, server_time: wall }
+    let token_ends = Some(scope.expires().since(wall));
+    Welcome { version, actor, identity, limits, heartbeat, server_time: wall, token_ends }
 }

@@ -18,7 +18,7 @@ use axum::{
 };
 use futures::{
     FutureExt, SinkExt, StreamExt,
-    future::{BoxFuture, pending, poll_fn, ready},
+    future::{BoxFuture, pending, poll_fn},
     stream::{FuturesUnordered, SplitSink, SplitStream},
 };
 use sdk_core::protocol::{ErrorCode, ProtocolError, SUBPROTOCOL};
@@ -171,7 +171,12 @@ impl Connection {
     async fn run(mut self) {
         while let Ok(()) = self.perform_all().await {
             let Ok(input) = self.next_input().await else { return };
+            let verified = matches!(input, Input::Verified(_));
             self.session.handle(self.clock.now(), input);
+            // What was taken back between its verification and this is not told again.
+            if verified && let Some(error) = self.withdrawn() {
+                self.session.handle(self.clock.now(), Input::Withdrawn(error));
+            }
         }
     }
 
@@ -275,10 +280,6 @@ impl Connection {
                 tracing::debug!(tenant = %scope.tenant(), subject = %scope.subject(), "session open");
                 self.follower = Some(self.service.hub.follow(&scope, collections));
                 self.greeting = None;
-                // What was taken back between its verification and this is not told again.
-                if let Some(error) = self.withdrawn() {
-                    self.answer(ready(Input::Withdrawn(error)));
-                }
             }
             Effect::Attach(scope, client) => self.presence = Some(self.service.rooms.attach(scope, client)),
             Effect::Rooms(call) => {

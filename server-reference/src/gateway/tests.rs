@@ -3,6 +3,7 @@
 mod access;
 mod follow;
 mod publish;
+mod refresh;
 mod rooms;
 mod topics;
 

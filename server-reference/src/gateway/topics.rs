@@ -12,6 +12,7 @@ use sdk_core::protocol::{
 
 use super::level::{Level, Meets};
 use crate::{
+    access::{Access, Right},
     storage::events::{After, Events as Bodies, Form, Fresh, LogError, News, Read, Slice, TopicName},
     streams::{Code, refusal},
 };
@@ -127,6 +128,16 @@ impl Topics {
         self.interrupt(sub);
         self.count_readers(&topic);
         (!self.follows(&topic)).then_some(topic)
+    }
+
+    /// The reader may read something else from now on: what it may not looks as if it were not there.
+    pub(super) fn granted(&mut self, access: &Access) -> Vec<Told> {
+        let lost =
+            self.subscriptions.iter().filter(|(_, each)| !access.topic(each.topic.as_str(), Right::Read));
+        let lost: Vec<u64> = lost.map(|(sub, _)| *sub).collect();
+        let (code, message) = refusal(LogError::NoSuchTopic);
+        let reason = || Some(EndReason { code: code.to_owned(), message: message.clone() });
+        lost.into_iter().map(|sub| self.end(sub, reason())).collect()
     }
 
     /// The next read, if one is wanted and none is in flight: first what a reader waits for, then news, in turns.

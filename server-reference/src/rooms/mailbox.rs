@@ -8,7 +8,7 @@ use std::{
 use sdk_core::protocol::{ClientId, RoomName};
 use tokio::sync::Notify;
 
-use crate::tenant::TenantScope;
+use crate::{access::Access, tenant::TenantScope};
 
 /// Bytes that may wait for one session, beyond the first frame.
 pub(super) const BUDGET: usize = 256 * 1024;
@@ -18,6 +18,8 @@ pub(super) const BUDGET: usize = 256 * 1024;
 pub struct Mailbox {
     pub(super) scope: TenantScope,
     pub(super) client: ClientId,
+    /// What the newest token of the session covers.
+    access: Mutex<Access>,
     waiting: Mutex<Waiting>,
     more: Notify,
 }
@@ -66,7 +68,18 @@ pub enum Mail {
 
 impl Mailbox {
     pub(super) fn new(scope: TenantScope, client: ClientId) -> Self {
-        Self { scope, client, waiting: Mutex::default(), more: Notify::new() }
+        let access = Mutex::new(scope.access().clone());
+        Self { scope, client, access, waiting: Mutex::default(), more: Notify::new() }
+    }
+
+    /// What the session may do now.
+    pub(super) fn access(&self) -> Access {
+        self.access.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The session may do something else from now on.
+    pub(super) fn grant(&self, access: Access) {
+        *self.access.lock().unwrap_or_else(PoisonError::into_inner) = access;
     }
 
     /// Posts who is in a room now. What does not fit is not told one by one: all of the room is, later.

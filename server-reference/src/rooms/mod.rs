@@ -25,7 +25,7 @@ use sdk_core::{
 };
 use tokio::{sync::Notify, time::sleep_until};
 
-use crate::{clock::Clock, tenant::TenantScope};
+use crate::{access::Access, clock::Clock, tenant::TenantScope};
 
 /// What a session asks of its rooms.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub enum Call {
     CatchUp(RoomName),
     /// To be shown as gone in these, as nothing is heard of its client; or to be shown again.
     Away(Vec<RoomName>, bool),
+    /// To do what another token covers, from now on: it is expelled from rooms that this one does not.
+    Granted(Access),
 }
 
 /// All rooms of a server.
@@ -139,6 +141,14 @@ impl Presence {
             }
             Call::Send(send) => self.rooms.change(|places| places.send(mailbox, send)),
             Call::CatchUp(room) => self.rooms.change(|places| places.catch_up(mailbox, &room)),
+            Call::Granted(access) => {
+                mailbox.grant(access);
+                let entered = &mut self.entered;
+                self.rooms.change(|places| {
+                    entered.iter().for_each(|room| places.expel(mailbox, room));
+                    entered.retain(|room| places.holds(mailbox, room));
+                });
+            }
             Call::Away(rooms, away) => {
                 self.rooms.change(|places| rooms.iter().for_each(|room| places.set_away(mailbox, room, away)))
             }

@@ -17,7 +17,7 @@ use super::{
     room::{Full, MAX_MEMBERS, Room, tell_over},
 };
 use crate::{
-    access::{RoomRight, SubjectRight},
+    access::{Access, RoomRight, SubjectRight},
     tenant::TenantScope,
 };
 
@@ -87,7 +87,7 @@ impl Places {
     }
 
     fn try_enter(&mut self, mailbox: &Arc<Mailbox>, room: &str, state: Option<Json>) -> Result<(), Refused> {
-        let name = named(&mailbox.scope, room, RoomRight::Join)?;
+        let name = named(&mailbox.access(), room, RoomRight::Join)?;
         if state.as_ref().is_some_and(|state| state.as_str().len() > MAX_STATE) {
             return refused("state_too_large", format!("a state has {MAX_STATE} bytes at most"));
         }
@@ -120,6 +120,14 @@ impl Places {
         let spot = (mailbox.scope.tenant().clone(), room.clone());
         if self.rooms.contains_key(&spot) {
             self.change(&spot, |room| room.leave(mailbox));
+        }
+    }
+
+    /// A session may not be in a room any more: it is told what it would be told on entering.
+    pub(super) fn expel(&mut self, mailbox: &Arc<Mailbox>, room: &RoomName) {
+        if let Err(Refused { code, message }) = named(&mailbox.access(), room.as_str(), RoomRight::Join) {
+            self.leave(mailbox, room);
+            tell_over(mailbox, room.as_str(), code, &message);
         }
     }
 
@@ -159,14 +167,14 @@ impl Places {
         let frame = |room| Arc::from(encode(&ServerFrame::Message(Message { room, from, data })));
         match to {
             Recipient::Room(room) => {
-                let name = named(scope, &room, RoomRight::Send)?;
+                let name = named(&mailbox.access(), &room, RoomRight::Send)?;
                 match self.rooms.get(&(scope.tenant().clone(), name)) {
                     Some(place) if place.holds(mailbox) => Ok(place.say(mailbox, &frame(Some(room)))),
                     _ => refused("not_in_room", "who is not in a room cannot speak there"),
                 }
             }
             Recipient::User(user) => {
-                if !scope.access().subject(&user, SubjectRight::Send) {
+                if !mailbox.access().subject(&user, SubjectRight::Send) {
                     return refused("forbidden", "this person may not be written to");
                 }
                 let person = (scope.tenant().clone(), user.into());
@@ -224,12 +232,12 @@ fn person(scope: &TenantScope) -> Person {
     (scope.tenant().clone(), scope.subject().clone())
 }
 
-/// The room of that name, if the scope covers it. That there is none of that name, and that it is not for this subject, look
+/// The room of that name, if a session's access covers it. That there is none of that name, and that it is not for this subject, look
 /// alike: rooms are not made, one is in them.
-fn named(scope: &TenantScope, room: &str, right: RoomRight) -> Result<RoomName, Refused> {
+fn named(access: &Access, room: &str, right: RoomRight) -> Result<RoomName, Refused> {
     match RoomName::new(room) {
         Err(bad) => refused("bad_room", bad.to_string()),
-        Ok(name) if scope.access().room(&name, right) => Ok(name),
+        Ok(name) if access.room(&name, right) => Ok(name),
         Ok(_) => refused("forbidden", "this room is not open to this subject"),
     }
 }

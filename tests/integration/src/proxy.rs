@@ -87,6 +87,16 @@ impl Proxy {
         String::from_utf8_lossy(&self.said.lock().expect("no connection panics")).contains(text)
     }
 
+    /// How often clients opened a WebSocket, or tried to.
+    ///
+    /// # Panics
+    /// If a connection panicked.
+    pub fn upgrades(&self) -> usize {
+        let said = self.said.lock().expect("no connection panics");
+        let request = b"GET /v1/realtime";
+        said.windows(request.len()).filter(|part| part == request).count()
+    }
+
     /// Changes the weather and cuts every connection there is.
     pub fn set(&self, weather: Weather) {
         self.state.send_modify(|state| {

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use integration_tests::{Server, client, eventually, open, waits};
+use integration_tests::{Proxy, Server, client, eventually, open, values, waits};
 use sdk_core::{
     native::{NativeClient, Tokens},
     protocol::{ErrorCode, Outcome, Retry},
@@ -136,4 +136,28 @@ async fn a_cloned_profile_loses_nothing_and_does_nothing_twice() {
         assert!(ledger.document("cards", id).is_some_and(|document| document.is_alive()), "{id}");
     }
     assert_eq!(ledger.offsets("cards").len(), 3, "each once");
+}
+
+#[tokio::test]
+async fn a_session_goes_on_by_a_new_token_without_reconnecting() {
+    let server = Server::start();
+    let proxy = Proxy::before(server.port()).await;
+    // Of a life of 16 seconds another token is asked for after 12.
+    let access = json!([{ "collection": "cards", "prefix": "mine/" }]).to_string();
+    let narrow = server.run(&["token", "--subject", "ada", "--ttl", "16", "--access", &access]);
+    let (tokens, current, asked) = changeable(narrow);
+    let (bob, _bobs) = client(&server.url(), Tokens::fixed(server.token("dev", "bob", 3_600))).await;
+    let put = bob.collection("cards").unwrap().put("others/1", &json!({ "n": 1 })).await.unwrap();
+    assert_eq!(waits("the edit arrives", put.outcome()).await, Ok(Outcome::Accepted {}));
+    let (ada, _adas) = client(&proxy.url(), tokens).await;
+    let mine = ada.collection("cards").unwrap().put("mine/1", &json!({ "n": 1 })).await.unwrap();
+    assert_eq!(waits("the edit arrives", mine.outcome()).await, Ok(Outcome::Accepted {}));
+    let (first, upgrades) = (asked.load(Ordering::Relaxed), proxy.upgrades());
+
+    *current.lock().unwrap() = server.token("dev", "ada", 3_600);
+    values(&ada, "cards", "others/1", json!({ "n": 1 })).await;
+    assert!(asked.load(Ordering::Relaxed) > first, "the application was asked");
+    let other = ada.collection("cards").unwrap().put("others/1", &json!({ "n": 2 })).await.unwrap();
+    assert_eq!(waits("it may write what it covers", other.outcome()).await, Ok(Outcome::Accepted {}));
+    assert_eq!((upgrades, proxy.upgrades()), (1, 1), "it is the same session");
 }

@@ -32,7 +32,7 @@ fn user(name: &str) -> Recipient {
 
 impl Server {
     /// A session of somebody, with or without a claim `access`.
-    fn open_as(&mut self, number: u8, subject: &str, access: Option<serde_json::Value>) -> Peer {
+    pub(super) fn open_as(&mut self, number: u8, subject: &str, access: Option<serde_json::Value>) -> Peer {
         let token = access.map_or_else(|| token("acme", subject), |access| granted_token(subject, access));
         self.open_with(number, token)
     }
@@ -46,7 +46,7 @@ impl Server {
     }
 
     /// Rooms tell what is new, and everybody takes it.
-    fn turn(&mut self, peers: &mut [&mut Peer]) {
+    pub(super) fn turn(&mut self, peers: &mut [&mut Peer]) {
         self.elapsed += 1_000;
         self.rooms.tell(Millis(self.elapsed));
         for peer in peers {
