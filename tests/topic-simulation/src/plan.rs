@@ -74,6 +74,8 @@ pub(crate) enum Fault {
     PutBack,
     /// The server's process ends and begins again.
     ServerCrash,
+    /// The server is told to stop, comes to its end, and begins again.
+    ServerStop,
     /// The server's log fails for a while, sometimes though it has written.
     ServerDisk,
     /// The server goes on from a backup, in new epochs.
@@ -84,7 +86,7 @@ pub(crate) enum Fault {
     Flood,
 }
 
-const FAULTS: [Fault; 20] = [
+const FAULTS: [Fault; 21] = [
     Fault::Cut,
     Fault::Refuse,
     Fault::Portal,
@@ -101,6 +103,7 @@ const FAULTS: [Fault; 20] = [
     Fault::Copy,
     Fault::PutBack,
     Fault::ServerCrash,
+    Fault::ServerStop,
     Fault::ServerDisk,
     Fault::Restore,
     Fault::Recreate,

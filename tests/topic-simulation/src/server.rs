@@ -79,8 +79,8 @@ pub(crate) struct Server {
 
 /// What ends a process.
 struct Ends {
-    /// Would tell it to come to its end.
-    _stop: watch::Sender<bool>,
+    /// Tells it to come to its end.
+    stop: watch::Sender<bool>,
     serving: AbortHandle,
 }
 
@@ -116,9 +116,11 @@ impl Server {
         self.issuer.mint("acme", &format!("subject-{client}"), 86_400, now).expect("a key of 32 bytes signs")
     }
 
-    /// The process that runs, if one does.
+    /// The process that runs, if one does, and takes requests.
     pub(crate) fn running(&self) -> Option<Running> {
-        self.state().running.as_ref().map(|(running, _)| running.clone())
+        let state = self.state();
+        let running = state.running.as_ref().filter(|(_, ends)| !*ends.stop.borrow());
+        running.map(|(running, _)| running.clone())
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -160,7 +162,7 @@ impl Server {
         let serving = tokio::spawn(axum::serve(Incoming(incoming), router.clone()).into_future());
         let running = Running { router, accept, log, gone };
         let serving = serving.abort_handle();
-        state.running = Some((running, Ends { _stop: stop, serving }));
+        state.running = Some((running, Ends { stop, serving }));
         drop(state);
         self.sim.note(format_args!("server starts"));
     }
@@ -192,6 +194,14 @@ impl Server {
             figures: Arc::default(),
         };
         Service::new(stores, config, address, stopping)
+    }
+
+    /// The process is told to stop: it takes nothing new, and ends what is under way.
+    pub(crate) fn stop(&self) {
+        if let Some((_, ends)) = &self.state().running {
+            ends.stop.send_replace(true);
+        }
+        self.sim.note(format_args!("server is told to stop"));
     }
 
     /// The process ends. What it had committed is there when it starts again.

@@ -209,6 +209,13 @@ impl World {
                 self.sim.wait(15_000).await;
                 self.server.start();
             }
+            Fault::ServerStop => {
+                self.server.stop();
+                self.sim.wait(10_000).await;
+                self.server.crash();
+                self.sim.wait(15_000).await;
+                self.server.start();
+            }
             Fault::Restore => {
                 self.server.restore();
                 self.sim.wait(15_000).await;
