@@ -60,6 +60,10 @@ impl Books {
     ) -> Result<(), String> {
         let topic = topic_of(topic)?;
         let number = number_of(body).ok_or("somebody else has published")?;
+        let last = self.truth.last(topic);
+        if last.deleted && position.epoch > last.epoch {
+            self.truth.begun_for_an_event(topic, position.epoch);
+        }
         let era = self.truth.last(topic);
         if let Some(known) = era.before(position).filter(|_| position.epoch == era.epoch) {
             let same = known.body == body;
@@ -86,13 +90,26 @@ impl Books {
     }
 
     fn check_end(&self, number: usize, outcome: &Outcome) -> Result<(), String> {
-        let Some(position) = self.ledger.ended(number, outcome)? else { return Ok(()) };
+        let closed = self.was_closed(number);
+        let Some(position) = self.ledger.ended(number, outcome, closed)? else { return Ok(()) };
         let topic = self.ledger.entries[number].topic;
         let known = self.truth.era(topic, position.epoch).and_then(|era| era.before(position));
         match known.and_then(|known| known.number) {
             Some(there) if there == number || self.ledger.share_place(there, number) => Ok(()),
             there => Err(format!("event {number} is said to be at {position}, where {there:?} is")),
         }
+    }
+
+    /// The application has decided about an event that the server refused.
+    pub(crate) fn decided(&mut self, number: usize) {
+        let closed = self.was_closed(number);
+        let found = self.ledger.decided(number, closed);
+        self.hold(found);
+    }
+
+    /// Whether the topic of an event was closed once.
+    fn was_closed(&self, number: usize) -> bool {
+        self.truth.eras(self.ledger.entries[number].topic).iter().any(|era| era.closed)
     }
 
     /// A client has started with these events in its outbox, as texts, and those in its storage, by number.

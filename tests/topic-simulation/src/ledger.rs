@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sdk_core::protocol::{Outcome, Seq, TopicPosition};
+use sdk_core::protocol::{ErrorCode, Outcome, Seq, TopicPosition};
 use serde::Deserialize;
 
 /// An event that an application published.
@@ -166,9 +166,9 @@ impl Ledger {
         self.entries[number].state = State::Refused;
     }
 
-    /// The application has decided about one that the server refused.
-    pub(crate) fn decided(&mut self, number: usize) -> Result<(), String> {
-        if !self.is_contested(number) {
+    /// The application has decided about one that the server refused; its topic was `closed` once, or not.
+    pub(crate) fn decided(&mut self, number: usize, closed: bool) -> Result<(), String> {
+        if !closed && !self.is_contested(number) {
             return Err(format!("event {number} is a dead letter: {:?}", self.entries[number]));
         }
         self.entries[number].state = State::Decided;
@@ -204,12 +204,20 @@ impl Ledger {
         }
     }
 
-    /// The application was told how it ended.
-    pub(crate) fn ended(&self, number: usize, outcome: &Outcome) -> Result<Option<TopicPosition>, String> {
+    /// The application was told how it ended; its topic was `closed` once, or not.
+    pub(crate) fn ended(
+        &self,
+        number: usize,
+        outcome: &Outcome,
+        closed: bool,
+    ) -> Result<Option<TopicPosition>, String> {
         let entry = &self.entries[number];
         match outcome {
             Outcome::Published { position } => Ok(Some(*position)),
-            Outcome::Rejected(_) if self.is_contested(number) => Ok(None),
+            Outcome::Rejected(why) if closed && why.code == ErrorCode::TopicClosed => Ok(None),
+            Outcome::Rejected(why) if why.code == ErrorCode::EventIdReused && self.is_contested(number) => {
+                Ok(None)
+            }
             // The handle of one that was replaced hears of the one that has its place.
             Outcome::Rejected(_) if entry.state == State::Replaced => Ok(None),
             outcome => Err(format!("event {number} ended with {outcome:?}: {entry:?}")),

@@ -82,11 +82,15 @@ pub(crate) enum Fault {
     Restore,
     /// A topic is deleted and made anew.
     Recreate,
+    /// A topic is deleted, and made anew later, if not by who publishes to it.
+    Delete,
+    /// A topic is closed, and perhaps deleted and made anew later.
+    Close,
     /// The topics are rid of what they need not keep, while much is appended.
     Flood,
 }
 
-const FAULTS: [Fault; 21] = [
+const FAULTS: [Fault; 23] = [
     Fault::Cut,
     Fault::Refuse,
     Fault::Portal,
@@ -107,6 +111,8 @@ const FAULTS: [Fault; 21] = [
     Fault::ServerDisk,
     Fault::Restore,
     Fault::Recreate,
+    Fault::Delete,
+    Fault::Close,
     Fault::Flood,
 ];
 

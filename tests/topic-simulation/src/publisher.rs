@@ -75,11 +75,7 @@ pub(crate) async fn care(sim: &Sim, client: &Handle, device: usize) {
     for letter in client.unpublished().into_iter().filter(|letter| letter.reason.is_some()) {
         let Some(before) = number_of(letter.event.as_str()) else { continue };
         if sim.chance(500) {
-            {
-                let mut books = sim.books();
-                let found = books.ledger.decided(before);
-                books.hold(found);
-            }
+            sim.books().decided(before);
             sim.note(format_args!("client {device} drops {before}"));
             client.discard(letter.seq);
             continue;
@@ -89,8 +85,7 @@ pub(crate) async fn care(sim: &Sim, client: &Handle, device: usize) {
         match client.republish(letter.seq, &event(Some(number), number)).await {
             Ok(operation) => {
                 let mut books = sim.books();
-                let found = books.ledger.decided(before);
-                books.hold(found);
+                books.decided(before);
                 let found = books.ledger.taken(number, operation.id().seq);
                 books.hold(found);
             }

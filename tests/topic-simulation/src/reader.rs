@@ -8,7 +8,10 @@ use sdk_core::{
     protocol::{LogEpoch, Start, TopicName, TopicPosition},
 };
 
-use crate::{books::Books, client::Handle, server::name, sim::Sim};
+use crate::{books::Books, client::Handle, server::name, sim::Sim, truth::Era};
+
+/// Milliseconds that an application does something else, at most, when it has come to the end of a topic.
+const AWAY: u64 = 20_000;
 
 /// How a reader remembers where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +47,11 @@ impl Mark {
         let is_behind = |at: TopicPosition| at.epoch != epoch || at.offset < events;
         let is_behind = self.at.map_or(self.earliest && events > 0, is_behind);
         is_behind && self.waits.is_some_and(|waits| waits < since)
+    }
+
+    /// Whether it has to be given something of a topic that has events.
+    pub(crate) fn has_to_begin(&self) -> bool {
+        self.at.is_none() && self.earliest
     }
 
     /// Where it stands.
@@ -124,6 +132,30 @@ impl Books {
         Ok(())
     }
 
+    /// The application was told that nothing will come any more.
+    fn over(&mut self, reader: &str) {
+        let mark = self.marks.get_mut(reader).expect("readers are known");
+        mark.waits = None;
+        let Mark { topic, at, earliest, .. } = *mark;
+        let ends = |era: &Era| match at {
+            Some(at) => at == era.tail(),
+            None => !earliest || era.events.is_empty(),
+        };
+        if !self.truth.eras(topic).iter().any(|era| era.closed && ends(era)) {
+            self.violate(format!("reader {reader} has come to an end at {at:?}"));
+        }
+    }
+
+    /// The application was told that there is no such topic.
+    fn missing(&mut self, reader: &str) {
+        let mark = self.marks.get_mut(reader).expect("readers are known");
+        mark.waits = None;
+        let topic = mark.topic;
+        if !self.truth.eras(topic).iter().any(|era| era.deleted) {
+            self.violate(format!("reader {reader} is told that there is no topic {topic}"));
+        }
+    }
+
     /// A client's store is to have this of a reader.
     pub(crate) fn stored(&mut self, reader: &str, topic: &TopicName, position: TopicPosition) {
         let Some(mark) = self.marks.get(reader).filter(|mark| name(mark.topic) == *topic) else {
@@ -169,21 +201,34 @@ pub(crate) async fn run(
             Memory::Own => topic.subscribe(start),
         };
         let most = if sim.chance(500) { usize::MAX } else { sim.random(|random| random.usize(1..60)) };
-        if !read(&sim, &reader, events, most, pace).await {
-            return;
+        match read(&sim, &reader, events, most, pace).await {
+            Left::Enough => {}
+            // Who comes back may find that the topic is another one.
+            Left::TopicOver => sim.wait(AWAY).await,
+            Left::ProcessOver => return,
         }
         sim.note(format_args!("reader {reader} begins once more"));
     }
 }
 
-/// Takes so many at most. False if there will be no more.
+/// Why an application reads no further.
+enum Left {
+    /// It has read as much as it wanted.
+    Enough,
+    /// There is no more of the topic.
+    TopicOver,
+    /// There is no more of anything.
+    ProcessOver,
+}
+
+/// Takes so many at most.
 async fn read<P: sdk_core::driver::Platform>(
     sim: &Sim,
     reader: &str,
     mut events: TopicEvents<P>,
     most: usize,
     pace: u64,
-) -> bool {
+) -> Left {
     for _ in 0..most {
         let now = sim.now();
         sim.books().done(reader, now);
@@ -191,15 +236,23 @@ async fn read<P: sdk_core::driver::Platform>(
         sim.note(format_args!("reader {reader} has {next:?}"));
         match next {
             Some(Ok(delivery)) => sim.books().given(reader, &delivery),
-            Some(Err(TopicError::Closed)) => return false,
+            Some(Err(TopicError::Closed)) => return Left::ProcessOver,
+            None => {
+                sim.books().over(reader);
+                return Left::TopicOver;
+            }
+            Some(Err(TopicError::Refused(why))) if why.code == "no_such_topic" => {
+                sim.books().missing(reader);
+                return Left::TopicOver;
+            }
             other => {
                 sim.violate(format!("reader {reader} ended with {other:?}"));
-                return false;
+                return Left::ProcessOver;
             }
         }
         if sim.now() < sim.plan.busy && sim.chance(200) {
             sim.wait(pace).await;
         }
     }
-    true
+    Left::Enough
 }

@@ -151,7 +151,11 @@ impl Server {
             let epochs: Vec<_> = (0..self.sim.plan.topics)
                 .map(|topic| {
                     let described = log.store.describe(self.scope.clone(), name(topic), self.sim.wall());
-                    log.finish(described).map(|state| state.tail.epoch).expect("the topic is there")
+                    match log.finish(described) {
+                        Ok(state) => Some(state.tail.epoch),
+                        Err(LogError::NoSuchTopic) => None,
+                        Err(error) => panic!("a log that is well can be read: {error}"),
+                    }
                 })
                 .collect();
             self.sim.books().truth.restored(backup, &epochs);
@@ -246,12 +250,25 @@ impl Server {
         }
     }
 
+    /// A topic is no more.
+    pub(crate) fn delete(&self, topic: usize) {
+        let Some(Running { log, .. }) = self.running() else { return };
+        match log.finish(log.store.delete(self.scope.clone(), name(topic), self.sim.wall())) {
+            Ok(()) => self.sim.books().truth.last(topic).deleted = true,
+            Err(LogError::NoSuchTopic) => {}
+            Err(error) => self.sim.violate(format!("a topic is deleted: {error:?}")),
+        }
+        self.sim.note(format_args!("topic {topic} is deleted"));
+        log.tell();
+    }
+
     /// Makes a topic, or makes it anew.
     pub(crate) fn make(&self, topic: usize) {
         let Some(Running { log, .. }) = self.running() else { return };
         let now = self.sim.wall();
         match log.finish(log.store.delete(self.scope.clone(), name(topic), now)) {
-            Ok(()) | Err(LogError::NoSuchTopic) => {}
+            Ok(()) => self.sim.books().truth.last(topic).deleted = true,
+            Err(LogError::NoSuchTopic) => {}
             Err(error) => return self.sim.violate(format!("a topic is deleted: {error:?}")),
         }
         let retention = Retention { events: self.sim.plan.kept, ..Retention::default() };
@@ -263,18 +280,35 @@ impl Server {
         log.tell();
     }
 
-    /// Somebody else appends some events.
+    /// Whether a topic is there, and takes events.
+    pub(crate) fn takes_events(&self, topic: usize) -> bool {
+        let mut books = self.sim.books();
+        let last = books.truth.last(topic);
+        !last.deleted && !last.closed
+    }
+
+    /// Somebody else appends some events, if the topic takes any.
     pub(crate) fn append(&self, topic: usize, count: usize) {
-        let Some(Running { log, .. }) = self.running() else { return };
+        self.append_and(topic, count, false);
+    }
+
+    /// The same, and these are the last.
+    pub(crate) fn close(&self, topic: usize, count: usize) {
+        self.append_and(topic, count, true);
+    }
+
+    fn append_and(&self, topic: usize, count: usize, close: bool) {
+        let Some(Running { log, .. }) = self.running().filter(|_| self.takes_events(topic)) else { return };
         let number = self.sim.now();
         let bodies: Vec<String> =
             (0..count).map(|each| format!("{{\"at\":{number},\"each\":{each}}}")).collect();
         let events = bodies.iter().map(|body| Bytes::copy_from_slice(body.as_bytes())).collect();
-        let append = Append { content_type: Some(json()), events, ..Append::default() };
+        let append = Append { content_type: Some(json()), events, close, ..Append::default() };
         let appended = log.finish(log.store.append(self.scope.clone(), name(topic), append, self.sim.wall()));
         let tail = appended.expect("a topic that is open takes events").tail;
         self.sim.books().truth.appended(topic, tail, &bodies, number);
-        self.sim.note(format_args!("topic {topic} has {count} more, up to {}", tail.offset));
+        self.sim.books().truth.last(topic).closed = close;
+        self.sim.note(format_args!("topic {topic} has {count} more, up to {}; closed: {close}", tail.offset));
         log.tell();
     }
 

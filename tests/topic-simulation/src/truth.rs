@@ -2,8 +2,8 @@
 
 use sdk_core::protocol::{LogEpoch, TopicPosition};
 
-/// What there was of each topic at one time: of how many histories, and how much of the last.
-pub(crate) type Backup = Vec<(usize, usize)>;
+/// What there was of each topic at one time, if it was there.
+pub(crate) type Backup = Vec<Option<Era>>;
 
 /// One history of a topic.
 #[derive(Debug, Clone)]
@@ -13,6 +13,10 @@ pub(crate) struct Era {
     pub(crate) events: Vec<Known>,
     /// Events that it has to keep; none keeps all.
     kept: Option<u64>,
+    /// Whether it takes no more.
+    pub(crate) closed: bool,
+    /// Whether the topic was deleted.
+    pub(crate) deleted: bool,
 }
 
 /// An event.
@@ -39,20 +43,30 @@ impl Truth {
 
     /// A topic was made.
     pub(crate) fn begun(&mut self, topic: usize, epoch: LogEpoch) {
-        self.topics[topic].push(Era { epoch, events: Vec::new(), kept: self.kept });
+        self.begin(topic, epoch, self.kept);
+    }
+
+    /// A topic was made because an event was published to it while it was not there; it keeps all.
+    pub(crate) fn begun_for_an_event(&mut self, topic: usize, epoch: LogEpoch) {
+        self.begin(topic, epoch, None);
+    }
+
+    fn begin(&mut self, topic: usize, epoch: LogEpoch, kept: Option<u64>) {
+        self.topics[topic].push(Era { epoch, events: Vec::new(), kept, closed: false, deleted: false });
     }
 
     /// What is there now.
     pub(crate) fn backup(&self) -> Backup {
-        self.topics.iter().map(|eras| (eras.len(), eras.last().map_or(0, |era| era.events.len()))).collect()
+        self.topics.iter().map(|eras| eras.last().filter(|era| !era.deleted).cloned()).collect()
     }
 
     /// The topics go on from what they were, in other epochs.
-    pub(crate) fn restored(&mut self, backup: &Backup, epochs: &[LogEpoch]) {
-        for ((eras, (count, length)), epoch) in self.topics.iter_mut().zip(backup).zip(epochs) {
-            let mut era = eras[count - 1].clone();
-            era.events.truncate(*length);
-            eras.push(Era { epoch: *epoch, ..era });
+    pub(crate) fn restored(&mut self, backup: &Backup, epochs: &[Option<LogEpoch>]) {
+        for ((eras, era), epoch) in self.topics.iter_mut().zip(backup).zip(epochs) {
+            match (era.clone(), *epoch) {
+                (Some(era), Some(epoch)) => eras.push(Era { epoch, ..era }),
+                _ => eras.iter_mut().for_each(|era| era.deleted = true),
+            }
         }
     }
 
@@ -64,6 +78,11 @@ impl Truth {
     /// A history.
     pub(crate) fn era(&self, topic: usize, epoch: LogEpoch) -> Option<&Era> {
         self.topics[topic].iter().find(|era| era.epoch == epoch)
+    }
+
+    /// The histories of a topic.
+    pub(crate) fn eras(&self, topic: usize) -> &[Era] {
+        &self.topics[topic]
     }
 
     /// Whether a history is the last one.

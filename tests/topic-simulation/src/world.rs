@@ -230,6 +230,17 @@ impl World {
                 }
             }
             Fault::Recreate => self.server.make(topic),
+            Fault::Delete => {
+                self.server.delete(topic);
+                self.make_later(topic, lasts);
+            }
+            Fault::Close => {
+                let count = self.sim.up_to(4);
+                self.server.close(topic, count as usize);
+                if self.sim.chance(700) {
+                    self.make_later(topic, lasts);
+                }
+            }
             Fault::Flood => {
                 self.server.append(topic, 40);
                 self.server.tidy();
@@ -241,6 +252,17 @@ impl World {
         if self.sim.chance(300) {
             self.server.back_up();
         }
+    }
+
+    /// A topic is made anew, if it takes no events then.
+    fn make_later(&self, topic: usize, millis: u64) {
+        let (sim, server) = (self.sim.clone(), self.server.clone());
+        tokio::spawn(async move {
+            sleep(Duration::from_millis(millis)).await;
+            if sim.now() < sim.plan.busy && !server.takes_events(topic) {
+                server.make(topic);
+            }
+        });
     }
 
     /// A client starts whose storage is what it was before, or another's.
@@ -313,6 +335,9 @@ impl World {
             let era = books.truth.last(topic);
             let old = era.events.iter().take_while(|known| known.at + NOTICED < now).count() as u64;
             let epoch = era.epoch;
+            if era.deleted {
+                continue;
+            }
             for memory in [Memory::Durable, Memory::Own] {
                 let reader = of_client(client, &reader_of(topic, memory));
                 let mark = &books.marks[&reader];
@@ -331,6 +356,11 @@ impl World {
     async fn heal(&mut self) {
         self.sim.note(format_args!("everything is mended"));
         self.server.start();
+        for topic in 0..self.sim.plan.topics {
+            if self.sim.books().truth.last(topic).deleted {
+                self.server.make(topic);
+            }
+        }
         self.well = self.sim.now();
         for device in &self.devices {
             device.disk().trouble = 0;
@@ -374,10 +404,11 @@ impl World {
                 for memory in [Memory::Durable, Memory::Own] {
                     let name = reader_of(topic, memory);
                     let reader = of_client(device.number, &name);
-                    let at = self.sim.books().marks[&reader].at();
-                    if at.is_some_and(|at| at != tail)
-                        || (at.is_none() && tail.offset > 0 && memory == Memory::Durable)
-                    {
+                    let (at, begins) = {
+                        let books = self.sim.books();
+                        (books.marks[&reader].at(), books.marks[&reader].has_to_begin())
+                    };
+                    if at.is_some_and(|at| at != tail) || (begins && tail.offset > 0) {
                         return Some(format!("reader {reader} is at {at:?} and the topic at {tail}"));
                     }
                     let stored = bookmarks
