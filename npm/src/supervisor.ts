@@ -56,6 +56,8 @@ class Supervisor {
   #instance: Instance | undefined;
   #running: AnyEngine | undefined;
   #over: "stopped" | "failed" | undefined;
+  /** No instance comes after the one there is. */
+  #last = false;
   readonly #answers: Record<string, string> = { ...READS, unsettled: "[]" };
   readonly #queries = new Map<unknown, Arguments>();
   #network: Arguments | undefined;
@@ -120,6 +122,13 @@ class Supervisor {
     }
     if (this.#over) {
       return this.#answers[method] ?? fail("engine_failed");
+    }
+    if (method === "lastLife") {
+      this.#last = true;
+      if (!this.#alive()) {
+        this.#handOver();
+      }
+      return undefined;
     }
     if (method === "adopt") {
       this.#adopted = args;
@@ -201,6 +210,10 @@ class Supervisor {
 
   async #restart(trap: unknown): Promise<void> {
     this.#running = undefined;
+    if (this.#last) {
+      this.#handOver();
+      return;
+    }
     const status = JSON.parse(this.#answers["status"] ?? "{}") as WireStatus;
     this.#answers["status"] = JSON.stringify({ ...status, link: "down" });
     this.#tell(JSON.stringify(["statusChanged"]));
@@ -268,6 +281,21 @@ class Supervisor {
     }
   }
 
+  /**
+   * There is no engine and will be none: to open one would take the store from whoever has it by now. What waits for one
+   * was not kept, and is for others to do.
+   */
+  #handOver(): void {
+    this.#over = "stopped";
+    const tickets = this.#waiting.map(([method, [ticket]]) =>
+      TICKETED.has(method) ? [ticket as number] : [],
+    );
+    this.#waiting = [];
+    const refused = tickets.flat().map((ticket) => ({ refused: [ticket, describe("fenced")] }) as WireEvent);
+    this.#tell(JSON.stringify(refused));
+    this.#report("statusChanged");
+  }
+
   #fail(cause: unknown): void {
     this.#over = "failed";
     this.#waiting = [];
@@ -295,6 +323,7 @@ class Supervisor {
 }
 
 const MESSAGES = {
+  fenced: "another tab has taken over the storage; nothing of this was kept",
   engine_restarted:
     "the engine failed and was restarted while this was being saved; the document shows whether it was kept",
   engine_failed: "the engine fails again and again; what is saved on this device is intact",

@@ -238,6 +238,8 @@ export class Leader {
     this.#adoption?.stop();
     this.#followers.clear();
     this.#call("setNetwork", [false]);
+    // Should it die of what is still to be answered, or be about to come to life again: the store is another's.
+    this.#call("lastLife", []);
     if (this.#tickets.entries().some(([, { key }]) => key === undefined)) {
       await new Promise<void>((drained) => (this.#drained = drained));
     }
