@@ -103,6 +103,7 @@ export class Page {
   /** Goes on with what came meanwhile. */
   thaw(first?: string): void {
     this.frozen = false;
+    this.#world.forgot = this.#world.agenda.now;
     this.#world.storage.goOn(this);
     if (first !== undefined) {
       this.dispatch(first);
@@ -125,7 +126,9 @@ export class Page {
       clearTimeout: clear,
       setInterval: (run: () => void, delay = 0) => this.#startTimer(run, delay, true),
       clearInterval: clear,
-      Date: { now: () => world.unixTime() },
+      Date: class extends Date {
+        static override now = () => world.unixTime();
+      },
       performance: {
         now: () => {
           if (this.traps !== undefined && this.traps === this.calling) {
@@ -173,6 +176,7 @@ export class Page {
 
   #trap(): never {
     this.traps = undefined;
+    this.#world.forgot = this.#world.agenda.now;
     throw new WebAssembly.RuntimeError("unreachable");
   }
 

@@ -57,7 +57,7 @@ export class Plan {
       [often(3), () => this.#kill()],
       [often(3), () => this.#close()],
       [often(4), () => this.#onOne((tab) => tab.away || faults.putAside(tab))],
-      [often(3), () => this.#onOne((tab) => tab.away || faults.stop(tab))],
+      [often(3), () => this.#stop()],
       [4, () => this.#hide()],
       [often(3), () => faults.network()],
       [often(3), () => faults.cut()],
@@ -150,6 +150,14 @@ export class Plan {
         this.#world.agenda.after(this.#world.random.latency(2_000), () => this.open());
       }
     });
+  }
+
+  /** Others may come while it does not answer. */
+  #stop(): void {
+    this.#onOne((tab) => tab.away || this.#world.faults.stop(tab));
+    if (this.#world.random.chance(0.5)) {
+      this.#world.agenda.after(this.#world.random.between(0, 10_000), () => this.open());
+    }
   }
 
   #close(): void {

@@ -17,6 +17,7 @@ const DOCUMENTS = ["a", "b", "c"];
 export interface Write {
   readonly field: string;
   readonly document: string;
+  readonly asked: number;
   /** Since when it has had nothing but time to be saved. */
   since: number;
   /** `durable` has resolved; what is refused has rejected with a code. */
@@ -43,6 +44,8 @@ export class Tab {
   away = false;
   readonly reader: Reader;
   #live: Live<Card> | undefined;
+  /** That has shown what is stored, which it does from then on. */
+  #wasLoaded = false;
   /** Fields that were shown, and could not be taken back any more then. */
   #seen: string[] = [];
 
@@ -86,7 +89,8 @@ export class Tab {
     const { random } = this.#world;
     const field = `${this.page.name}.${this.writes.length + 1}`;
     const document = random.chance(0.05) ? REFUSED : (random.pick(DOCUMENTS) as string);
-    const write: Write = { field, document, since: this.#world.agenda.now, state: "asked" };
+    const { now } = this.#world.agenda;
+    const write: Write = { field, document, asked: now, since: now, state: "asked" };
     this.page.perform(() => {
       if (!this.client || this.closing) {
         return;
@@ -158,6 +162,7 @@ export class Tab {
   /** Ends the client as an application does that leaves. */
   close(): void {
     this.closing = true;
+    this.#world.forgot = this.#world.agenda.now;
     this.#world.trace(`${this.page.name} closes`);
     this.page.perform(() => void this.client?.close());
   }
@@ -201,6 +206,7 @@ export class Tab {
       const live = client.collection<Card>("cards").live();
       live.subscribe(() => this.#look());
       this.#live = live;
+      this.#wasLoaded = false;
     } catch {
       this.page.task(1_000, () => this.#watch(client));
     }
@@ -229,6 +235,13 @@ export class Tab {
     const wrong = write.document === REFUSED ? "accepted" : "rejected";
     if (outcome === wrong) {
       this.#world.violation(`${this.page.name} was told that ${write.field} was ${outcome}`);
+    }
+    const { awake, forgot, living } = this.#world;
+    const allThere = forgot < write.asked && awake.length === living.length;
+    if (typeof outcome === "object" && allThere && !this.closing && this.versions === undefined) {
+      this.#world.violation(
+        `${this.page.name} was told ${outcome.unknown} of ${write.field}, which some tab must know`,
+      );
     }
   }
 
@@ -261,8 +274,12 @@ export class Tab {
     }
     const shown = this.#shown();
     if (!shown) {
+      if (this.#live && this.#wasLoaded) {
+        this.#world.violation(`${this.page.name} does not show anything any more`);
+      }
       return;
     }
+    this.#wasLoaded = true;
     const fields = new Set(Object.values(shown).flat());
     const mine = DOCUMENTS.flatMap((document) => this.#promised(document));
     const missing = mine.filter((field) => !fields.has(field));

@@ -38,6 +38,8 @@ export class World {
   clock = 0;
   /** The copy of the server's documents may be lost: until it is fetched again, less is shown. */
   replicaFailed = false;
+  /** When a tab died, slept, or lost its engine last: what it knew of ends it may not tell any more. */
+  forgot = -1;
   /** Milliseconds that the machine has slept: the monotonic clock stood still. */
   slept = 0;
   /** Sums up what happened: equal for equal histories. */
@@ -84,6 +86,7 @@ export class World {
   /** Ends a page without a word. The browser notices. */
   kill({ page }: Tab): void {
     this.trace(`${page.name} dies`);
+    this.forgot = this.agenda.now;
     page.dead = true;
     this.channels.forget(page);
     this.network.forget(page);
