@@ -94,8 +94,13 @@ impl Books {
         let Some(position) = self.ledger.ended(number, outcome, closed)? else { return Ok(()) };
         let topic = self.ledger.entries[number].topic;
         let known = self.truth.era(topic, position.epoch).and_then(|era| era.before(position));
+        let is = |there: usize| there == number || self.ledger.share_place(there, number);
+        let era = self.truth.era(topic, position.epoch);
+        if era.is_some_and(|era| era.had(position, |known| known.number.is_some_and(is))) {
+            return Ok(());
+        }
         match known.and_then(|known| known.number) {
-            Some(there) if there == number || self.ledger.share_place(there, number) => Ok(()),
+            Some(there) if is(there) => Ok(()),
             there => Err(format!("event {number} is said to be at {position}, where {there:?} is")),
         }
     }
@@ -109,7 +114,7 @@ impl Books {
 
     /// Whether the topic of an event was closed once.
     fn was_closed(&self, number: usize) -> bool {
-        self.truth.eras(self.ledger.entries[number].topic).iter().any(|era| era.closed)
+        self.truth.eras(self.ledger.entries[number].topic).iter().any(|era| !era.ends.is_empty())
     }
 
     /// A client has started with these events in its outbox, as texts, and those in its storage, by number.

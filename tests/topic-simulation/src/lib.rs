@@ -6,6 +6,9 @@
 //!
 //! - A reader is given what was published and nothing else, in order. Its position never goes back within an epoch but to
 //!   where its client's store has it; what it cannot be given it is told of, with the right number.
+//! - Of a topic that is closed nothing comes after its last event, and its readers come to an end there; of one that is
+//!   deleted they are told, and of the history it has when it is made anew. Where a topic has lost its end within its epoch,
+//!   who had read further is told to go back.
 //! - What the store has of a reader's position is never beyond what the application is done with.
 //! - Whatever gets through, be it plain requests only, brings events on within a bounded time; the state of the link is told
 //!   as it is, and once a WebSocket works again the client is back on it. What brings nothing is asked for now and then.

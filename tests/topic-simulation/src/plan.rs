@@ -74,6 +74,9 @@ pub(crate) enum Fault {
     PutBack,
     /// The server's process ends and begins again.
     ServerCrash,
+    /// The server's process ends, and its log has lied about its newest commits: topics have lost their ends, within their
+    /// epochs.
+    ServerAmnesia,
     /// The server is told to stop, comes to its end, and begins again.
     ServerStop,
     /// The server's log fails for a while, sometimes though it has written.
@@ -90,7 +93,7 @@ pub(crate) enum Fault {
     Flood,
 }
 
-const FAULTS: [Fault; 23] = [
+const FAULTS: [Fault; 24] = [
     Fault::Cut,
     Fault::Refuse,
     Fault::Portal,
@@ -107,6 +110,7 @@ const FAULTS: [Fault; 23] = [
     Fault::Copy,
     Fault::PutBack,
     Fault::ServerCrash,
+    Fault::ServerAmnesia,
     Fault::ServerStop,
     Fault::ServerDisk,
     Fault::Restore,

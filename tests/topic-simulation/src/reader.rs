@@ -35,11 +35,15 @@ pub(crate) struct Mark {
     done: Option<TopicPosition>,
     /// Since when it waits for the next.
     pub(crate) waits: Option<u64>,
+    /// It was told that there will be no next.
+    over: bool,
+    /// From where it was told to go back.
+    back: Option<TopicPosition>,
 }
 
 impl Mark {
     pub(crate) fn new(topic: usize, memory: Memory, earliest: bool) -> Self {
-        Self { topic, memory, earliest, at: None, done: None, waits: None }
+        Self { topic, memory, earliest, at: None, done: None, waits: None, over: false, back: None }
     }
 
     /// Whether it has waited since before a moment, though there were so many events in the history of an epoch.
@@ -49,9 +53,10 @@ impl Mark {
         is_behind && self.waits.is_some_and(|waits| waits < since)
     }
 
-    /// Whether it has to be given something of a topic that has events.
-    pub(crate) fn has_to_begin(&self) -> bool {
-        self.at.is_none() && self.earliest
+    /// Whether it has been given what it is to be given of a topic with this end, which is `closed` or not.
+    pub(crate) fn is_done(&self, tail: TopicPosition, closed: bool) -> bool {
+        let there = self.at.map_or(!self.earliest || tail.offset == 0, |at| at == tail);
+        there && (self.over || !closed)
     }
 
     /// Where it stands.
@@ -87,7 +92,8 @@ impl Books {
 
     /// The application was given something.
     fn given(&mut self, reader: &str, delivery: &Delivery) {
-        self.marks.get_mut(reader).expect("readers are known").waits = None;
+        let mark = self.marks.get_mut(reader).expect("readers are known");
+        (mark.waits, mark.over) = (None, false);
         let found = match delivery {
             Delivery::Event(event) => self.given_event(reader, event.position, event.data.as_str()),
             Delivery::Gap { position, missed } => self.given_gap(reader, *position, *missed),
@@ -98,7 +104,9 @@ impl Books {
     fn given_event(&mut self, reader: &str, position: TopicPosition, body: &str) -> Result<(), String> {
         let Mark { topic, at, earliest, .. } = self.marks[reader].clone();
         let known = self.event(topic, position).map(|known| known.body.clone());
-        if known.as_deref() != Some(body) {
+        let era = self.truth.era(topic, position.epoch);
+        let was_there = era.is_some_and(|era| era.had(position, |known| known.body == body));
+        if known.as_deref() != Some(body) && !was_there {
             return Err(format!("{body} at {position}, where {known:?} is"));
         }
         let gone = self.gone(topic, position.epoch).unwrap_or_default();
@@ -114,6 +122,13 @@ impl Books {
     fn given_gap(&mut self, reader: &str, to: TopicPosition, missed: Option<u64>) -> Result<(), String> {
         let Mark { topic, at, .. } = self.marks[reader].clone();
         let gone = self.gone(topic, to.epoch).ok_or_else(|| format!("nobody knows the epoch of {to}"))?;
+        // It is told once more if it begins again before its client has stored that it went back.
+        let from = at.max(self.marks[reader].back);
+        if missed.is_none() && at > Some(to) && from.is_some_and(|from| self.goes_back(topic, from, to)) {
+            let mark = self.marks.get_mut(reader).expect("readers are known");
+            (mark.at, mark.back) = (Some(to), from);
+            return Ok(());
+        }
         if to.offset > gone {
             return Err(format!("a gap up to {to}, where {gone} may be gone"));
         }
@@ -132,16 +147,22 @@ impl Books {
         Ok(())
     }
 
+    /// Whether a reader may have to go back from one position to another, within an epoch.
+    fn goes_back(&self, topic: usize, from: TopicPosition, to: TopicPosition) -> bool {
+        let era = self.truth.era(topic, from.epoch).filter(|era| era.epoch == to.epoch);
+        era.is_some_and(|era| era.goes_back(from.offset, to.offset))
+    }
+
     /// The application was told that nothing will come any more.
     fn over(&mut self, reader: &str) {
         let mark = self.marks.get_mut(reader).expect("readers are known");
-        mark.waits = None;
+        (mark.waits, mark.over) = (None, true);
         let Mark { topic, at, earliest, .. } = *mark;
         let ends = |era: &Era| match at {
-            Some(at) => at == era.tail(),
-            None => !earliest || era.events.is_empty(),
+            Some(at) => at.epoch == era.epoch && era.ends.contains(&at.offset),
+            None => !era.ends.is_empty() && (!earliest || era.ends.contains(&0)),
         };
-        if !self.truth.eras(topic).iter().any(|era| era.closed && ends(era)) {
+        if !self.truth.eras(topic).iter().any(ends) {
             self.violate(format!("reader {reader} has come to an end at {at:?}"));
         }
     }
@@ -163,7 +184,8 @@ impl Books {
         };
         // Who begins with what is yet to come stands somewhere before anything has come.
         let beyond = match mark.done {
-            Some(done) => position > done,
+            // It may be on its way to the store when the reader is told to go back.
+            Some(done) => position > done && mark.back.is_none_or(|back| position > back),
             None => mark.earliest && position.offset > 0 && mark.at.is_none_or(|at| position > at),
         };
         if beyond {

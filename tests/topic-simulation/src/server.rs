@@ -92,6 +92,8 @@ struct State {
     /// What the next start begins with.
     restored: bool,
     backup: Option<(u32, Backup)>,
+    /// What the disk surely has, if it has lied since.
+    synced: Option<(u32, Backup)>,
 }
 
 impl Server {
@@ -229,6 +231,29 @@ impl Server {
         state.backup = Some((file, self.sim.books().truth.backup()));
     }
 
+    /// What is on the disk now surely stays there.
+    pub(crate) fn sync(&self) {
+        let mut state = self.state();
+        let file = 2_000_000 + state.file;
+        self.copy(state.file, file);
+        state.synced = Some((file, self.sim.books().truth.backup()));
+    }
+
+    /// The process ends, and of what is on the disk the newest never was.
+    pub(crate) fn lose(&self) {
+        self.crash();
+        let mut state = self.state();
+        let Some((from, synced)) = &state.synced else { return };
+        let from = *from;
+        if state.restored || !self.sim.books().truth.lose(synced) {
+            return;
+        }
+        state.file += 1;
+        self.copy(from, state.file);
+        drop(state);
+        self.sim.note(format_args!("server has lost its newest commits"));
+    }
+
     /// The process ends, and goes on from the backup.
     pub(crate) fn restore(&self) {
         self.crash();
@@ -307,7 +332,9 @@ impl Server {
         let appended = log.finish(log.store.append(self.scope.clone(), name(topic), append, self.sim.wall()));
         let tail = appended.expect("a topic that is open takes events").tail;
         self.sim.books().truth.appended(topic, tail, &bodies, number);
-        self.sim.books().truth.last(topic).closed = close;
+        if close {
+            self.sim.books().truth.last(topic).close();
+        }
         self.sim.note(format_args!("topic {topic} has {count} more, up to {}; closed: {close}", tail.offset));
         log.tell();
     }

@@ -15,8 +15,12 @@ pub(crate) struct Era {
     kept: Option<u64>,
     /// Whether it takes no more.
     pub(crate) closed: bool,
+    /// Where it was closed; what its log has lost was told all the same.
+    pub(crate) ends: Vec<u64>,
     /// Whether the topic was deleted.
     pub(crate) deleted: bool,
+    /// What it had at its end and lost, each with its offset: who was told of it before may still say so.
+    lost: Vec<(u64, Known)>,
 }
 
 /// An event.
@@ -52,7 +56,15 @@ impl Truth {
     }
 
     fn begin(&mut self, topic: usize, epoch: LogEpoch, kept: Option<u64>) {
-        self.topics[topic].push(Era { epoch, events: Vec::new(), kept, closed: false, deleted: false });
+        self.topics[topic].push(Era {
+            epoch,
+            events: Vec::new(),
+            kept,
+            closed: false,
+            ends: Vec::new(),
+            deleted: false,
+            lost: Vec::new(),
+        });
     }
 
     /// What is there now.
@@ -68,6 +80,24 @@ impl Truth {
                 _ => eras.iter_mut().for_each(|era| era.deleted = true),
             }
         }
+    }
+
+    /// The topics have lost what came to their ends since then. False, and nothing is lost, if one has another history now.
+    pub(crate) fn lose(&mut self, backup: &Backup) -> bool {
+        let same = |(eras, before): (&Vec<Era>, &Option<Era>)| {
+            let last = eras.last().filter(|era| !era.deleted);
+            last.map(|era| era.epoch) == before.as_ref().map(|era| era.epoch)
+        };
+        if !self.topics.iter().zip(backup).all(same) {
+            return false;
+        }
+        for (eras, before) in self.topics.iter_mut().zip(backup) {
+            let (Some(era), Some(before)) = (eras.last_mut(), before) else { continue };
+            let lost = era.events.split_off(before.events.len()).into_iter();
+            era.lost.extend((before.tail().offset + 1..).zip(lost));
+            era.closed = before.closed;
+        }
+        true
     }
 
     /// The history that a topic has now.
@@ -106,12 +136,29 @@ impl Truth {
 impl Era {
     /// Events that may be gone.
     pub(crate) fn gone(&self) -> u64 {
-        self.kept.map_or(0, |kept| self.tail().offset.saturating_sub(kept))
+        let most = self.lost.iter().map(|(offset, _)| *offset).fold(self.tail().offset, u64::max);
+        self.kept.map_or(0, |kept| most.saturating_sub(kept))
     }
 
     /// Its end.
     pub(crate) fn tail(&self) -> TopicPosition {
         TopicPosition { epoch: self.epoch, offset: self.events.len() as u64 }
+    }
+
+    /// Whether it had an event at a position that it has lost.
+    pub(crate) fn had(&self, position: TopicPosition, is: impl Fn(&Known) -> bool) -> bool {
+        self.lost.iter().any(|(offset, known)| *offset == position.offset && is(known))
+    }
+
+    /// Whether a reader may have to go back from one offset to another: what it had last is lost.
+    pub(crate) fn goes_back(&self, from: u64, to: u64) -> bool {
+        to < from && self.lost.iter().any(|(offset, _)| *offset == from)
+    }
+
+    /// No event comes any more.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+        self.ends.push(self.events.len() as u64);
     }
 
     /// The event that is known with a position.

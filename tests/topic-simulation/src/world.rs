@@ -22,6 +22,8 @@ use crate::{
 
 /// Milliseconds between two looks at what should be true all the time.
 const LOOK: u64 = 5_000;
+/// Milliseconds after which to look for the next refusal, once somebody has decided about one.
+const DECIDED: u64 = 200;
 
 struct World {
     sim: Arc<Sim>,
@@ -76,6 +78,9 @@ impl World {
                 let (topic, count) =
                     (self.sim.random(|random| random.usize(0..self.sim.plan.topics)), self.sim.up_to(6));
                 self.server.append(topic, count as usize);
+            }
+            if self.sim.chance(100) {
+                self.server.sync();
             }
             self.look()?;
             if next == 0 {
@@ -213,6 +218,11 @@ impl World {
                 self.server.stop();
                 self.sim.wait(10_000).await;
                 self.server.crash();
+                self.sim.wait(15_000).await;
+                self.server.start();
+            }
+            Fault::ServerAmnesia => {
+                self.server.lose();
                 self.sim.wait(15_000).await;
                 self.server.start();
             }
@@ -357,7 +367,10 @@ impl World {
         self.sim.note(format_args!("everything is mended"));
         self.server.start();
         for topic in 0..self.sim.plan.topics {
-            if self.sim.books().truth.last(topic).deleted {
+            // Of what waits for a topic that is closed each is refused; one that is made anew takes it.
+            if !self.server.takes_events(topic)
+                && (self.sim.chance(700) || self.sim.books().truth.last(topic).deleted)
+            {
                 self.server.make(topic);
             }
         }
@@ -372,10 +385,14 @@ impl World {
     /// What is pending comes to its end.
     async fn come_to_rest(&mut self) -> Result<(), String> {
         let healed = self.sim.now();
+        let mut pause = LOOK;
         loop {
-            sleep(Duration::from_millis(LOOK)).await;
+            sleep(Duration::from_millis(pause)).await;
+            pause = LOOK;
             for device in &self.devices {
                 if let Some((client, _)) = device.running() {
+                    // Behind each that was refused others may wait for the same.
+                    pause = if client.status().rejected > 0 { DECIDED } else { pause };
                     publisher::care(&self.sim, &client, device.number).await;
                 }
             }
@@ -400,16 +417,18 @@ impl World {
             }
             let bookmarks = device.disk().bookmarks();
             for topic in 0..self.sim.plan.topics {
-                let tail = self.sim.books().truth.last(topic).tail();
+                let (tail, closed) = {
+                    let mut books = self.sim.books();
+                    let era = books.truth.last(topic);
+                    (era.tail(), era.closed)
+                };
                 for memory in [Memory::Durable, Memory::Own] {
                     let name = reader_of(topic, memory);
                     let reader = of_client(device.number, &name);
-                    let (at, begins) = {
-                        let books = self.sim.books();
-                        (books.marks[&reader].at(), books.marks[&reader].has_to_begin())
-                    };
-                    if at.is_some_and(|at| at != tail) || (begins && tail.offset > 0) {
-                        return Some(format!("reader {reader} is at {at:?} and the topic at {tail}"));
+                    let mark = self.sim.books().marks[&reader].clone();
+                    let at = mark.at();
+                    if !mark.is_done(tail, closed) {
+                        return Some(format!("reader {reader} is at {at:?}, the topic at {tail}; {closed}"));
                     }
                     let stored = bookmarks
                         .iter()
