@@ -19,6 +19,7 @@ pub mod dev;
 #[cfg(test)]
 mod fixtures;
 pub mod gateway;
+mod gzip;
 mod health;
 pub mod hub;
 mod identity;

@@ -1,6 +1,6 @@
 //! What every handler works with.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{hash::RandomState, net::SocketAddr, sync::Arc, time::Duration};
 
 use sdk_core::protocol::Limits;
 use tokio::sync::{Semaphore, watch};
@@ -44,6 +44,8 @@ pub struct Service {
     pub(crate) revocations: Arc<dyn Revocations>,
     /// Tells workers that wait what others did in their group.
     pub(crate) stirred: Arc<Hub<Stirred>>,
+    /// Nobody outside can work out what this makes of an answer.
+    pub(crate) blur: RandomState,
     pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) transactions: Served,
     pub(crate) rooms: Arc<Rooms>,
@@ -139,6 +141,7 @@ impl Service {
             client_letters,
             revocations,
             stirred: Arc::default(),
+            blur: RandomState::new(),
             subscriptions,
             transactions: Served { store: transactions, config, figures },
             rooms: Arc::default(),

@@ -17,6 +17,10 @@ use crate::{
     streams::{Code, refusal},
 };
 
+/// Bytes of the first page of a subscription. Whoever has more to catch up with gets it compressed over HTTP, if they
+/// like, and as pages of the usual size if they ask on.
+const FIRST_PAGE: usize = 8 * 1024;
+
 /// The subscriptions of one session.
 #[derive(Debug, Default)]
 pub(super) struct Topics {
@@ -40,6 +44,8 @@ struct Subscription {
     paused: bool,
     /// The topic ends when it is not read.
     idles: bool,
+    /// Nothing was read for it yet.
+    fresh: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +110,7 @@ impl Topics {
             return Err(refuse("too_many", message));
         }
         let followed = self.follows(&topic);
+        let fresh = known.is_none_or(|known| known.fresh);
         let level = known.map(|known| known.level.clone()).unwrap_or_default();
         level.set(None);
         let subscription = Subscription {
@@ -114,6 +121,7 @@ impl Topics {
             wanted: Some(Wanted::Answer),
             paused: false,
             idles: false,
+            fresh,
         };
         self.subscriptions.insert(sub, subscription);
         self.interrupt(sub);
@@ -159,6 +167,7 @@ impl Topics {
         if let Some(position) = subscription.level.take() {
             subscription.after = After::Position(position);
         }
+        let bytes = if subscription.fresh { bytes.min(FIRST_PAGE) } else { bytes };
         let read = Read { after: subscription.after, bytes, within_epoch: true };
         Some((subscription.topic.clone(), read))
     }
@@ -200,6 +209,7 @@ impl Topics {
             return Ok(self.end(sub, Some(EndReason { code, message })));
         }
         subscription.after = After::Position(slice.to);
+        subscription.fresh = false;
         subscription.level.set(slice.up_to_date.then_some(slice.to));
         subscription.idles = slice.idle.is_some();
         let lost = subscription.lost.take();

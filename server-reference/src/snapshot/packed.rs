@@ -1,31 +1,25 @@
 //! A chunk as it is kept and sent: compressed once, when it is cut.
 //!
-//! Whoever watches an encrypted connection sees how long an answer is, and from that could learn what is in it, if some of
-//! it were of their own choosing. Here that takes somebody who may write documents beside those of others and not read
-//! these, who sees the traffic of a reader of all, and has a snapshot made for each guess. So each chunk is lengthened by
-//! a number of bytes that only readers could work out, and that hides differences as small as a guess makes. What is asked
-//! for once more has the same length again, and nothing is learnt from asking often.
+//! Its length says little (`gzip`): to guess at what is in it takes somebody who may write documents beside those
+//! of others and not read these, who sees the traffic of a reader of all, and has a snapshot made for each guess.
 
-use std::io::{Read, Write};
+use std::io::Read;
 
-use flate2::{Compression, GzBuilder, read::GzDecoder};
+use flate2::{Compression, read::GzDecoder};
 use sdk_core::protocol::ContentHash;
 
-use crate::storage::StorageError;
+use crate::{gzip, storage::StorageError};
 
 /// A gzip file (RFC 1952) that holds the text of one chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packed(pub(super) Vec<u8>);
 
-/// Bytes that a chunk may be lengthened by, a power of two.
-const PADDINGS: u16 = 1024;
-
 impl Packed {
     pub(super) fn of(text: &str, hash: &ContentHash) -> Result<Self, StorageError> {
-        let mut gzip = GzBuilder::new().extra(padding(hash)).write(Vec::new(), Compression::default());
-        gzip.write_all(text.as_bytes()).and_then(|()| gzip.finish()).map(Self).map_err(|error| {
-            StorageError::Unavailable(format!("a chunk cannot be compressed: {error}").into())
-        })
+        let packed = gzip::packed(text.as_bytes(), Compression::default(), number(hash));
+        let failed =
+            |error| StorageError::Unavailable(format!("a chunk cannot be compressed: {error}").into());
+        packed.map(Self).map_err(failed)
     }
 
     /// The text of the chunk.
@@ -41,16 +35,10 @@ impl Packed {
     }
 }
 
-/// The extra field of the header: one subfield, of zeros. How many the hash tells, which nobody knows who does not know the
-/// chunk and the salt in it.
-fn padding(hash: &ContentHash) -> Vec<u8> {
+/// The first of its digits. Nobody knows them who does not know the chunk and the salt in it.
+fn number(hash: &ContentHash) -> u64 {
     let digits = hash.to_string();
-    let number = digits.get(..4).and_then(|digits| u16::from_str_radix(digits, 16).ok()).unwrap_or_default();
-    let length = number % PADDINGS;
-    let mut field = b"WW".to_vec();
-    field.extend(length.to_le_bytes());
-    field.resize(field.len() + usize::from(length), 0);
-    field
+    digits.get(..4).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -74,7 +62,7 @@ mod tests {
         let texts = (0..200).map(|n| format!("{}{n:03}", "guess ".repeat(500)));
         let lengths: Vec<_> = texts.map(|text| packed(&text).0.len()).collect();
         let spread = lengths.iter().max().unwrap() - lengths.iter().min().unwrap();
-        assert!(spread > usize::from(PADDINGS) * 3 / 4, "between them {spread} bytes");
+        assert!(spread > usize::from(gzip::PADDINGS) * 3 / 4, "between them {spread} bytes");
         let text = "guess";
         assert_eq!(packed(text), packed(text), "whoever asks twice learns nothing more");
     }

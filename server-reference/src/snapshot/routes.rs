@@ -12,6 +12,7 @@ use axum::{
 use sdk_core::protocol::{CollectionName, ContentHash, ErrorCode, ProtocolError};
 
 use crate::{
+    gzip,
     service::Service,
     sync::{Caller, Problem, reply},
 };
@@ -49,7 +50,7 @@ async fn chunk(
     let collection = CollectionName::new(&collection).map_err(unknown)?;
     let hash: ContentHash = hash.parse().map_err(unknown)?;
     let packed = service.snapshots.chunk(&scope, &collection, &hash)?;
-    let is_gzip = takes_gzip(&headers);
+    let is_gzip = gzip::is_taken(&headers);
     // What is sent in two ways has two names, so that nobody takes the one for the other.
     let tag = if is_gzip { format!("\"{hash}.gzip\"") } else { format!("\"{hash}\"") };
     let tag = HeaderValue::try_from(tag).map_err(unknown)?;
@@ -66,49 +67,7 @@ async fn chunk(
     Ok(response)
 }
 
-/// Whether the reader takes gzip (RFC 9110, section 12.5.3). `*` is whatever is not named.
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    let mut any = false;
-    for coding in accepted.flat_map(|value| value.split(',')) {
-        let mut parts = coding.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default();
-        let weight = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
-        let taken = weight.is_none_or(|weight| weight.parse::<f32>().is_ok_and(|weight| weight > 0.0));
-        match name {
-            _ if name.eq_ignore_ascii_case("gzip") => return taken,
-            "*" => any = taken,
-            _ => {}
-        }
-    }
-    any
-}
-
 /// What cannot be there is told as what is not there, and that as what is another's.
 fn unknown<E>(_: E) -> ProtocolError {
     ProtocolError::new(ErrorCode::Forbidden, "no such collection")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gzip_is_for_who_asks_for_it() {
-        let takes = |values: &[&'static str]| {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append(header::ACCEPT_ENCODING, HeaderValue::from_static(value));
-            }
-            takes_gzip(&headers)
-        };
-        for values in [&["gzip"][..], &["br, GZip;q=0.5"], &["br", "gzip"], &["*"], &["identity, *;q=0.1"]] {
-            assert!(takes(values), "{values:?}");
-        }
-        for values in
-            [&[][..], &[""], &["br"], &["gzip;q=0"], &["gzip; q=0.000, *"], &["*;q=0"], &["gzip;q=x"]]
-        {
-            assert!(!takes(values), "{values:?}");
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! Topics over HTTP, beyond what the conformance suite of the protocol looks at.
 
-use std::time::Duration;
+use std::{io::Read, time::Duration};
 
+use flate2::read::GzDecoder;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use server_reference::{
@@ -28,7 +29,8 @@ impl<'a> Topics<'a> {
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = self.server.http(&format!("/v1/streams/{path}"));
-        Client::new().request(method, url).bearer_auth(&self.token)
+        // Answers are to be seen as they come.
+        Client::builder().no_gzip().build().unwrap().request(method, url).bearer_auth(&self.token)
     }
 
     async fn make(&self, topic: &str, content_type: &str) {
@@ -328,4 +330,51 @@ async fn eventually(holds: impl AsyncFn() -> bool) {
         assert!(Instant::now() < end, "it never happened");
         sleep(Duration::from_millis(50)).await;
     }
+}
+
+#[tokio::test]
+async fn a_page_is_compressed_for_who_takes_that_and_an_answer_that_goes_on_is_not() {
+    let server = Running::start().await;
+    let topics = Topics::of(&server, "acme");
+    topics.make("t", "application/json").await;
+    let events: Vec<Value> =
+        (0..500).map(|n| json!({ "n": n, "note": "the driver comes at nine" })).collect();
+    let sent = serde_json::to_string(&events).unwrap();
+    assert_eq!(topics.post("t", sent.clone()).send().await.unwrap().status(), 204);
+
+    let get = |path: &str, takes: &'static str| topics.get(path).header("accept-encoding", takes);
+    let mut tags = vec![];
+    for path in ["t?offset=-1", "t?offset=-1&live=long-poll"] {
+        let plain = get(path, "br").send().await.unwrap();
+        let packed = get(path, "gzip, br").send().await.unwrap();
+        for name in ["stream-start-offset", "stream-next-offset", "stream-up-to-date", "content-type"] {
+            assert_eq!(header(&plain, name), header(&packed, name));
+        }
+        assert!(plain.headers().get("content-encoding").is_none());
+        assert_eq!(header(&packed, "content-encoding"), "gzip");
+        tags.extend([&plain, &packed].map(|answer| answer.headers().get("etag").cloned()));
+        let packed = packed.bytes().await.unwrap();
+        assert!(packed.len() < sent.len() / 4, "{} of {} bytes", packed.len(), sent.len());
+        let mut text = String::new();
+        GzDecoder::new(&*packed).read_to_string(&mut text).unwrap();
+        assert_eq!([text, plain.text().await.unwrap()], [sent.clone(), sent.clone()]);
+        let again = get(path, "gzip").send().await.unwrap().bytes().await.unwrap();
+        assert_eq!(again.len(), packed.len(), "to ask again tells nothing more");
+    }
+    let [Some(plain), Some(packed), None, None] = &tags[..] else { panic!("{tags:?}") };
+    assert_ne!(plain, packed);
+    for (takes, tag, status) in [("gzip", packed, 304), ("br", plain, 304), ("br", packed, 200)] {
+        let answer = get("t?offset=-1", takes).header("if-none-match", tag).send().await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["etag"]),
+            (status, if status == 304 { tag } else { plain })
+        );
+        assert_eq!(header(&answer, "vary"), "authorization, accept-encoding");
+    }
+
+    let small = get("t?offset=now", "gzip").send().await.unwrap();
+    assert!(small.headers().get("content-encoding").is_none(), "nothing is gained");
+    let mut goes_on = get("t?offset=-1&live=sse", "gzip").send().await.unwrap();
+    assert!(goes_on.headers().get("content-encoding").is_none());
+    assert!(goes_on.chunk().await.unwrap().unwrap().starts_with(b"event: data\n"));
 }

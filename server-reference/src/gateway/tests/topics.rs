@@ -154,6 +154,18 @@ fn a_slow_reader_gets_no_more_than_a_page_until_it_asks_and_then_all_of_it() {
 }
 
 #[test]
+fn the_first_page_is_small_and_those_that_are_asked_for_after_it_are_not() {
+    let mut server = Server::new();
+    let event = format!("\"{}\"", "x".repeat(1_000));
+    let mut peer = server.reader(&[event.as_str(); 300]);
+    let page = peer.take_events();
+    assert!(page.more && (5..10).contains(&page.events.len()), "{} events", page.events.len());
+    server.subscribe(&mut peer, 1, "t", after(page.to));
+    let page = peer.take_events();
+    assert!(page.more && page.events.len() > 200, "{} events", page.events.len());
+}
+
+#[test]
 fn what_is_appended_during_a_read_is_not_missed() {
     let mut server = Server::new();
     let mut peer = server.reader(&["1"]);
