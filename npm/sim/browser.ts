@@ -22,7 +22,6 @@ export const GLOBALS = [
   "BroadcastChannel",
   "WebSocket",
   "fetch",
-  "AbortSignal",
 ] as const;
 
 type Globals = Record<(typeof GLOBALS)[number], unknown>;
@@ -158,8 +157,6 @@ export class Page {
       WebSocket: world.network.of(this),
       // A server that is reached is reached by WebSocket.
       fetch: () => Promise.reject(new TypeError("fetch failed")),
-      // The deadline of a request, which has failed by then.
-      AbortSignal: { timeout: () => new AbortController().signal },
     };
     globals.globalThis = {
       ...globals,

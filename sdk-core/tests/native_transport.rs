@@ -235,11 +235,30 @@ async fn an_answer_that_goes_on_is_given_as_it_comes_until_no_more_is_wanted() {
         taken.len() < 100
     };
     let path = "v1/streams/t?live=sse".into();
-    let request = HttpGet { path, token: "secret".into(), bypass: true, goes_on: true };
+    let request = HttpGet { path, token: "secret".into(), bypass: true, waits: true };
     let answer = timeout(Duration::from_secs(10), transport.await.get(request, &each)).await;
     assert!(answer.expect("an end in time").is_err());
     assert!(taken.lock().unwrap().starts_with(b"one,more,"));
     timeout(Duration::from_secs(10), when_ended).await.expect("the server hears of it").unwrap();
+}
+
+#[tokio::test]
+async fn a_request_whose_future_is_dropped_is_over_for_the_server_too() {
+    let (came, when_it_came) = tokio::sync::oneshot::channel();
+    let (ended, when_ended) = tokio::sync::oneshot::channel();
+    let transport = serve(|mut stream| async move {
+        came.send(read_request(&mut stream).await).unwrap();
+        // Nothing is answered, and nothing more is said before the connection ends.
+        ended.send(stream.read(&mut [0; 16]).await.unwrap_or(0)).unwrap();
+    });
+    let transport = transport.await;
+    let path = "v1/streams/t?live=long-poll".into();
+    let request = HttpGet { path, token: "secret".into(), bypass: true, waits: true };
+    tokio::select! {
+        _ = transport.get(request, &|_| true) => panic!("nothing was answered"),
+        request = when_it_came => assert!(request.unwrap().contains("live=long-poll")),
+    }
+    assert_eq!(timeout(Duration::from_secs(10), when_ended).await.expect("an end in time"), Ok(0));
 }
 
 #[tokio::test]

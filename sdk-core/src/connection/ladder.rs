@@ -25,7 +25,6 @@ pub enum Rung {
 /// waited in vain makes way for the next rung at once; only what fails on the lowest one has to wait.
 #[derive(Debug)]
 pub struct Ladder {
-    best: Rung,
     rung: Rung,
     falls: u32,
     climb: Millis,
@@ -33,17 +32,19 @@ pub struct Ladder {
     next: Millis,
 }
 
-impl Ladder {
-    /// At its top, which is this.
-    pub fn new(best: Rung) -> Self {
+/// At its top.
+impl Default for Ladder {
+    fn default() -> Self {
         let zero = Millis::default();
-        Self { best, rung: best, falls: 0, climb: zero, backoff: Backoff::new(1_000, 30_000), next: zero }
+        Self { rung: Rung::Sse, falls: 0, climb: zero, backoff: Backoff::new(1_000, 30_000), next: zero }
     }
+}
 
+impl Ladder {
     /// How to read now.
     pub fn rung(&mut self, now: Millis) -> Rung {
         if self.climb <= now {
-            self.rung = self.best;
+            self.rung = Rung::Sse;
         }
         self.rung
     }
@@ -56,7 +57,7 @@ impl Ladder {
     /// A request was answered.
     pub fn delivered(&mut self, rung: Rung) {
         self.backoff.reset();
-        if rung == self.best {
+        if rung == Rung::Sse {
             self.falls = 0;
         }
     }
@@ -83,7 +84,7 @@ mod tests {
 
     #[test]
     fn what_waits_in_vain_makes_way_at_once_and_is_tried_again_later_and_later() {
-        let (mut ladder, mut random) = (Ladder::new(Rung::Sse), fastrand::Rng::with_seed(1));
+        let (mut ladder, mut random) = (Ladder::default(), fastrand::Rng::with_seed(1));
         let mut now = Millis(5);
         for wait in [2, 8, 16, 16].map(|times| times * CLIMB) {
             for rung in [Rung::Sse, Rung::LongPoll] {
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn what_is_refused_for_a_while_or_fails_on_the_lowest_rung_waits() {
-        let (mut ladder, mut random) = (Ladder::new(Rung::Sse), fastrand::Rng::with_seed(1));
+        let (mut ladder, mut random) = (Ladder::default(), fastrand::Rng::with_seed(1));
         ladder.failed(Millis(0), Rung::Sse, 700, &mut random);
         assert!(ladder.next() >= Millis(700) && ladder.rung(Millis(0)) == Rung::Sse);
         let mut most = Millis(0);

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::{HttpGet, HttpReply, HttpRequest, MaybeSync, Transport, TransportError, topics};
 use crate::{
     connection::Rung,
-    engine::{Call, CallBody, Fetch, HttpFailure, HttpId, Input, Reply, TopicRead, TopicReply},
+    engine::{Call, CallBody, Effect, Fetch, HttpFailure, HttpId, Input, Reply, TopicRead, TopicReply},
     protocol::{ErrorCode, ProtocolError, PullReply, PushReply, decode, encode},
     snapshot::Part,
     wire::record,
@@ -18,6 +18,18 @@ pub(super) enum Request {
     Topic(TopicRead),
 }
 
+impl Request {
+    /// What an effect asks for, and under which number; none if it asks for nothing.
+    pub(super) fn of(effect: Effect) -> Option<(HttpId, Self)> {
+        Some(match effect {
+            Effect::Http(id, call) => (id, Self::Call(call)),
+            Effect::Fetch(id, fetch) => (id, Self::Part(fetch)),
+            Effect::ReadTopic(id, read) => (id, Self::Topic(read)),
+            _ => return None,
+        })
+    }
+}
+
 /// Sends a request; returns what the engine is to hear. Of an answer that goes on, what comes is given to `tell`, which
 /// says whether more is wanted.
 pub(super) async fn exchange<T, F>(transport: &T, id: HttpId, request: Request, tell: &F) -> Input
@@ -26,23 +38,21 @@ where
     F: Fn(HttpId, TopicReply) -> bool + MaybeSync,
 {
     let at = Mutex::new(None);
-    let result = match &request {
-        Request::Call(call) => transport.post(post(call)).await,
-        Request::Part(fetch) => transport.get(part(fetch), &|_| true).await,
-        Request::Topic(read) => {
-            // The constant comes first, so that who never asks for it does not carry it.
-            let each = |bytes: &mut Vec<u8>| {
-                T::BEST_RUNG != Rung::Sse
-                    || read.rung != Rung::Sse
-                    || topics::take(bytes, id.0, &read.start, &at, &|told| tell(id, told))
-            };
-            let result = transport.get(topics::get(read), &each).await;
-            if T::BEST_RUNG == Rung::Sse && result.as_ref().is_ok_and(topics::went_on) {
-                return Input::TopicRead(id, Ok(TopicReply::default()));
-            }
-            result
+    let each = |bytes: &mut Vec<u8>| match &request {
+        Request::Topic(read) if read.rung == Rung::Sse => {
+            topics::take(bytes, id.0, &read.start, &at, &|told| tell(id, told))
         }
+        _ => true,
     };
+    let get = match &request {
+        Request::Call(call) => {
+            let result = transport.post(post(call)).await;
+            return heard(id, request, result);
+        }
+        Request::Part(fetch) => part(fetch),
+        Request::Topic(read) => topics::get(read),
+    };
+    let result = transport.get(get, &each).await;
     heard(id, request, result)
 }
 
@@ -89,7 +99,7 @@ fn part(fetch: &Fetch) -> HttpGet {
             (["v1/snapshots/", collection, "/chunks/", &hash.to_string()].concat(), *bypass)
         }
     };
-    HttpGet { path, token: fetch.token.clone(), bypass, goes_on: false }
+    HttpGet { path, token: fetch.token.clone(), bypass, waits: false }
 }
 
 fn whole(reply: HttpReply) -> Result<String, HttpFailure> {

@@ -19,20 +19,25 @@ pub use transport::{
     Transact, TransactionRequest, Transport, TransportError,
 };
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
+};
 
 use crate::{
     clock::Millis,
     engine::{
-        Amendment, Attendance, Config, Conflicted, Effect, Engine, Event, Input, LinkId, Outdated, QueryId,
-        Rejected, Status, Subscription, Ticket, Unpublished, Unsettled, View,
+        Amendment, Attendance, Config, Conflicted, Effect, Engine, Event, HttpId, Input, LinkId, Outdated,
+        QueryId, Rejected, Status, Subscription, Ticket, Unpublished, Unsettled, View,
         storage::{Query, StoreError},
     },
     presence::Room,
     protocol::{
         ClientId, DocKey, Intent, Json, Recipient, Seq, TopicName, TopicPosition, decode_server_frame, encode,
     },
-    sorted::SortedSet,
+    sorted::{SortedMap, SortedSet},
     stream::Shown,
 };
 use http::Request;
@@ -78,6 +83,8 @@ struct Core<P: Platform> {
     /// The link that the engine wants, open or not.
     wanted: Option<LinkId>,
     link: Option<(LinkId, Arc<Link_<P>>)>,
+    /// The tasks that wait for an answer over HTTP.
+    requests: SortedMap<HttpId, Waker>,
     heralds: Heralds,
     /// When the running timer ends, and which one it is.
     armed: Option<Millis>,
@@ -103,13 +110,13 @@ impl<P: Platform> Driver<P> {
     /// The outbox could not be loaded. Nothing was changed.
     pub async fn start(parts: Parts<P>, mut config: Config, seed: u64) -> Result<Self, StoreError> {
         let stored = parts.store.load().await?;
-        config.best_rung = P::Transport::BEST_RUNG;
         config.durable = parts.store.is_durable();
         config.schema = parts.rules.schema();
         let core = Core {
             engine: Engine::restore(stored, config, seed),
             wanted: None,
             link: None,
+            requests: SortedMap::new(),
             heralds: Heralds::default(),
             armed: None,
             timer: 0,
@@ -285,6 +292,7 @@ impl<P: Platform> Driver<P> {
     pub fn stop(&self) {
         let mut core = self.core();
         core.stopped = true;
+        core.end_requests();
         if let Some((_, link)) = core.link.take() {
             link.close();
         }
@@ -304,6 +312,7 @@ impl<P: Platform> Driver<P> {
         while let Some(effect) = core.engine.poll_effect() {
             self.perform(&mut core, effect);
         }
+        core.end_requests();
         self.arm(&mut core);
     }
 
@@ -338,8 +347,7 @@ impl<P: Platform> Driver<P> {
         let Parts { store, transport, rules, runtime, tokens, .. } = &self.0.parts;
         let tell = |id, told| {
             self.dispatch(Input::TopicTold(id, told));
-            let core = self.core();
-            !core.stopped && core.engine.awaits(id)
+            self.core().awaits(id)
         };
         let heard = match effect {
             Effect::Commit(id, batch) => match store.apply(batch).await {
@@ -357,12 +365,30 @@ impl<P: Platform> Driver<P> {
                 Input::Resolved { seq, id, resolution, took }
             }
             Effect::Migrate(outdated) => Input::Migrated(rules::migrate(&**rules, outdated)),
-            Effect::Http(id, call) => http::exchange(transport, id, Request::Call(call), &tell).await,
-            Effect::Fetch(id, fetch) => http::exchange(transport, id, Request::Part(fetch), &tell).await,
-            Effect::ReadTopic(id, read) => http::exchange(transport, id, Request::Topic(read), &tell).await,
-            Effect::Send(..) | Effect::Disconnect(_) | Effect::Emit(_) => return,
+            effect => {
+                let Some((id, request)) = Request::of(effect) else { return };
+                let exchange = http::exchange(transport, id, request, &tell);
+                let Some(heard) = self.while_awaited(id, exchange).await else { return };
+                heard
+            }
         };
         self.dispatch(heard);
+    }
+
+    /// Goes on with a request for as long as its answer is awaited. What waits holds one of the few connections that a
+    /// browser opens to a server.
+    async fn while_awaited(&self, id: HttpId, request: impl Future<Output = Input>) -> Option<Input> {
+        let mut request = pin!(request);
+        poll_fn(|context| {
+            let mut core = self.core();
+            if !core.awaits(id) {
+                return Poll::Ready(None);
+            }
+            core.requests.insert(id, context.waker().clone());
+            drop(core);
+            request.as_mut().poll(context).map(Some)
+        })
+        .await
     }
 
     fn migrate(&self, outdated: Vec<Outdated>) {
@@ -435,6 +461,24 @@ impl<P: Platform> Driver<P> {
                 core.armed = None;
             }
             driver.dispatch(Input::Timeout);
+        });
+    }
+}
+
+impl<P: Platform> Core<P> {
+    fn awaits(&self, id: HttpId) -> bool {
+        !self.stopped && self.engine.awaits(id)
+    }
+
+    /// Ends the requests whose answers nobody waits for any more.
+    fn end_requests(&mut self) {
+        let Self { requests, engine, stopped, .. } = self;
+        requests.retain(|id, task| {
+            let goes_on = !*stopped && engine.awaits(*id);
+            if !goes_on {
+                task.wake_by_ref();
+            }
+            goes_on
         });
     }
 }

@@ -29,13 +29,7 @@ pub(super) fn get(read: &TopicRead) -> HttpGet {
         Start::Earliest {} => path.push_str("-1"),
         Start::Latest {} => path.push_str("now"),
     }
-    HttpGet { path, token: read.token.clone(), bypass: true, goes_on: read.rung == Rung::Sse }
-}
-
-/// Whether an answer went on, and was told as it came.
-pub(super) fn went_on(reply: &HttpReply) -> bool {
-    let kind = reply.header("content-type");
-    reply.status == 200 && kind.is_some_and(|kind| kind.starts_with("text/event-stream"))
+    HttpGet { path, token: read.token.clone(), bypass: true, waits: read.rung != Rung::Get }
 }
 
 /// Takes from an answer that goes on what has come of it: server-sent events, `data` with events of the topic, then
@@ -77,7 +71,7 @@ fn next(bytes: &[u8]) -> Option<(String, String, usize)> {
         let event = std::str::from_utf8(&bytes[start..start + length]).unwrap_or_default();
         start += length + 2;
         let mut data = String::new();
-        for line in event.lines().filter_map(|line| line.strip_prefix("data:")) {
+        for line in event.split('\n').filter_map(|line| line.strip_prefix("data:")) {
             data.push_str(line);
         }
         if event.starts_with("event: control") {
@@ -103,10 +97,16 @@ record!(Control {
 /// What an answer says, if it is one of ours; `sub` is the number of the request.
 pub(super) fn answer(sub: u64, start: &Start, reply: &HttpReply) -> Result<TopicReply, HttpFailure> {
     match reply.status {
+        200 if goes_on(reply) => Ok(TopicReply::default()),
         200 | 204 => page(sub, start, reply).ok_or(HttpFailure::Unreachable),
         410 if position(reply, "stream-earliest-offset").is_some() => Ok(gap(sub, start, reply)),
         _ => refusal(sub, reply),
     }
+}
+
+/// Whether an answer was one that goes on, and was told as it came.
+fn goes_on(reply: &HttpReply) -> bool {
+    reply.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"))
 }
 
 fn position(reply: &HttpReply, header: &str) -> Option<TopicPosition> {

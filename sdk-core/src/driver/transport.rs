@@ -5,7 +5,6 @@ use std::future::Future;
 use super::{MaybeSend, MaybeSync};
 use crate::{
     clock::Millis,
-    connection::Rung,
     engine::{Now, TokenError},
     protocol::{IdempotencyKey, TransactionName},
 };
@@ -14,14 +13,12 @@ use crate::{
 pub trait Transport: MaybeSend + MaybeSync + 'static {
     /// An open WebSocket.
     type Link: Link;
-    /// The best way to read topics over HTTP that it has.
-    const BEST_RUNG: Rung;
 
     /// Opens a WebSocket with [`SUBPROTOCOL`](crate::protocol::SUBPROTOCOL). Resolves when it is open and the
     /// server has agreed to the subprotocol. The caller limits the time.
     fn open(&self) -> impl Future<Output = Result<Self::Link, TransportError>> + MaybeSend;
 
-    /// Sends `GET` to a path below the server's address. An answer of any status is an answer. Whenever more of its body
+    /// Sends `GET` to a path below the server's address. To drop the future ends the request. An answer of any status is an answer. Whenever more of its body
     /// has come, `each` may take of it what has come so far; where it says no, the request ends and there is no answer.
     fn get(
         &self,
@@ -29,7 +26,7 @@ pub trait Transport: MaybeSend + MaybeSync + 'static {
         each: &Each<'_>,
     ) -> impl Future<Output = Result<HttpReply, TransportError>> + MaybeSend;
 
-    /// Sends `POST` to a path below the server's address. An answer of any status is an answer.
+    /// Sends `POST` to a path below the server's address. To drop the future ends the request. An answer of any status is an answer.
     fn post(
         &self,
         request: HttpRequest,
@@ -112,8 +109,8 @@ pub struct HttpGet {
     pub token: String,
     /// Whether the answer has to come from the server and not from a cache.
     pub bypass: bool,
-    /// Whether the answer goes on for as long as something happens: for up to 90 s instead of 30.
-    pub goes_on: bool,
+    /// Whether the server answers when something happens, and may go on then, for up to 90 s.
+    pub waits: bool,
 }
 
 /// Without the token, which must not reach a log.

@@ -1,7 +1,6 @@
 //! What an application chooses.
 
 use crate::{
-    connection::Rung,
     outbox::OutboxLimits,
     protocol::{ClientId, CollectionName, Strategy},
 };
@@ -21,8 +20,6 @@ pub struct Config {
     pub operation_bytes: usize,
     /// Milliseconds between polls while only HTTP works.
     pub poll_interval: u64,
-    /// The best way to read topics over HTTP that the transport has.
-    pub best_rung: Rung,
     /// The id that the client takes if its store has none. Must be random.
     pub fresh_client: ClientId,
     /// Whether what is stored survives a restart.
@@ -39,7 +36,6 @@ impl Config {
             coalesce: true,
             operation_bytes: 128 * 1024,
             poll_interval: 3_000,
-            best_rung: Rung::Sse,
             fresh_client,
             durable: true,
         }

@@ -13,7 +13,7 @@ use crate::{
 /// Parts on their way at one time, of all collections.
 const REQUESTS: usize = 2;
 /// Milliseconds after which a request counts as lost, whatever its transport says.
-const PATIENCE: u64 = 45_000;
+const PATIENCE: u64 = 30_000;
 /// Segments that may wait for the store.
 const STAGED: usize = 4;
 
@@ -119,6 +119,11 @@ impl Engine {
     /// Whether a collection waits for its snapshot.
     pub(super) fn is_fetching(&self, name: &CollectionName) -> bool {
         self.fetches.downloads.contains_key(name)
+    }
+
+    /// Whether a part of a snapshot is to come by this request.
+    pub(super) fn is_fetched_by(&self, id: HttpId) -> bool {
+        self.fetches.requests.contains_key(&id)
     }
 
     /// The first snapshot under way.

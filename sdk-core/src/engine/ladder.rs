@@ -9,6 +9,7 @@ use crate::{
     connection::{Ladder, Rung},
     protocol::{Ended, Events, Retry, Start, TopicName},
     routing::{Class, Route, route},
+    stream::Reader,
 };
 
 /// Requests that wait for something to happen, at one time. Browsers open six connections to a server, and edits and
@@ -16,9 +17,14 @@ use crate::{
 const WAITING: usize = 2;
 /// Requests that are answered at once.
 const ASKING: usize = 1;
+/// Requests for what is to be caught up with beside the WebSocket, over which further readers ask: none waits for another
+/// that is far behind.
+const CATCHING_UP: usize = 2;
 /// Milliseconds after which a request counts as lost, whatever its transport says. The server lets one wait for 20 s, and
 /// says on one that goes on that it is there every 15.
 const PATIENCE: u64 = 35_000;
+/// Milliseconds that one answer may go on at most. The server ends it after 60 s.
+const WHOLE: u64 = 90_000;
 /// Milliseconds for the first of an answer that goes on, which the server sends at once: a proxy may hold it back.
 const FIRST: u64 = 10_000;
 /// Milliseconds that an answer has to go on, or to be waited for, to count as one that does.
@@ -79,6 +85,11 @@ struct Request {
 }
 
 impl OverHttp {
+    /// Whether something is under way.
+    pub(super) fn is_asked(&self) -> bool {
+        self.request.is_some()
+    }
+
     /// Nothing that is under way is waited for any more.
     pub(super) fn forget(&mut self) -> bool {
         self.next = Millis::default();
@@ -91,14 +102,20 @@ impl Engine {
         route(Class::EventStreaming, self.link_state()) == Route::Http
     }
 
-    pub(super) fn advance_ladder(&mut self, now: Millis) {
-        if !self.reads_over_http() {
-            self.topics.forget_requests();
-            self.topics.ladder = Ladder::new(self.config.best_rung);
-            return;
-        }
+    /// Requests that were not answered in time are so no more.
+    pub(super) fn lose_reads(&mut self, now: Millis) {
         while let Some(id) = self.topics.lost(now) {
             self.topic_read(now, id, Err(HttpFailure::Unreachable));
+        }
+    }
+
+    pub(super) fn advance_ladder(&mut self, now: Millis) {
+        if !self.reads_over_http() {
+            if !self.socket.is_live() {
+                self.topics.forget_requests();
+            }
+            self.topics.ladder = Ladder::default();
+            return;
         }
         if self.topics.ladder.next() > now || self.topics.readers.is_empty() || !self.has_token(now) {
             return;
@@ -108,13 +125,33 @@ impl Engine {
         while let Some((query, rung)) = self.topics.next_to_read(now, rung) {
             let id = HttpId(self.next_id());
             let Some(open) = self.topics.readers.get_mut(&query) else { return };
-            let Some(start) = open.reader.ask(id.0) else { return };
-            let until = now.plus(if rung == Rung::Sse { FIRST } else { PATIENCE });
-            open.http.request = Some(Request { id, rung, since: now, until });
-            let topic = open.reader.topic().clone();
-            let read = TopicRead { token: token.clone(), topic, start, rung };
+            let Some(read) = open.read(now, id, token.clone(), rung) else { return };
             self.effects.push_back(Effect::ReadTopic(id, read));
         }
+    }
+
+    /// Beside a WebSocket, asks over HTTP for what readers have to catch up with: there it comes compressed. A
+    /// subscription rests meanwhile, and its reader asks under its name.
+    pub(super) fn catch_up(&mut self, now: Millis) {
+        let mut asked = self.topics.asks(Rung::Get);
+        for open in self.topics.readers.values_mut() {
+            let sub = open.reader.rests().filter(|_| self.topics.http_works && asked < CATCHING_UP);
+            if let (Some(sub), Some(token)) = (sub, self.token.get()) {
+                let id = HttpId(sub);
+                let read = open.read(now, id, token.to_owned(), Rung::Get);
+                self.effects.extend(read.map(|read| Effect::ReadTopic(id, read)));
+                asked += 1;
+            }
+        }
+    }
+
+    /// What came over HTTP beside a WebSocket, or did not. Over that the reader goes on, and is told of the end.
+    fn caught_up(&mut self, sub: u64, result: Result<TopicReply, HttpFailure>) {
+        let came = result.ok().and_then(|reply| reply.events);
+        let came = came.filter(|events| events.from != events.to || !events.recovered);
+        self.topics.http_works &= came.is_some();
+        came.into_iter().for_each(|events| self.topic_events(events));
+        self.with_reader(sub, Reader::ask_again);
     }
 
     /// Something came of a request that goes on.
@@ -122,7 +159,10 @@ impl Engine {
         if !self.awaits(id) {
             return;
         }
-        self.topics.ladder.delivered(Rung::Sse);
+        // What comes may be anything, such as the refusal that is told when all of it is there.
+        if told.events.is_some() {
+            self.topics.ladder.delivered(Rung::Sse);
+        }
         self.topic_replied(told);
         let Some(open) = self.topics.asked(id) else { return };
         if open.reader.is_full() {
@@ -130,14 +170,14 @@ impl Engine {
             open.http.forget();
             open.reader.link_changed();
         } else if let Some(request) = &mut open.http.request {
-            request.until = now.plus(PATIENCE);
+            request.until = now.plus(PATIENCE).min(request.since.plus(WHOLE));
         }
     }
 
-    /// Whether a request that goes on is wanted any longer.
+    /// Whether the answer to a request is waited for any longer.
     pub fn awaits(&self, id: HttpId) -> bool {
-        let mut requests = self.topics.readers.values().filter_map(|open| open.http.request.as_ref());
-        requests.any(|request| request.id == id)
+        let mut reads = self.topics.readers.values().filter_map(|open| open.http.request.as_ref());
+        self.request == Some(id) || self.is_fetched_by(id) || reads.any(|request| request.id == id)
     }
 
     fn topic_replied(&mut self, TopicReply { events, ended }: TopicReply) {
@@ -149,6 +189,9 @@ impl Engine {
     pub(super) fn topic_read(&mut self, now: Millis, id: HttpId, result: Result<TopicReply, HttpFailure>) {
         let Some(open) = self.topics.asked(id) else { return };
         let Some(Request { rung, since, .. }) = open.http.request.take() else { return };
+        if self.socket.is_live() {
+            return self.caught_up(id.0, result);
+        }
         open.http.next = now.plus(self.config.poll_interval);
         let error = match result {
             Ok(reply) => {
@@ -189,11 +232,8 @@ impl Engine {
     }
 
     pub(super) fn ladder_timeout(&self) -> Option<Millis> {
-        if !self.reads_over_http() {
-            return None;
-        }
         let mut first = None;
-        let may_ask = self.topics.asks(Rung::Get) < ASKING;
+        let may_ask = self.reads_over_http() && self.topics.asks(Rung::Get) < ASKING;
         for open in self.topics.readers.values() {
             let at = match &open.http.request {
                 Some(request) => request.until,
@@ -206,6 +246,16 @@ impl Engine {
             first = Some(first.map_or(at, |first: Millis| first.min(at)));
         }
         first
+    }
+}
+
+impl Open {
+    /// The request for what comes next, as whose answer it waits from now on.
+    fn read(&mut self, now: Millis, id: HttpId, token: String, rung: Rung) -> Option<TopicRead> {
+        let start = self.reader.ask(id.0)?;
+        let until = now.plus(if rung == Rung::Sse { FIRST } else { PATIENCE });
+        self.http.request = Some(Request { id, rung, since: now, until });
+        Some(TopicRead { token, topic: self.reader.topic().clone(), start, rung })
     }
 }
 

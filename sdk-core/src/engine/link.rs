@@ -236,8 +236,11 @@ impl Engine {
             self.pull_overdue(now);
             self.send(now);
         }
-        if route(Class::EventStreaming, self.link_state()) == Route::Socket && self.ask_for_topics() {
-            self.socket.asked(now);
+        if route(Class::EventStreaming, self.link_state()) == Route::Socket {
+            self.catch_up(now);
+            if self.ask_for_topics() {
+                self.socket.asked(now);
+            }
         }
         if self.advance_rooms(now) {
             self.socket.asked(now);

@@ -171,7 +171,7 @@ impl Engine {
             replica: Replica::restore(&config.collections, stored.cursors, &stored.notes),
             views: Views::default(),
             fetches: fetch::Fetches::default(),
-            topics: topics::Topics::new(config.best_rung),
+            topics: topics::Topics::new(),
             rooms: rooms::Rooms::default(),
             socket: Socket::new(),
             link: LinkId(0),
@@ -288,6 +288,7 @@ impl Engine {
         self.stage_fetched();
         self.flush_replica(now);
         if self.may_connect() {
+            self.lose_reads(now);
             self.advance_link(now);
             self.advance_fallback(now);
             self.advance_fetches(now);

@@ -2,7 +2,7 @@
 
 use super::{Effect, Engine, Event, QueryId, ladder::OverHttp};
 use crate::{
-    connection::{Ladder, Rung},
+    connection::Ladder,
     protocol::{EndReason, Ended, Events, MAX_TOPICS, Start, TopicName, TopicPosition},
     sorted::SortedMap,
     stream::{Reader, Shown},
@@ -48,6 +48,8 @@ record!(Bookmark {
 pub(super) struct Topics {
     pub(super) readers: SortedMap<QueryId, Open>,
     pub(super) ladder: Ladder,
+    /// Whether nothing has failed over HTTP beside this link.
+    pub(super) http_works: bool,
 }
 
 /// A reader that the application has open.
@@ -59,18 +61,19 @@ pub(super) struct Open {
 }
 
 impl Topics {
-    /// Without readers; over HTTP topics are read in this way or one below.
-    pub(super) fn new(best: Rung) -> Self {
-        Self { readers: SortedMap::new(), ladder: Ladder::new(best) }
+    /// Without readers.
+    pub(super) fn new() -> Self {
+        Self { readers: SortedMap::new(), ladder: Ladder::default(), http_works: true }
     }
 
-    /// Readers that wait for an answer.
+    /// Readers that wait for an answer over the WebSocket.
     pub(super) fn asking(&self) -> usize {
-        self.readers.values().filter(|open| open.reader.is_asking()).count()
+        self.readers.values().filter(|open| open.reader.is_asking() && !open.http.is_asked()).count()
     }
 
     /// What was asked for on the former link is not answered any more.
     pub(super) fn link_changed(&mut self) {
+        self.http_works = true;
         for open in self.readers.values_mut() {
             open.reader.link_changed();
             open.http.forget();
@@ -142,7 +145,7 @@ impl Engine {
     }
 
     /// What comes for a subscription that is over is left aside.
-    fn with_reader(&mut self, sub: u64, take: impl FnOnce(&mut Reader) -> bool) {
+    pub(super) fn with_reader(&mut self, sub: u64, take: impl FnOnce(&mut Reader) -> bool) {
         let reads = |(_, open): &(&QueryId, &mut Open)| open.reader.sub() == Some(sub);
         let found = self.topics.readers.iter_mut().find(reads);
         let found = found.map(|(id, open)| (*id, take(&mut open.reader)));

@@ -16,7 +16,7 @@ use crate::driver::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the first byte sent to the last byte received.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The same for an answer that goes on.
+/// The same for one that waits, and may go on.
 const GOES_ON: Duration = Duration::from_secs(90);
 
 #[derive(Debug)]
@@ -65,9 +65,9 @@ impl Http {
         request: HttpGet,
         each: &Each<'_>,
     ) -> Result<HttpReply, TransportError> {
-        let HttpGet { token, bypass, goes_on, .. } = request;
+        let HttpGet { token, bypass, waits, .. } = request;
         let request = self.client.get(url).bearer_auth(token);
-        let request = if goes_on { request.timeout(GOES_ON) } else { request };
+        let request = if waits { request.timeout(GOES_ON) } else { request };
         // There is no cache in this client; there may be one on the way.
         let request = if bypass { request.header(CACHE_CONTROL, "no-cache") } else { request };
         send(request, &HEADERS, each).await

@@ -13,7 +13,6 @@ use tokio_tungstenite::{
 
 use super::{InvalidServer, MAX_MESSAGE, NativeLink, address::Address, http::Http, tls};
 use crate::{
-    connection::Rung,
     driver::{
         Each, HttpGet, HttpReply, HttpRequest, Transact, TransactionRequest, Transport, TransportError,
     },
@@ -48,7 +47,6 @@ impl NativeTransport {
 
 impl Transport for NativeTransport {
     type Link = NativeLink;
-    const BEST_RUNG: Rung = Rung::Sse;
 
     async fn open(&self) -> Result<NativeLink, TransportError> {
         let failed = |error: tokio_tungstenite::tungstenite::Error| TransportError(error.to_string());

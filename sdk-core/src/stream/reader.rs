@@ -129,6 +129,24 @@ impl Reader {
         Some(self.place())
     }
 
+    /// The name of its subscription, if that has more which the server keeps, and there is room for it.
+    pub fn rests(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Rest(sub) if self.would_ask() => Some(sub),
+            _ => None,
+        }
+    }
+
+    /// Has it ask the server under the same name where it stands, unless it already knows that there is more. Returns
+    /// whether the application has to look.
+    pub fn ask_again(&mut self) -> bool {
+        if let Phase::Asked(sub) | Phase::Live(sub) = self.phase {
+            self.phase = Phase::Live(sub);
+            self.mend = true;
+        }
+        false
+    }
+
     /// Whether it would ask for more, and does not already.
     pub fn would_ask(&self) -> bool {
         self.over.is_none() && !self.is_asking() && self.has_room()

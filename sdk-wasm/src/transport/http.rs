@@ -4,12 +4,8 @@ use js_sys::{Object, Promise, Reflect, Uint8Array};
 use sdk_core::driver::{Each, HEADERS, HttpGet, HttpReply, HttpRequest, TransportError};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortSignal, ReadableStream, ReadableStreamDefaultReader, Response};
+use web_sys::{AbortController, ReadableStream, ReadableStreamDefaultReader, Response};
 
-/// Milliseconds from the first byte sent to the last byte received.
-const DEADLINE: u32 = 30_000;
-/// The same for an answer that goes on.
-const GOES_ON: u32 = 90_000;
 /// Bytes of an answer that are read; the largest that a server of ours gives has a fraction of it.
 const MOST: usize = 4 << 20;
 
@@ -24,8 +20,9 @@ pub(super) async fn post(base: &str, request: &HttpRequest) -> Result<HttpReply,
     let headers = [("content-type", "application/json")];
     let body = Some(request.body.as_str());
     let url = [base, "/", request.path];
-    let options = options("POST", &request.token, &headers, body, "no-store", DEADLINE);
-    exchange(&url, options, &|_| true).await.map_err(|_| unreached())
+    exchange(&url, "POST", &request.token, &headers, body, "no-store", &|_| true)
+        .await
+        .map_err(|_| unreached())
 }
 
 /// With `private` nothing of the answer is left in the browser's cache.
@@ -41,9 +38,17 @@ pub(super) async fn get(
         (false, false) => "default",
     };
     let url = [base, "/", &request.path];
-    let deadline = if request.goes_on { GOES_ON } else { DEADLINE };
-    let options = options("GET", &request.token, &[], None, cache, deadline);
-    exchange(&url, options, each).await.map_err(|_| unreached())
+    exchange(&url, "GET", &request.token, &[], None, cache, each).await.map_err(|_| unreached())
+}
+
+/// Ends a request when it is dropped: with its future, which the driver drops once nobody waits for the answer, or when
+/// no more of that is wanted. A request that is over does not notice.
+struct Ends(AbortController);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 fn unreached() -> TransportError {
@@ -52,10 +57,16 @@ fn unreached() -> TransportError {
 
 async fn exchange(
     url: &[&str],
-    options: Result<JsValue, JsValue>,
+    method: &str,
+    token: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+    cache: &str,
     each: &Each<'_>,
 ) -> Result<HttpReply, JsValue> {
-    let response = JsFuture::from(fetch(&url.concat(), &options?)?).await?;
+    let ends = Ends(AbortController::new()?);
+    let options = options(method, token, headers, body, cache, &ends)?;
+    let response = JsFuture::from(fetch(&url.concat(), &options)?).await?;
     let response: Response = response.unchecked_into();
     let told = response.headers();
     let header = |name| Some((name, told.get(name).ok()??));
@@ -75,7 +86,7 @@ fn options(
     headers: &[(&str, &str)],
     body: Option<&str>,
     cache: &str,
-    deadline: u32,
+    ends: &Ends,
 ) -> Result<JsValue, JsValue> {
     let given = object(&[("authorization", ["Bearer ", token].concat().into())])?;
     for (name, value) in headers {
@@ -90,7 +101,7 @@ fn options(
         ("cache", cache.into()),
         // A token goes to the server it is for and nowhere else.
         ("redirect", "error".into()),
-        ("signal", AbortSignal::timeout_with_u32(deadline).into()),
+        ("signal", ends.0.signal().into()),
     ])
 }
 
@@ -116,6 +127,5 @@ async fn read(body: &ReadableStream, each: &Each<'_>) -> Result<String, JsValue>
             break;
         }
     }
-    let _ = reader.cancel();
     Err(JsValue::UNDEFINED)
 }

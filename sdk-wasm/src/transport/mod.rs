@@ -3,10 +3,7 @@
 mod http;
 mod socket;
 
-use sdk_core::{
-    connection::Rung,
-    driver::{Each, HttpGet, HttpReply, HttpRequest, Transport, TransportError},
-};
+use sdk_core::driver::{Each, HttpGet, HttpReply, HttpRequest, Transport, TransportError};
 
 pub use socket::Socket;
 
@@ -36,8 +33,6 @@ impl BrowserTransport {
 
 impl Transport for BrowserTransport {
     type Link = Socket;
-    /// What the best would save, a request for each batch of events, is not worth the 1.3 KB that each page would load.
-    const BEST_RUNG: Rung = Rung::LongPoll;
 
     async fn open(&self) -> Result<Socket, TransportError> {
         Socket::open(&self.socket).await

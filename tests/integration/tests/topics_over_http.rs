@@ -204,3 +204,22 @@ async fn each_event_of_a_fork_has_a_position_from_which_reading_goes_on() {
         assert_eq!(next(&mut copy.subscribe(Start::from(position))).await, Ok(n));
     }
 }
+
+#[tokio::test]
+async fn much_that_was_missed_comes_over_http_beside_a_websocket_and_what_follows_over_that() {
+    let world = World::in_weather(Weather::Fair).await;
+    world.topic.make().await;
+    let all: Vec<u64> = (0..10_000).collect();
+    assert!(world.topic.publish("shop", 0, &serde_json::to_string(&all).unwrap()).await);
+    let (ada, _ada) = client(&world.proxy.url(), world.server.tokens("ada")).await;
+    link_is(&ada, LinkState::Up).await;
+    let mut events = ada.topic("orders/eu").unwrap().subscribe(Start::Earliest {});
+    for n in all {
+        assert_eq!(next(&mut events).await, Ok(n));
+    }
+    assert!(world.proxy.heard("GET /v1/streams/orders/eu?within=epoch&offset="));
+    assert!(!world.proxy.heard("live="));
+    assert!(world.topic.publish("shop", 1, "10000").await);
+    assert_eq!(next(&mut events).await, Ok(10_000));
+    assert_eq!(ada.status().link, LinkState::Up);
+}

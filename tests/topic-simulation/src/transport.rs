@@ -15,7 +15,6 @@ use futures::{
 };
 use http_body_util::BodyExt;
 use sdk_core::{
-    connection::Rung,
     driver::{Each, HEADERS, HttpGet, HttpReply, HttpRequest, Link, Transport, TransportError},
     protocol::SUBPROTOCOL,
 };
@@ -35,7 +34,7 @@ use crate::{
 
 /// From the first byte sent to the last byte received, as the native transport has it.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The same for an answer that goes on.
+/// The same for one that waits, and may go on.
 const GOES_ON: Duration = Duration::from_secs(90);
 /// Milliseconds within which nothing is asked for more than so many times.
 const SPAN: u64 = 10_000;
@@ -206,7 +205,6 @@ fn page(each: &Each<'_>) -> HttpReply {
 
 impl Transport for SimTransport {
     type Link = SimLink;
-    const BEST_RUNG: Rung = Rung::Sse;
 
     async fn open(&self) -> Result<SimLink, TransportError> {
         let failed = |what: &str| TransportError(what.into());
@@ -237,8 +235,8 @@ impl Transport for SimTransport {
     }
 
     async fn get(&self, request: HttpGet, each: &Each<'_>) -> Result<HttpReply, TransportError> {
-        let HttpGet { path, token, goes_on, .. } = request;
-        let limit = if goes_on { GOES_ON } else { TIMEOUT };
+        let HttpGet { path, token, waits, .. } = request;
+        let limit = if waits { GOES_ON } else { TIMEOUT };
         let request =
             Request::get(format!("/{path}")).header(header::AUTHORIZATION, format!("Bearer {token}"));
         self.exchange(request.body(Body::empty()).expect("it is a request"), limit, each).await

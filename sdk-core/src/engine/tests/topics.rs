@@ -26,9 +26,12 @@ impl Bench {
     }
 
     fn events_come(&mut self, link: LinkId, sub: u64, from: u64, count: u64) {
-        let events = (from..from + count).map(|n| Json::parse(n.to_string()).unwrap()).collect();
-        let (from, to) = (place(from), place(from + count));
-        let events = Events { sub, from, to, events, recovered: true, missed: None, more: false };
+        self.page_comes(link, sub, from, count, false);
+    }
+
+    fn page_comes(&mut self, link: LinkId, sub: u64, from: u64, count: u64, more: bool) {
+        let mut events = reply(HttpId(sub), from, count).events.unwrap();
+        events.more = more;
         self.input(Input::Received(link, Ok(ServerFrame::Events(events))));
     }
 
@@ -351,4 +354,110 @@ fn a_topic_is_not_read_while_nothing_works_and_a_full_reader_asks_for_no_more() 
     }
     let [(_, start, _)] = &bench.reads()[..] else { panic!("it goes on") };
     assert_eq!(start.position(), Some(place(2_000)));
+}
+
+#[test]
+fn what_is_to_be_caught_up_with_comes_over_http_and_what_follows_over_the_websocket() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.input(Input::Subscribe(QueryId(1), orders(Start::Earliest {}, None)));
+    let sub = bench.subscribed()[0].0;
+    bench.page_comes(link, sub, 0, 2, true);
+    let [(id, start, Rung::Get)] = &bench.reads()[..] else { panic!("it asks over HTTP") };
+    assert_eq!((start.position(), bench.subscribed()), (Some(place(2)), vec![]));
+    let mut page = reply(*id, 2, 3);
+    page.events.as_mut().unwrap().more = true;
+    bench.input(Input::TopicRead(*id, Ok(page)));
+    let [(id, start, Rung::Get)] = &bench.reads()[..] else { panic!("it asks for the rest") };
+    assert_eq!(start.position(), Some(place(5)));
+    bench.answers(*id, 5, 1);
+    let [(again, start)] = &bench.subscribed()[..] else { panic!("it goes on over the WebSocket") };
+    assert_eq!((*again, start.position()), (sub, Some(place(6))));
+    bench.events_come(link, sub, 6, 1);
+    assert_eq!(bench.looks(1), (1..=7).map(place).collect::<Vec<_>>());
+    assert!(bench.reads().is_empty() && bench.subscribed().is_empty());
+}
+
+#[test]
+fn where_http_fails_beside_a_websocket_what_is_to_be_caught_up_with_comes_over_that() {
+    let empty = |id| Ok(reply(id, 2, 0));
+    let closed = Ended { sub: 0, reason: None };
+    let ended = |_| Ok(TopicReply { events: None, ended: Some(closed.clone()) });
+    let failures: [&dyn Fn(HttpId) -> Result<TopicReply, HttpFailure>; 3] =
+        [&|_| Err(HttpFailure::Unreachable), &empty, &ended];
+    for failure in failures {
+        let mut bench = Bench::fresh();
+        let link = bench.connect();
+        bench.input(Input::Subscribe(QueryId(1), orders(Start::Earliest {}, None)));
+        let sub = bench.subscribed()[0].0;
+        bench.page_comes(link, sub, 0, 2, true);
+        let id = bench.reads()[0].0;
+        bench.input(Input::TopicRead(id, failure(id)));
+        for at in [2, 4] {
+            let [(again, start)] = &bench.subscribed()[..] else { panic!("it asks over the WebSocket") };
+            assert_eq!((*again, start.position()), (sub, Some(place(at))));
+            bench.page_comes(link, sub, at, 2, true);
+            assert_eq!(bench.reads(), [], "and does so from now on");
+        }
+        assert_eq!(bench.looks(1).len(), 6);
+    }
+}
+
+#[test]
+fn of_an_answer_over_http_that_does_not_come_nobody_waits_for_ever() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.input(Input::Subscribe(QueryId(1), orders(Start::Earliest {}, None)));
+    let sub = bench.subscribed()[0].0;
+    bench.page_comes(link, sub, 0, 2, true);
+    let id = bench.reads()[0].0;
+    bench.later(17_500);
+    bench.input(Input::Received(link, Ok(ServerFrame::Ping {})));
+    assert!(bench.engine.awaits(id));
+    bench.later(17_500);
+    assert!(!bench.engine.awaits(id));
+    assert_eq!(bench.subscribed().len(), 1, "it asks over the WebSocket, which lives");
+}
+
+#[test]
+fn two_readers_catch_up_over_http_and_no_other_waits_for_them() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    for id in 1..=3 {
+        bench.input(Input::Subscribe(QueryId(id), orders(Start::Earliest {}, None)));
+    }
+    for (sub, _) in bench.subscribed() {
+        bench.page_comes(link, sub, 0, 1, true);
+    }
+    let [(first, ..), _] = bench.reads()[..] else { panic!("two of them ask") };
+    let [(third, _)] = bench.subscribed()[..] else { panic!("the third asks, too") };
+    bench.input(Input::Close(QueryId(1)));
+    assert!(!bench.engine.awaits(first), "a reader that is closed waits for nothing");
+    bench.page_comes(link, third, 1, 1, true);
+    assert_eq!(bench.reads().len(), 1, "now there is room for the third");
+}
+
+#[test]
+fn a_refusal_in_place_of_an_answer_that_goes_on_is_no_answer() {
+    let mut bench = Bench::fresh();
+    bench.degraded();
+    bench.input(Input::Subscribe(QueryId(1), orders(Start::Earliest {}, None)));
+    let [(id, ..)] = bench.reads()[..] else { panic!("it asks") };
+    bench.answers(id, 0, 1);
+    let mut pauses = vec![];
+    for _ in 0..8 {
+        let [(id, _, Rung::Sse)] = bench.reads()[..] else { panic!("it waits") };
+        // Its bytes come before it is known what they are.
+        bench.input(Input::TopicTold(id, TopicReply::default()));
+        let busy = ProtocolError::new(ErrorCode::Overloaded, "too many");
+        bench.input(Input::TopicRead(id, Err(HttpFailure::Refused(busy))));
+        let mut pause = 0;
+        while bench.engine.topics.ladder.next() > Millis(bench.now) {
+            bench.later(100);
+            pause += 100;
+        }
+        bench.pulled();
+        pauses.push(pause);
+    }
+    assert!(pauses.iter().max() > Some(&2_000), "pauses grow: {pauses:?}");
 }
