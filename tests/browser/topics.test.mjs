@@ -5,26 +5,13 @@ import { browser } from "./harness/browser.mjs";
 import { fixtureSite, fixtureTab } from "./harness/fixture.mjs";
 import { proxy } from "./harness/proxy.mjs";
 import { server } from "./harness/server.mjs";
+import { heard, topic as topicOf } from "./harness/topic.mjs";
 import { until } from "./harness/until.mjs";
-
-/** A topic of the server's, as a program sees it that speaks plain HTTP. */
-async function orders(host, retention = {}) {
-  const ask = async (method, body, more) => {
-    const authorization = `Bearer ${host.token("shop", 600)}`;
-    const headers = { authorization, "content-type": "application/json", ...more };
-    const answer = await fetch(`${host.url()}/v1/streams/orders/eu`, { method, body, headers });
-    assert.ok(answer.ok, `${answer.status}`);
-  };
-  await ask("PUT", undefined, retention);
-  return { publish: (...numbers) => ask("POST", JSON.stringify(numbers)) };
-}
-
-const heard = (tab) => tab.evaluate(() => fixture.heard);
 
 test("a page reads a topic over a cut line and in every tab, each event once", async (t) => {
   const host = await server(t, { web: await fixtureSite(t) });
   const line = await proxy(t, host.port);
-  const topic = await orders(host);
+  const topic = await topicOf(host);
   await topic.publish(0, 1);
   const chromium = await browser(t);
   const tabs = [];
@@ -49,7 +36,7 @@ test("a page reads a topic over a cut line and in every tab, each event once", a
 
 test("a durable reader goes on after a reload, and a missing topic is an error", async (t) => {
   const host = await server(t, { web: await fixtureSite(t) });
-  const topic = await orders(host);
+  const topic = await topicOf(host);
   await topic.publish(0, 1, 2);
   const options = { name: "durable", mint: () => host.token("ada", 600) };
   const tab = await fixtureTab(await (await browser(t)).tab(), host.url(), options);
@@ -78,7 +65,7 @@ test("a durable reader goes on after a reload, and a missing topic is an error",
 test("a page that was away for too long is told in its place how much it missed", async (t) => {
   const host = await server(t, { web: await fixtureSite(t) });
   const line = await proxy(t, host.port);
-  const topic = await orders(host, { "stream-retention": "events=10" });
+  const topic = await topicOf(host, { "stream-retention": "events=10" });
   await topic.publish(0, 1);
   const options = { name: "away", mint: () => host.token("ada", 600) };
   const tab = await fixtureTab(await (await browser(t)).tab(), line.url, options);
@@ -100,7 +87,7 @@ test("a page that was away for too long is told in its place how much it missed"
 
 test("a page hears each event once while the server is killed again and again", async (t) => {
   const host = await server(t, { web: await fixtureSite(t) });
-  const topic = await orders(host);
+  const topic = await topicOf(host);
   const options = { name: "killed", mint: () => host.token("ada", 600) };
   const tab = await fixtureTab(await (await browser(t)).tab(), host.url(), options);
   await tab.evaluate(() => fixture.read("orders/eu", { from: "earliest" }));
@@ -114,45 +101,4 @@ test("a page hears each event once while the server is killed again and again", 
     return (await heard(tab)).length >= 10;
   });
   assert.deepEqual(await heard(tab), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-});
-
-test("where no WebSocket gets through a page reads over HTTP, a login page moves nothing, and it climbs back", async (t) => {
-  const host = await server(t, { web: await fixtureSite(t) });
-  const line = await proxy(t, host.port);
-  const topic = await orders(host);
-  line.set("no websocket");
-  const options = { name: "ladder", mint: () => host.token("ada", 600) };
-  const tab = await fixtureTab(await (await browser(t)).tab(), line.url, options);
-  const link = async (state) => {
-    await until(`the link is ${state}`, () =>
-      tab.evaluate(() => client.status.link).then((is) => is === state),
-    );
-  };
-  let published = 0;
-  const comes = async (count) => {
-    const numbers = Array.from({ length: count }, (_, more) => published + more);
-    await topic.publish(...numbers);
-    published += count;
-    await until("they come", async () => (await heard(tab)).length >= published);
-  };
-  await tab.evaluate(() => fixture.read("orders/eu", { from: "earliest" }));
-  await comes(3);
-  await comes(2);
-  await link("degraded");
-  line.set("login page");
-  await topic.publish(5, 6);
-  published += 2;
-  await link("down");
-  line.set("no websocket");
-  await tab.evaluate(() => client.wake());
-  await comes(1);
-  await link("degraded");
-  line.set("open");
-  await tab.evaluate(() => client.wake());
-  await link("up");
-  await comes(2);
-  assert.deepEqual(
-    await heard(tab),
-    Array.from({ length: published }, (_, n) => n),
-  );
 });
