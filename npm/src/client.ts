@@ -13,6 +13,7 @@ import { DeviceStorage, noteClient } from "./storage.js";
 import { BoundRoom, BoundUser, direct } from "./room.js";
 import { asyncDispose } from "./symbols.js";
 import { BoundTopic } from "./topic.js";
+import { transact } from "./transact.js";
 import type {
   Client,
   ClientOptions,
@@ -31,6 +32,8 @@ import type {
   Status,
   Strategy,
   Topic,
+  TransactionOptions,
+  TransactionOutcome,
   User,
   Waiting,
 } from "./types.js";
@@ -74,6 +77,8 @@ export async function openClient<const C extends Collections>(
     new Map(Object.entries(options.collections).map(([name, each]) => [name, strategyOf(each)])),
     ending,
     device,
+    wire.url,
+    token,
     {
       name: wire.name,
       encryption: options.encryption,
@@ -94,6 +99,8 @@ class LocalClient<C extends Collections> implements Client<C> {
   readonly #strategies: ReadonlyMap<string, Strategy>;
   readonly #ending: AbortController;
   readonly #device: DeviceStorage;
+  readonly #server: string;
+  readonly #token: () => Promise<string>;
   readonly #store: Store;
   #status: Status | undefined;
   #conflicts: readonly OpenConflict[] | undefined;
@@ -104,12 +111,16 @@ class LocalClient<C extends Collections> implements Client<C> {
     strategies: ReadonlyMap<string, Strategy>,
     ending: AbortController,
     device: DeviceStorage,
+    server: string,
+    token: () => Promise<string>,
     store: Store,
   ) {
     this.#bridge = bridge;
     this.#strategies = strategies;
     this.#ending = ending;
     this.#device = device;
+    this.#server = server;
+    this.#token = token;
     this.#store = store;
     device.refresh();
     bridge.status.add(() => device.refresh());
@@ -179,6 +190,15 @@ class LocalClient<C extends Collections> implements Client<C> {
 
   messages<M = unknown>(options?: Waiting): AsyncIterableIterator<Message<M>, undefined> {
     return direct<M>(this.#bridge, options);
+  }
+
+  async transaction<T = unknown>(
+    name: string,
+    body: unknown,
+    options?: TransactionOptions,
+  ): Promise<TransactionOutcome<T>> {
+    const { link } = this.#bridge.call(() => this.#bridge.readStatus());
+    return transact<T>(this.#server, this.#token, link !== "down", name, body, options);
   }
 
   setNetwork(allowed: boolean): void {

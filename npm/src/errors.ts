@@ -2,6 +2,7 @@
 export const RETRYABLE = [
   "load_failed",
   "engine_restarted",
+  "offline",
   "unsynced",
   "in_use",
   "fenced",
@@ -79,6 +80,13 @@ export type FinalCode =
   | "event_too_large"
   | "event_id_reused"
   | "transaction_misplaced"
+  | "bad_idempotency_key"
+  | "no_such_transaction"
+  | "idempotency_key_reused"
+  | "too_many_idempotency_keys"
+  | "too_many_records"
+  | "transaction_failed"
+  | "events_backlog"
   | "aborted"
   | "dependency_failed"
   | "migration_failed"

@@ -3,6 +3,7 @@ import { RealtimeError } from "./errors.js";
 import { plainFields, write } from "./intents.js";
 import { LatestIterator } from "./latest.js";
 import { Listeners } from "./listeners.js";
+import { randomName } from "./random.js";
 import type { WireQuery } from "./seam.js";
 import { share } from "./snapshot.js";
 import type { CloudEvent, PublishOptions, SubscribeOptions, Topic, TopicEvent } from "./topics.js";
@@ -47,10 +48,9 @@ export class BoundTopic<T> implements Topic<T> {
 
   /** The event with what its application did not say. */
   #whole(event: CloudEvent): string {
-    const random = crypto.getRandomValues(new Uint8Array(16));
     return write({
       specversion: "1.0",
-      id: Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join(""),
+      id: randomName(),
       source: `urn:webwaka:client:${this.#bridge.client}`,
       time: new Date().toISOString(),
       ...checked(event),

@@ -7,6 +7,7 @@ import type { Migrations } from "./schema.js";
 import type { Incident, Status } from "./status.js";
 import type { Message, Room, RoomOptions, User } from "./rooms.js";
 import type { RejectedEvent, Topic } from "./topics.js";
+import type { TransactionOptions, TransactionOutcome } from "./transactions.js";
 
 /** How concurrent edits of a document are resolved. The first client to name a collection settles it. */
 export type Strategy =
@@ -159,6 +160,21 @@ export interface Client<C extends Collections = Collections> extends AsyncDispos
   user(id: string): User;
   /** What people say to this person from now on, while there is a connection. */
   messages<M = unknown>(options?: Waiting): AsyncIterableIterator<Message<M>, undefined>;
+  /**
+   * Has a critical transaction of the server's application done: a payment, a booking. One request, whose outcome is waited
+   * for; where an answer gets lost it is repeated with its key, so that it happens once. It is never stored or queued, and each
+   * tab sends its own. A refusal by the application is an outcome.
+   *
+   * Rejects with a {@link TransactionError}, which has the key: `offline` at once if there is no connection, and nothing was
+   * sent; `outcome_unknown` if no answer came in time: **it may have happened**, and the same call with that key and the same
+   * body tells; with the server's code if it did not take it. Rejects with code `invalid_value` for a name, key or body that cannot be
+   * sent, and with the signal's reason: what was sent before that may have happened.
+   */
+  transaction<T = unknown>(
+    name: string,
+    body: unknown,
+    options?: TransactionOptions,
+  ): Promise<TransactionOutcome<T>>;
   /** Allows the network, or forbids it: the client then works as if offline. */
   setNetwork(allowed: boolean): void;
   /** Hints that the network may be back. The client also listens to the browser for that. */
@@ -210,3 +226,4 @@ export type * from "./schema.js";
 export type * from "./status.js";
 export type * from "./rooms.js";
 export type * from "./topics.js";
+export type * from "./transactions.js";

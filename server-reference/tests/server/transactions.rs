@@ -345,3 +345,29 @@ async fn a_transaction_in_a_frame_or_a_push_is_refused_and_on_record() {
     session.send(&push(vec![set(1, "a", "x", "1")])).await;
     assert!(matches!(session.next_answer().await, Some(ServerFrame::Outcomes(_))), "nothing of it was done");
 }
+
+#[tokio::test]
+async fn a_page_of_another_origin_may_send_the_key_and_see_whose_answer_it_is() {
+    let server = start().await;
+    let (ada, _) = accounts(&server).await;
+    let url = server.http("/v1/transactions/ledger.transfer");
+    let origin = "http://localhost:5173";
+    let preflight = ada
+        .http
+        .request(reqwest::Method::OPTIONS, url)
+        .header("origin", origin)
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "authorization,content-type,idempotency-key");
+    let preflight = preflight.send().await.unwrap();
+    let allowed = preflight.headers()["access-control-allow-headers"].to_str().unwrap().to_owned();
+    assert!(allowed.split(',').any(|name| name.trim() == "idempotency-key"), "{allowed}");
+    let transfer = json!({ "from": "a", "to": "b", "amount": 1 });
+    let sent =
+        ada.post("ledger.transfer", &transfer).header("idempotency-key", "\"k\"").header("origin", origin);
+    let answer = sent.send().await.unwrap();
+    assert_eq!(answer.headers()["idempotency-key"], "\"k\"");
+    let exposed = answer.headers()["access-control-expose-headers"].to_str().unwrap().to_owned();
+    for name in ["idempotency-key", "idempotent-replayed", "retry-after"] {
+        assert!(exposed.split(',').any(|exposed| exposed.trim() == name), "{name}: {exposed}");
+    }
+}

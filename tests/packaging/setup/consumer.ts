@@ -13,6 +13,8 @@ import type {
   Operation,
   Outcome,
   Status,
+  TransactionError,
+  TransactionOutcome,
 } from "@webwaka/realtime";
 import { answerBackgroundSync, askForBackgroundSync } from "@webwaka/realtime/background-sync";
 import { aesGcm } from "@webwaka/realtime/encryption";
@@ -94,6 +96,17 @@ export async function encrypted(key: CryptoKey): Promise<void> {
   answerBackgroundSync(open, { tag: "cards", patience: 1_000 });
 }
 
+export async function pay(client: Client, signal: AbortSignal): Promise<string> {
+  const options = { idempotencyKey: "8e03978e-40d5-43e8", timeout: 5_000, signal };
+  const outcome = await client.transaction<{ balance: number }>("ledger.transfer", { amount: 1 }, options);
+  same<typeof outcome, TransactionOutcome<{ balance: number }>>(true);
+  return outcome.type === "done" ? String(outcome.answer.balance) : outcome.code;
+}
+
+export function again(error: TransactionError): string {
+  return error.idempotencyKey;
+}
+
 export function handle(error: unknown): string | undefined {
   if (error instanceof RealtimeError) {
     const code: ErrorCode = error.code;
@@ -139,6 +152,12 @@ export async function mistakes(
     // @ts-expect-error values too
     document.value.title = "B";
   }
+  // @ts-expect-error only what is done has an answer
+  (await client.transaction("pay", {})).answer;
+  // @ts-expect-error a transaction is never queued behind an operation
+  await client.transaction("pay", {}, { after: client.operation(1) });
+  // @ts-expect-error nor does anything wait for one
+  await cards.delete("a", { after: client.transaction("pay", {}) });
   // @ts-expect-error the key of an encryption is one that the browser holds
   aesGcm("a passphrase");
   // @ts-expect-error a worker opens the client itself

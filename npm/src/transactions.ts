@@ -1,0 +1,43 @@
+import type { RealtimeError } from "./errors.js";
+import type { Waiting } from "./outcome.js";
+
+/** How a critical transaction is sent. There is no way to queue one. */
+export interface TransactionOptions extends Waiting {
+  /**
+   * What makes a repetition known as one: 1 to 128 printable characters of ASCII, as random as a UUID. Keep it before the call
+   * where the outcome matters beyond the life of the page. Without one a random key is made, which every error has.
+   */
+  idempotencyKey?: string;
+  /** For how many milliseconds to try. Default: 30,000. */
+  timeout?: number;
+}
+
+/** What the server has decided, now or when the same was asked before. */
+export type TransactionOutcome<T = unknown> =
+  /** It is done. */
+  | {
+      readonly type: "done";
+      /** The application's answer. */
+      readonly answer: T;
+      /** Whether an earlier call of the key has done it. */
+      readonly replayed: boolean;
+    }
+  /** The application on the server has decided against it. Nothing was changed, and the key gets no other answer. */
+  | {
+      readonly type: "refused";
+      /** The application's code. */
+      readonly code: string;
+      /** For people. */
+      readonly message: string;
+      readonly replayed: boolean;
+    };
+
+/**
+ * There is no outcome to tell. `offline`: there is no connection; nothing was sent, and nothing has happened.
+ * `outcome_unknown`: the answer did not come, and **it may have happened**; call again with this key and the same body, and
+ * the outcome is told then. With any other code the server did not take it, and nothing has happened.
+ */
+export interface TransactionError extends RealtimeError {
+  /** The key of the call. */
+  readonly idempotencyKey: string;
+}
