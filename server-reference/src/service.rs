@@ -10,6 +10,7 @@ use crate::{
     config::{Identity, ServerConfig},
     dev::DevIssuer,
     hub::Hub,
+    identity::tickets::Tickets,
     origin::Origins,
     rooms::Rooms,
     snapshot::Snapshots,
@@ -46,6 +47,7 @@ pub struct Service {
     pub(crate) stirred: Arc<Hub<Stirred>>,
     /// Nobody outside can work out what this makes of an answer.
     pub(crate) blur: RandomState,
+    pub(crate) tickets: Tickets,
     pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) transactions: Served,
     pub(crate) rooms: Arc<Rooms>,
@@ -142,6 +144,7 @@ impl Service {
             revocations,
             stirred: Arc::default(),
             blur: RandomState::new(),
+            tickets: Tickets::default(),
             subscriptions,
             transactions: Served { store: transactions, config, figures },
             rooms: Arc::default(),

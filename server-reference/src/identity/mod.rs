@@ -1,6 +1,7 @@
 //! What there is to do about tokens: to take them back, and to change one for a ticket.
 
 mod revocations;
+pub(crate) mod tickets;
 
 use std::sync::Arc;
 
@@ -9,5 +10,5 @@ use axum::Router;
 use crate::service::Service;
 
 pub(crate) fn routes() -> Router<Arc<Service>> {
-    revocations::routes()
+    revocations::routes().merge(tickets::routes())
 }

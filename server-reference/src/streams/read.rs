@@ -21,7 +21,9 @@ use super::{
 };
 use crate::{
     clock::wall,
-    gzip, random,
+    gzip,
+    identity::tickets::admitted,
+    random,
     service::Service,
     storage::StorageError,
     storage::events::{After, Events, Form, Lifetime, Read, Slice},
@@ -72,9 +74,16 @@ pub(super) async fn read(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let scope = authenticate(&service, &headers).await?;
+    let asked = Query::read(query.as_deref().unwrap_or_default());
+    let streams = matches!(&asked, Ok(Query { live: Some(Live::Sse), .. }));
+    // Who cannot set a header can only have its events streamed.
+    let ticket = if streams { admitted(&service, query.as_deref())? } else { None };
+    let scope = match ticket {
+        Some(scope) => scope,
+        None => authenticate(&service, &headers).await?,
+    };
     let topic = request::topic(&name)?;
-    let query = Query::read(query.as_deref().unwrap_or_default())?;
+    let query = asked?;
     let after = query.after.unwrap_or(After::Start);
     match query.live {
         None => {
