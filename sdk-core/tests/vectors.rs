@@ -97,7 +97,7 @@ fn every_frame_and_body_has_a_vector() {
         names("server"),
         set(&[
             "welcome", "outcomes", "changes", "events", "ended", "room", "message", "sent", "error",
-            "goAway", "ping",
+            "slowDown", "goAway", "ping",
         ])
     );
     assert_eq!(names("http"), set(&["pushRequest", "pushReply", "pullRequest", "pullReply", "problem"]));

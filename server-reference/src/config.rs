@@ -7,6 +7,7 @@ use sdk_core::protocol::Limits;
 use crate::{
     auth::{KeyError, KeyFile, Verifier},
     dev::DevIssuer,
+    gateway::session::Rates,
     origin::Origins,
     resolvers::Resolvers,
     storage::StorageError,
@@ -34,6 +35,8 @@ pub struct ServerConfig {
     pub origins: Origins,
     /// What it accepts.
     pub limits: Limits,
+    /// How fast a session may send.
+    pub rates: Rates,
     /// What decides conflicts on the server.
     pub resolvers: Resolvers,
     /// How long a peer may take to accept one frame before it is dropped.
@@ -160,8 +163,8 @@ impl ServerConfig {
     }
 
     fn new(listen: SocketAddr, data: PathBuf, identity: Identity, origins: Origins) -> Self {
-        let (limits, write_deadline, tombstone_age) =
-            (Limits::default(), WRITE_DEADLINE, days(TOMBSTONE_DAYS));
+        let (limits, rates) = (Limits::default(), Rates::default());
+        let (write_deadline, tombstone_age) = (WRITE_DEADLINE, days(TOMBSTONE_DAYS));
         let resolvers = Resolvers::default();
         let (web, streams, transactions) = (None, StreamsConfig::default(), TransactionsConfig::default());
         Self {
@@ -171,6 +174,7 @@ impl ServerConfig {
             identity,
             origins,
             limits,
+            rates,
             resolvers,
             write_deadline,
             tombstone_age,

@@ -18,6 +18,7 @@ use server_reference::{
     config::{ServerConfig, StartError, TOMBSTONE_DAYS, days},
     data::DataFolder,
     dev::{DevIssuer, TENANT, TOKEN_SECONDS},
+    gateway::session::Rates,
     random,
     server::Server,
     storage::sqlite::{
@@ -105,6 +106,12 @@ struct Serve {
     /// How many days it is remembered that a document was deleted.
     #[arg(long, default_value_t = TOMBSTONE_DAYS, env = "WEBWAKA_TOMBSTONE_DAYS")]
     tombstone_days: u32,
+    /// Frames that one session may send in a second, on average; ten times as many at once.
+    #[arg(long, default_value_t = Rates::default().frames, env = "WEBWAKA_SESSION_FRAMES")]
+    session_frames: u64,
+    /// Bytes that it may, likewise.
+    #[arg(long, default_value_t = Rates::default().bytes, env = "WEBWAKA_SESSION_BYTES")]
+    session_bytes: u64,
     /// The URL of /v1/streams as the world sees it; without one, that of the listener.
     #[arg(long, env = "WEBWAKA_STREAMS_URL")]
     streams_url: Option<String>,
@@ -238,6 +245,8 @@ async fn serve(options: Serve) -> Result<(), Box<dyn Error>> {
         keys,
         origins,
         tombstone_days,
+        session_frames,
+        session_bytes,
         streams_url,
         long_poll_ms,
         ledger,
@@ -258,7 +267,9 @@ async fn serve(options: Serve) -> Result<(), Box<dyn Error>> {
     let handlers = if dev || ledger { ledger::with(handlers)? } else { handlers };
     let transactions = TransactionsConfig { handlers, ..TransactionsConfig::default() };
     let tombstone_age = days(tombstone_days);
-    let server = Server::bind(ServerConfig { web, tombstone_age, streams, transactions, ..config }).await?;
+    let rates = Rates { frames: session_frames, bytes: session_bytes, ..Rates::default() };
+    let config = ServerConfig { web, tombstone_age, rates, streams, transactions, ..config };
+    let server = Server::bind(config).await?;
     // Scripts wait for this line and read the port from it.
     writeln!(std::io::stdout().lock(), "listening on http://{}", server.address()?)?;
     server.serve(signal()?).await?;

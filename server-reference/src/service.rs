@@ -9,6 +9,7 @@ use crate::{
     auth::Verifier,
     config::{Identity, ServerConfig},
     dev::DevIssuer,
+    gateway::session::Rates,
     hub::Hub,
     identity::tickets::Tickets,
     origin::Origins,
@@ -61,6 +62,7 @@ pub struct Service {
     pub(crate) dev: Option<DevIssuer>,
     pub(crate) origins: Origins,
     pub(crate) limits: Limits,
+    pub(crate) rates: Rates,
     pub(crate) write_deadline: Duration,
     pub(crate) sessions: Arc<Semaphore>,
     pub(crate) greetings: Arc<Semaphore>,
@@ -125,8 +127,16 @@ impl Service {
             transactions,
             figures,
         } = stores;
-        let ServerConfig { identity, origins, limits, write_deadline, streams, transactions: config, .. } =
-            config;
+        let ServerConfig {
+            identity,
+            origins,
+            limits,
+            rates,
+            write_deadline,
+            streams,
+            transactions: config,
+            ..
+        } = config;
         let public_streams = streams.url(address);
         let (verifier, dev) = match identity {
             Identity::Dev(verifier, issuer) => (verifier, Some(issuer)),
@@ -155,6 +165,7 @@ impl Service {
             dev,
             origins,
             limits,
+            rates,
             write_deadline,
             sessions: Arc::new(Semaphore::new(MAX_SESSIONS as usize)),
             greetings: Arc::new(Semaphore::new(MAX_GREETINGS)),

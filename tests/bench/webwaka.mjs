@@ -5,6 +5,8 @@ import { execFileSync } from "node:child_process";
 export const serve = (data) => [
   process.env.WEBWAKA_SERVER,
   ...["serve", "--dev", "--listen", "127.0.0.1:0", "--data", data],
+  // What a session may send is not what is measured.
+  ...["--session-frames", "1000000", "--session-bytes", "1000000000"],
 ];
 
 /** A token of somebody who may do everything there. */

@@ -37,6 +37,9 @@ pub enum Silence {
     Stuck,
 }
 
+/// Milliseconds that a server can ask for silence, at most.
+const LONGEST_WAIT: u64 = 60_000;
+
 /// The state of the WebSocket.
 #[derive(Debug)]
 pub struct Socket {
@@ -46,6 +49,8 @@ pub struct Socket {
     heard: Millis,
     heartbeat: u64,
     unanswered: Option<Millis>,
+    /// Until when the server has asked for silence.
+    quiet: Option<Millis>,
     /// Whether the last try did not come as far as the welcome.
     failed: bool,
 }
@@ -61,6 +66,7 @@ impl Socket {
             heard: zero,
             heartbeat: 0,
             unanswered: None,
+            quiet: None,
             failed: false,
         }
     }
@@ -109,7 +115,7 @@ impl Socket {
         }
         self.failed |= !self.is_live();
         self.phase = Phase::Waiting(self.backoff.fail(now, least, random));
-        self.unanswered = None;
+        (self.unanswered, self.quiet) = (None, None);
     }
 
     /// The application forbade it; nothing has failed.
@@ -122,6 +128,22 @@ impl Socket {
         if let Phase::Waiting(at) = &mut self.phase {
             *at = now.min(*at);
         }
+    }
+
+    /// The server has asked to send nothing for so many milliseconds.
+    pub fn slow_down(&mut self, now: Millis, wait: u64) {
+        self.quiet = Some(now.plus(wait.min(LONGEST_WAIT)));
+    }
+
+    /// Whether the server has asked for silence.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet.is_some()
+    }
+
+    /// Whether the server has not asked for silence, or its time is over.
+    pub fn may_speak(&mut self, now: Millis) -> bool {
+        self.quiet = self.quiet.filter(|quiet| *quiet > now);
+        self.quiet.is_none()
     }
 
     /// A frame came.
@@ -154,7 +176,7 @@ impl Socket {
     pub fn timeout(&self) -> Option<Millis> {
         match self.phase {
             Phase::Waiting(at) => Some(at),
-            _ => self.deadline().map(|(at, _)| at),
+            _ => self.deadline().map(|(at, _)| at).into_iter().chain(self.quiet).min(),
         }
     }
 

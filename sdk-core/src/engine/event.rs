@@ -146,6 +146,12 @@ impl Unsent {
         Self { code: "not_connected".into(), message, retryable: true }
     }
 
+    /// The server has asked to wait.
+    pub(super) fn too_fast() -> Self {
+        let message = "the server has asked to send less".into();
+        Self { code: "rate_limited".into(), message, retryable: true }
+    }
+
     /// Too many wait for their answer.
     pub(super) fn busy() -> Self {
         let message = "too many messages wait for their answer".into();

@@ -62,6 +62,7 @@ impl Engine {
             Ok(ServerFrame::Message(message)) if live => self.message(&message),
             Ok(ServerFrame::Sent(sent)) if live => self.sent(sent),
             Ok(ServerFrame::Ping {}) => self.effects.push_back(Effect::Send(id, ClientFrame::Pong {})),
+            Ok(ServerFrame::SlowDown(slow)) => self.socket.slow_down(at, slow.wait),
             Ok(ServerFrame::GoAway(leave)) => self.drop_link(at, leave.retry_after),
             Ok(ServerFrame::Error(error)) => self.refused_link(at, error),
             Err(error) => {
@@ -231,6 +232,9 @@ impl Engine {
         }
         if self.socket.is_live() {
             self.renew_token(now);
+        }
+        if !self.socket.may_speak(now) {
+            return;
         }
         if route(Class::LowLatency, self.link_state()) == Route::Socket {
             self.pull_overdue(now);

@@ -167,7 +167,9 @@ impl Engine {
 
     /// Says something to those who are there now, or says that it was not said.
     pub(super) fn say(&mut self, ticket: Ticket, to: Recipient, data: Json) {
-        if !self.has_rooms() {
+        if self.socket.is_quiet() {
+            self.emit(Event::Unsent(ticket, Unsent::too_fast()));
+        } else if !self.has_rooms() {
             self.emit(Event::Unsent(ticket, Unsent::not_connected()));
         } else if self.rooms.sends.len() >= MAX_SENDS {
             self.emit(Event::Unsent(ticket, Unsent::busy()));

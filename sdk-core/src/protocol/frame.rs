@@ -72,6 +72,8 @@ pub enum ServerFrame {
     Sent(Sent),
     /// A frame was refused, or the session ends with this reason.
     Error(ProtocolError),
+    /// The client sends more than it may, and is to wait.
+    SlowDown(SlowDown),
     /// The session ends; nothing is wrong with the client.
     GoAway(GoAway),
     /// Are you there? Comes once per heartbeat.
@@ -210,6 +212,13 @@ pub struct GoAway {
     pub retry_after: u64,
 }
 
+/// The client is to send nothing for a while. What it has sent is dealt with; if it goes on, the session ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlowDown {
+    /// Milliseconds to wait.
+    pub wait: u64,
+}
+
 /// Body of `POST /v1/push`: a batch over plain HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushRequest {
@@ -280,9 +289,9 @@ pub fn decode_server_frame(text: &str) -> Result<Option<ServerFrame>, ProtocolEr
 }
 
 fn is_unknown_frame(text: &str) -> bool {
-    const KNOWN: [&str; 11] = [
-        "welcome", "outcomes", "changes", "events", "ended", "room", "message", "sent", "error", "goAway",
-        "ping",
+    const KNOWN: [&str; 12] = [
+        "welcome", "outcomes", "changes", "events", "ended", "room", "message", "sent", "error", "slowDown",
+        "goAway", "ping",
     ];
     let (mut reader, mut names, mut known) = (Reader::new(text), 0, false);
     let whole = reader.object(&mut |reader, name| {
@@ -316,6 +325,7 @@ tagged!(ServerFrame {
     "message" => Message,
     "sent" => Sent,
     "error" => Error,
+    "slowDown" => SlowDown,
     "goAway" => GoAway
 } { "ping" => Ping });
 
@@ -377,6 +387,10 @@ record!(Changes {
 record!(GoAway {
     reason: "reason";
     retry_after: "retryAfter";
+});
+
+record!(SlowDown {
+    wait: "wait";
 });
 
 record!(PushRequest {

@@ -26,7 +26,7 @@ pub use error::{ErrorCode, ProtocolError, Retry};
 pub use event::{EventName, MAX_ATTRIBUTE, MAX_ATTRIBUTES, Publication, complete_event};
 pub use frame::{
     Changes, ClientFrame, GoAway, Hello, Identity, Outcomes, Publish, PullReply, PullRequest, Push,
-    PushReply, PushRequest, Refresh, Resume, SUBPROTOCOL, ServerFrame, VERSIONS, Welcome, decode,
+    PushReply, PushRequest, Refresh, Resume, SUBPROTOCOL, ServerFrame, SlowDown, VERSIONS, Welcome, decode,
     decode_server_frame,
 };
 pub use ids::{

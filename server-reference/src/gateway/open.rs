@@ -7,7 +7,7 @@ use sdk_core::{
 
 use super::{
     follow::Following,
-    session::{SILENCE, Whereabouts},
+    session::{Pace, SILENCE, Whereabouts},
     topics::Topics,
     work::Work,
 };
@@ -24,6 +24,7 @@ pub(super) struct Open {
     pub(super) following: Following,
     pub(super) topics: Topics,
     pub(super) whereabouts: Whereabouts,
+    pub(super) pace: Pace,
     pub(super) operations: Work<Operation>,
     /// They go to another store than operations, and neither kind waits for the other's disk.
     pub(super) publications: Work<Publication>,

@@ -10,6 +10,7 @@
 //! Like the client's engine it has no I/O, no clock and no randomness. [`Session::handle`] takes one input;
 //! [`Session::poll_effect`] is drained to `None` after each, and [`Session::poll_timeout`] tells when to come back.
 
+mod pace;
 mod refresh;
 mod rooms;
 mod topics;
@@ -38,6 +39,8 @@ use crate::{
     storage::{Advance, Batch, Committed, Page, StorageError, events::LogError},
     tenant::TenantScope,
 };
+pub(super) use pace::Pace;
+pub use pace::Rates;
 pub(super) use rooms::Whereabouts;
 pub use rooms::{ROOM_HEARTBEAT, ROOM_SILENCE};
 
@@ -63,15 +66,16 @@ enum State {
 /// The server's side of one connection.
 pub struct Session {
     limits: Limits,
+    rates: Rates,
     state: State,
     effects: VecDeque<Effect>,
 }
 
 impl Session {
     /// A connection that has just been opened.
-    pub fn new(limits: Limits, now: Now) -> Self {
+    pub fn new(limits: Limits, rates: Rates, now: Now) -> Self {
         let deadline = now.monotonic.plus(FIRST_FRAME_DEADLINE);
-        Self { limits, state: State::Greeting { deadline }, effects: VecDeque::new() }
+        Self { limits, rates, state: State::Greeting { deadline }, effects: VecDeque::new() }
     }
 
     /// Takes one input. Answers that come after the session was closed are ignored.
@@ -149,17 +153,25 @@ impl Session {
             State::Open(open) => {
                 open.last_heard = now.monotonic;
                 self.effects.extend(open.set_away(false));
-                match frame::decode(text, self.limits.frame_bytes) {
-                    Ok(frame) => self.frame(now, frame, text.len()),
-                    Err(error) => {
-                        if error.code == ErrorCode::TransactionMisplaced {
-                            self.effects.push_back(Effect::Misused(open.scope.clone()));
-                        }
-                        self.refuse(error);
-                    }
+                if self.paced(now, text.len()) {
+                    self.take(now, text);
                 }
             }
             State::Verifying { .. } | State::Opening { .. } | State::Draining(_) | State::Closed => {}
+        }
+    }
+
+    fn take(&mut self, now: Now, text: &str) {
+        match frame::decode(text, self.limits.frame_bytes) {
+            Ok(frame) => self.frame(now, frame, text.len()),
+            Err(error) => {
+                if error.code == ErrorCode::TransactionMisplaced
+                    && let Some(scope) = self.scope()
+                {
+                    self.effects.push_back(Effect::Misused(scope.clone()));
+                }
+                self.refuse(error);
+            }
         }
     }
 
@@ -296,6 +308,7 @@ impl Session {
             following,
             topics: Topics::default(),
             whereabouts: Whereabouts::default(),
+            pace: Pace::new(self.rates, now.monotonic),
             operations: Work::default(),
             publications: Work::default(),
             holds: None,

@@ -156,7 +156,7 @@ impl Connection {
             Event::Answer(Input::Shutdown)
         };
         Self {
-            session: Session::new(service.limits, clock.now()),
+            session: Session::new(service.limits, service.rates, clock.now()),
             sink,
             stream: Some(stream),
             clock,

@@ -2,6 +2,7 @@
 
 mod access;
 mod follow;
+mod pace;
 mod publish;
 mod refresh;
 mod rooms;
@@ -19,7 +20,7 @@ use sdk_core::{
 
 use super::{
     publishing::{Publishing, publish},
-    session::{Closing, Effect, FIRST_FRAME_DEADLINE, HEARTBEAT, Input, Now, SILENCE, Session},
+    session::{Closing, Effect, FIRST_FRAME_DEADLINE, HEARTBEAT, Input, Now, Rates, SILENCE, Session},
 };
 use crate::{
     fixtures::{START, client, collection, counted_epochs, issuer, set, token},
@@ -43,6 +44,7 @@ struct Server {
     events: EventStore,
     news: Arc<Mutex<Vec<News>>>,
     rooms: Arc<Rooms>,
+    rates: Rates,
     /// Reads of events are left to the test.
     hold_reads: bool,
     _folder: tempfile::TempDir,
@@ -95,8 +97,19 @@ impl Server {
         let events = EventStore::open(&path, Caps::default(), Box::new(|| 7), on_news).unwrap();
         let (hold_commits, hold_publications, hold_reads) = (false, false, false);
         let (elapsed, _folder) = (0, folder);
-        let rooms = Arc::default();
-        Self { documents, events, news, rooms, hold_reads, _folder, elapsed, hold_commits, hold_publications }
+        let (rooms, rates) = (Arc::default(), Rates::default());
+        Self {
+            documents,
+            events,
+            news,
+            rooms,
+            rates,
+            hold_reads,
+            _folder,
+            elapsed,
+            hold_commits,
+            hold_publications,
+        }
     }
 
     fn publish(&mut self, publishing: Publishing) -> Result<Vec<Option<Judgement>>, LogError> {
@@ -109,7 +122,7 @@ impl Server {
     }
 
     fn connect(&self) -> Peer {
-        let session = Session::new(Limits::default(), self.now());
+        let session = Session::new(Limits::default(), self.rates, self.now());
         Peer {
             session,
             received: Vec::new(),

@@ -5,7 +5,7 @@ use sdk_core::{
     protocol::{ProtocolError, decode_server_frame},
 };
 use server_reference::{
-    gateway::session::{Effect, Session},
+    gateway::session::{Effect, Rates, Session},
     tenant::TenantScope,
 };
 
@@ -79,7 +79,8 @@ impl World {
             None
         } else {
             let id = self.network.open(client, life, link);
-            let session = Session::new(self.server.limits, self.server.now(self.agenda.now()));
+            let session =
+                Session::new(self.server.limits, Rates::default(), self.server.now(self.agenda.now()));
             let live = Live {
                 session,
                 inbox: std::collections::VecDeque::new(),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::protocol::{
-    EndReason, Enter, Leave, MAX_ROOMS, Member, Message, Recipient, RoomName, RoomNews, Send, Sent,
+    EndReason, Enter, Leave, MAX_ROOMS, Member, Message, Recipient, RoomName, RoomNews, Send, Sent, SlowDown,
 };
 
 fn attend(room: &str) -> Attendance {
@@ -183,4 +183,23 @@ fn a_server_without_rooms_is_not_asked_for_any_and_the_number_of_rooms_has_a_cap
     let limits = Limits { rooms: 0, ..Limits::default() };
     bench.connect_to(Welcome { limits, ..welcome("ada") });
     assert!(bench.entered().is_empty());
+}
+
+#[test]
+fn a_client_that_is_asked_to_slow_down_says_nothing_until_then_and_loses_nothing() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.receive(link, ServerFrame::SlowDown(SlowDown { wait: 2_000 }));
+    bench.submit(1, "a", 1);
+    bench.commit();
+    bench.input(Input::Attend(QueryId(1), attend("board")));
+    assert!(bench.frames().is_empty());
+    assert!(bench.say(2).is_empty());
+    bench.later(1_999);
+    assert!(bench.frames().is_empty());
+    let at = bench.engine.poll_timeout().unwrap();
+    assert_eq!(at.since(Millis(bench.now)), 1);
+    bench.later(1);
+    let frames = bench.frames();
+    assert!(matches!(frames[..], [ClientFrame::Push(_), ClientFrame::Enter(_)]), "{frames:?}");
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use sdk_core::{
     clock::Millis,
-    protocol::{EndReason, Enter, ErrorCode, Leave, ProtocolError, RoomName, RoomNews, Send, ServerFrame},
+    protocol::{
+        EndReason, Enter, ErrorCode, Leave, ProtocolError, RoomName, RoomNews, Send, Sent, ServerFrame,
+    },
 };
 
 use super::{Effect, HEARTBEAT, Now, Session, State};
@@ -76,6 +78,9 @@ impl Session {
     }
 
     pub(super) fn say(&mut self, send: Send) {
+        if let Some(reason) = self.hurried() {
+            return self.send(&ServerFrame::Sent(Sent { id: send.id, count: 0, reason: Some(reason) }));
+        }
         self.effects.push_back(Effect::Rooms(Call::Send(send)));
     }
 
