@@ -1,4 +1,4 @@
-//! `GET /healthz`: whether this server should get traffic.
+//! `GET /healthz`: whether this process is alive. `GET /readyz`: whether it should get traffic.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,10 +9,11 @@ use tokio::time::timeout;
 
 use crate::{
     service::Service,
+    storage::{StorageError, events::LogError},
     sync::{Problem, reply},
 };
 
-/// How long the store may take to answer.
+/// How long the stores may take to answer.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 struct Health {
@@ -22,15 +23,30 @@ struct Health {
 record!(out Health { status: "status"; });
 
 pub(crate) fn routes() -> Router<Arc<Service>> {
-    Router::new().route("/healthz", get(health))
+    Router::new().route("/healthz", get(alive)).route("/readyz", get(ready))
 }
 
-async fn health(State(service): State<Arc<Service>>) -> Result<Response, Problem> {
+/// Asks nothing of anybody: a process whose disk is full is not mended by being started again.
+async fn alive() -> Response {
+    reply(&Health { status: "ok" })
+}
+
+async fn ready(State(service): State<Arc<Service>>) -> Result<Response, Problem> {
     if *service.stopping.borrow() {
         return Err(ProtocolError::new(ErrorCode::Overloaded, "the server is stopping").into());
     }
-    timeout(DEADLINE, service.documents.check())
+    timeout(DEADLINE, stores(&service))
         .await
-        .unwrap_or_else(|_| Err(crate::storage::StorageError::Unavailable("no answer in time".into())))?;
-    Ok(reply(&Health { status: "ok" }))
+        .unwrap_or_else(|_| Err(StorageError::Unavailable("no answer in time".into())))?;
+    Ok(reply(&Health { status: "ready" }))
+}
+
+/// Whether every store answers.
+async fn stores(service: &Service) -> Result<(), StorageError> {
+    service.documents.check().await?;
+    service.transactions.store.check().await?;
+    service.events.check().await.map_err(|error| match error {
+        LogError::Storage(error) => error,
+        other => StorageError::Unavailable(Box::new(other)),
+    })
 }

@@ -48,6 +48,12 @@ pub trait Transactions: Send + Sync + 'static {
         how: Misuse,
         now: Millis,
     ) -> BoxFuture<'_, Result<(), StorageError>>;
+
+    /// Resolves if the store answers at this moment.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]
+    fn check(&self) -> BoxFuture<'_, Result<(), StorageError>>;
 }
 
 /// The events that transactions have caused and that are not in their topics yet.

@@ -245,8 +245,24 @@ async fn no_path_leaves_the_folder_of_static_files() {
 }
 
 #[tokio::test]
-async fn a_healthy_server_says_so() {
+async fn a_server_says_that_it_is_alive_and_that_it_is_ready() {
     let server = Running::start().await;
-    let reply = reqwest::get(server.http("/healthz")).await.unwrap();
-    assert_eq!(reply.status(), StatusCode::OK);
+    for (path, status) in [("/healthz", "ok"), ("/readyz", "ready")] {
+        let reply = reqwest::get(server.http(path)).await.unwrap();
+        assert_eq!(reply.status(), StatusCode::OK);
+        assert_eq!(reply.json::<serde_json::Value>().await.unwrap()["status"], status);
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_store_does_not_answer_is_alive_and_not_ready() {
+    let server = Running::start().await;
+    // Somebody else has the right to write, and keeps it.
+    let other = rusqlite::Connection::open(server.data.path().join("transactions.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let ready = || async { reqwest::get(server.http("/readyz")).await.unwrap().status() };
+    assert_eq!(ready().await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(reqwest::get(server.http("/healthz")).await.unwrap().status(), StatusCode::OK);
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(ready().await, StatusCode::OK);
 }

@@ -156,4 +156,8 @@ impl EventLog for Log {
     fn delete(&self, scope: TenantScope, topic: TopicName, _: Millis) -> Answer<'_, ()> {
         self.call(move || self.finish(self.store.delete(scope, topic, self.sim.wall()))).boxed()
     }
+
+    fn check(&self) -> Answer<'_, ()> {
+        self.call(move || self.finish(self.store.check())).boxed()
+    }
 }

@@ -67,6 +67,9 @@ pub trait EventLog: Publications {
 
     /// Deletes a topic. While it has forks their events stay, and its name with them.
     fn delete(&self, scope: TenantScope, topic: TopicName, now: Millis) -> Answer<'_, ()>;
+
+    /// Resolves if the log answers at this moment.
+    fn check(&self) -> Answer<'_, ()>;
 }
 
 /// What a log answers. Dropping it does not take back what was asked.

@@ -206,6 +206,11 @@ impl EventLog for EventStore {
     fn delete(&self, scope: TenantScope, topic: TopicName, now: Millis) -> Answer<'_, ()> {
         self.ask(move |group| create::delete(group, &scope, &topic, now)).boxed()
     }
+
+    fn check(&self) -> Answer<'_, ()> {
+        // Takes part in a transaction as everybody does, and writes nothing.
+        self.ask(|_| Ok(())).boxed()
+    }
 }
 
 fn write(writer: &Mutex<Writer>, mut queue: mpsc::Receiver<Job>) {

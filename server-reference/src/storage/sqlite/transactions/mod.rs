@@ -170,6 +170,11 @@ impl Transactions for TransactionStore {
         })
         .boxed()
     }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        // Takes part in a transaction as everybody does, and writes nothing.
+        self.write(|_| Ok(())).boxed()
+    }
 }
 
 impl Outgoing for TransactionStore {
