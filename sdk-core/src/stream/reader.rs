@@ -201,7 +201,8 @@ impl Reader {
             return false;
         }
         if !recovered {
-            self.back |= self.received > Some(from);
+            // What it was to begin after it has had, be it in an earlier life.
+            self.back |= self.place().position() > Some(from);
             self.waiting.push_back(Item::Gap(from, missed));
         }
         let (count, first) = (events.len() as u64, self.received.is_none());
@@ -406,6 +407,16 @@ mod tests {
         assert!(reader.is_asking());
         reader.events(page(sub, 2, 3, false));
         assert_eq!(take_all(&mut reader), [1, 2, 3, 4, 5].map(at));
+    }
+
+    #[test]
+    fn who_was_further_in_an_earlier_life_than_the_topic_is_now_goes_back() {
+        for (known, goes_back) in [(4, true), (0, false)] {
+            let mut reader = Reader::new(TopicName::new("t").unwrap(), Start::from(at(known)));
+            let (sub, _) = frame(&mut reader).unwrap();
+            reader.events(Events { recovered: false, ..page(sub, 1, 2, false) });
+            assert_eq!(reader.went_back(), goes_back);
+        }
     }
 
     #[test]
