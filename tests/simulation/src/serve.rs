@@ -247,15 +247,16 @@ impl World {
                     live.follows = Some((scope.tenant().clone(), collections));
                 }
             }
+            // It is there, and in no room.
+            Effect::Attach(..) => {}
             Effect::FollowTopic(..)
             | Effect::Level(_)
-            | Effect::Attach(..)
             | Effect::Rooms(_)
             | Effect::UnfollowTopic(_)
             | Effect::ReadTopic(..)
             | Effect::Publish(..)
             | Effect::Misused(_) => {
-                self.violate("nobody has topics or transactions here", format!("{effect:?}"));
+                self.violate("nobody has topics, rooms or transactions here", format!("{effect:?}"));
             }
             Effect::Commit(batch) => self.enqueue(Asker::Session(id), batch),
             Effect::Read(scope, page) => self.ask_read(Question::Session(id, scope, page)),
