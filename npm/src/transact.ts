@@ -4,9 +4,6 @@ import { randomName } from "./random.js";
 import type { TransactionOptions, TransactionOutcome } from "./transactions.js";
 import { orAborted } from "./waiting.js";
 
-/** The longest wait before another try, in milliseconds. */
-const LONGEST = 4_000;
-
 /** An answer of the server's. */
 interface Answer {
   code?: unknown;
@@ -28,12 +25,13 @@ export async function transact<T>(
 ): Promise<TransactionOutcome<T>> {
   signal?.throwIfAborted();
   const text = write(body);
-  if (!/^[a-z0-9][a-z0-9_.-]{0,63}$/.test(name) || !/^[ -~]{1,128}$/.test(key)) {
-    throw new RealtimeError("invalid_value", "no transaction has such a name, or no call such a key");
+  if (!/^[a-z\d][\w.-]{0,63}$/.test(name) || !/^[ -~]{1,128}$/.test(key)) {
+    throw new RealtimeError("invalid_value", "not the name and key of a transaction");
   }
   // For printable ASCII, the strings of structured fields are those of JSON.
   const field = JSON.stringify(key);
-  let problem = new RealtimeError("offline", "there is no connection; nothing was sent");
+  // Of a server that is within reach it is so only if there is no token.
+  let problem = new RealtimeError(reachable ? "unauthenticated" : "offline", "nothing was sent");
   /** Whether an attempt may have been taken without an answer: then nothing but a decision tells what became of it. */
   let lost = false;
   /** Milliseconds to wait at least before another attempt; none if that would be in vain. */
@@ -41,7 +39,6 @@ export async function transact<T>(
 
   const attempt = async (): Promise<TransactionOutcome<T> | undefined> => {
     again = undefined;
-    problem = new RealtimeError("unauthenticated", "there is no token; nothing was sent");
     const authorization = `Bearer ${await token()}`;
     const before = lost;
     lost = true;
@@ -62,17 +59,15 @@ export async function transact<T>(
         return { type: "done", answer: said as T, replayed };
       }
       if (said.error) {
-        return { type: "refused", code: said.error.code, message: said.error.message, replayed };
+        return { ...said.error, type: "refused", replayed };
       }
     }
     if (typeof said.code === "string") {
       lost = before;
-      const retryable = /^(401|408|429|5..)$/.test(`${status}`);
+      const retryable = status > 428 || status === 401 || status === 408;
       problem = new RealtimeError(said.code, String(said.detail), { retryable });
       // What has failed for another reason is likely to fail again.
-      again = /^(408|429|503)$/.test(`${status}`)
-        ? 1_000 * Number(headers.get("retry-after")) || 0
-        : undefined;
+      again = status === 429 || status === 503 ? 1_000 * Number(headers.get("retry-after")) || 0 : undefined;
     }
     return undefined;
   };
@@ -80,19 +75,20 @@ export async function transact<T>(
   const time = AbortSignal.timeout(timeout);
   const bounded = <R>(promise: Promise<R>) => orAborted(orAborted(promise, signal), time);
   try {
-    for (let wait = 250; again !== undefined; wait = Math.min(2 * wait, LONGEST)) {
+    for (let wait = 250; again !== undefined; wait *= 2) {
       const outcome = await bounded(attempt().catch(() => undefined));
       if (outcome) {
         return outcome;
       }
-      const pause: number = (again ?? 0) + Math.random() * wait;
-      await bounded(new Promise((resolve) => setTimeout(resolve, again === undefined ? 0 : pause)));
+      // Not at all, if there is no other attempt.
+      const pause = (again ?? NaN) + Math.random() * wait;
+      await bounded(new Promise((resolve) => setTimeout(resolve, pause)));
     }
   } catch {
     // The time is over, or the caller has had enough.
     signal?.throwIfAborted();
   }
-  const unknown = "no answer came; it may have happened, and its key will tell";
+  const unknown = "no answer; it may have happened, and its key tells";
   const error = lost ? new RealtimeError("outcome_unknown", unknown, { retryable: true }) : problem;
   throw Object.assign(error, { idempotencyKey: key });
 }
