@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::config::StartError;
+use crate::{config::StartError, storage::sqlite::audit};
 
 /// A data folder, locked against a second server: two would not tell each other of their commits.
 pub struct DataFolder {
@@ -55,9 +55,9 @@ impl DataFolder {
     pub fn audited(path: &Path) -> [(&'static str, PathBuf); 3] {
         let of = |file| path.join(file);
         [
-            ("documents", of("webwaka.sqlite3")),
-            ("topics", of("events.db")),
-            ("transactions", of("transactions.db")),
+            (audit::DOCUMENTS, of("webwaka.sqlite3")),
+            (audit::TOPICS, of("events.db")),
+            (audit::TRANSACTIONS, of("transactions.db")),
         ]
     }
 
@@ -88,7 +88,7 @@ pub(crate) fn secret_file(path: &Path, make: impl FnOnce() -> io::Result<Vec<u8>
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");

@@ -1,5 +1,7 @@
 //! The server's command line.
 
+mod auditing;
+
 use std::{
     error::Error,
     io::Write as _,
@@ -11,7 +13,6 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sdk_core::protocol::Limits;
-use serde_json::json;
 use server_reference::{
     access::Grant,
     clock::wall,
@@ -22,7 +23,7 @@ use server_reference::{
     random,
     server::Server,
     storage::sqlite::{
-        SqliteDocuments, UPKEEP_SLICE, audit,
+        SqliteDocuments, UPKEEP_SLICE,
         events::{Caps, SqliteEvents},
     },
     streams::StreamsConfig,
@@ -58,17 +59,8 @@ enum Command {
         #[arg(long, default_value_t = TOMBSTONE_DAYS, env = "WEBWAKA_TOMBSTONE_DAYS")]
         tombstone_days: u32,
     },
-    /// List who looked at or changed dead letters, one record of JSON a line, and verify that no record was changed or taken
-    /// out. Also while a server runs.
-    Audit {
-        /// The data folder.
-        #[arg(long, default_value = "data", env = "WEBWAKA_DATA")]
-        data: PathBuf,
-        /// A head that this command told before: it has to be in the chain still, or else its end was cut off. Give it
-        /// for each chain.
-        #[arg(long)]
-        head: Vec<String>,
-    },
+    /// Who administered what: list the records, verify that none was changed or taken out, keep signed checkpoints of them.
+    Audit(auditing::Auditing),
     /// After the server's clock was ahead: bring times from the future back to now, and tell every reader.
     Heal {
         /// The data folder.
@@ -184,7 +176,7 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             println!("{count} deletions are forgotten");
             Ok(())
         }
-        Command::Audit { data, head } => audited(&DataFolder::audited(&data), &head),
+        Command::Audit(auditing) => auditing::run(auditing),
         Command::Heal { data } => {
             let (_folder, mut documents) = open(&data)?;
             let count = documents.heal(wall())?;
@@ -199,33 +191,6 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             Ok(())
         }
     }
-}
-
-/// Lists the records of both databases. The chain of each is its own.
-fn audited(paths: &[(&str, PathBuf)], heads: &[String]) -> Result<(), Box<dyn Error>> {
-    let (mut whole, mut out) = (true, std::io::stdout().lock());
-    let mut missing: Vec<&String> = heads.iter().collect();
-    for (name, path) in paths {
-        let mut written = Ok(());
-        let chain = audit::read(path, |record, hash| {
-            missing.retain(|head| **head != hash.to_string());
-            let line = json!({ "chain": name, "record": record });
-            if written.is_ok() {
-                written = writeln!(out, "{line}");
-            }
-        })?;
-        written?;
-        let state = match chain.broken {
-            None => "intact".to_owned(),
-            Some(id) => format!("broken at record {id}"),
-        };
-        eprintln!("{name}: {} records, {state}, head {}", chain.records, chain.head);
-        whole &= chain.broken.is_none();
-    }
-    for head in &missing {
-        eprintln!("no record has the head {head}: the end of its chain was cut off");
-    }
-    if whole && missing.is_empty() { Ok(()) } else { Err("the audit is not what was recorded".into()) }
 }
 
 /// The database of a server that is not running; nobody else may have it until both values are dropped.

@@ -36,7 +36,8 @@ pub(crate) fn spread() -> u64 {
     u64::from_le_bytes(bytes().unwrap_or_default())
 }
 
-fn bytes<const N: usize>() -> Option<[u8; N]> {
+/// Some random bytes, unless the system gives nothing random.
+pub(crate) fn bytes<const N: usize>() -> Option<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).ok().map(|()| bytes)
 }

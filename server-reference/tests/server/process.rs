@@ -172,29 +172,55 @@ async fn who_administered_what_is_listed_and_verified_also_while_the_server_runs
     let dead = || http.get(format!("http://{}/v1/dead", running.url)).bearer_auth(token(data.path()));
     assert_eq!(dead().send().await.unwrap().status(), 200);
     let audit =
-        |head: &[&str]| server().args(["audit", "--data"]).arg(data.path()).args(head).output().unwrap();
-    let listed = audit(&[]);
+        |args: &[&str]| server().arg("audit").args(args).arg("--data").arg(data.path()).output().unwrap();
+    let stdout = |output: Output| String::from_utf8(output.stdout).unwrap();
+    let listed = audit(&["list"]);
     assert!(listed.status.success(), "{listed:?}");
-    let out = String::from_utf8(listed.stdout).unwrap();
-    let record: serde_json::Value = serde_json::from_str(out.trim()).unwrap();
+    let record: serde_json::Value = serde_json::from_str(stdout(listed).trim()).unwrap();
     assert_eq!(
         (&record["chain"], &record["record"]["action"]),
         (&"documents".into(), &"dead letters listed".into())
     );
-    let told = String::from_utf8(listed.stderr).unwrap();
-    assert!(
-        told.contains("documents: 1 records, intact") && told.contains("topics: 0 records, intact"),
-        "{told}"
-    );
-    let head = told.lines().next().unwrap().rsplit(' ').next().unwrap().to_owned();
+    let verified = |args: &[&str]| {
+        let output = audit(&[&["verify"], args].concat());
+        (output.status.success(), stdout(output))
+    };
+    let (whole, told) = verified(&[]);
+    assert!(whole && told.contains("1 records (0 pruned), intact"), "{told}");
     assert_eq!(dead().send().await.unwrap().status(), 200);
-    let again = String::from_utf8(audit(&[]).stderr).unwrap();
-    assert!(again.contains("documents: 1 records, intact"), "the first record covers it: {again}");
-    let one = http.get(format!("http://{}/v1/dead/1.1", running.url)).bearer_auth(token(data.path()));
-    assert_eq!(one.send().await.unwrap().status(), 404);
-    assert!(audit(&["--head", &head]).status.success(), "it is there still");
-    let cut = audit(&["--head", "00ff"]);
-    assert!(!cut.status.success() && String::from_utf8(cut.stderr).unwrap().contains("cut off"));
+    let (_, told) = verified(&[]);
+    assert!(told.contains("1 records (0 pruned), intact"), "the first record covers it: {told}");
+
+    let kept = stdout(audit(&["checkpoint"]));
+    let lines: Vec<&str> = kept.lines().collect();
+    let origin = lines[0];
+    assert!(origin.starts_with("webwaka-audit/") && lines[1] == "1" && lines[3].is_empty(), "{kept}");
+    assert!(lines[4].starts_with(&format!("\u{2014} {origin} ")), "{kept}");
+    assert!(stdout(audit(&["checkpoint", "--verifier"])).starts_with(&format!("{origin}+")));
+    let file = data.path().join("kept");
+    std::fs::write(&file, &kept).unwrap();
+    let with = ["--checkpoint", file.to_str().unwrap()];
+    assert!(verified(&with).0, "it is there still");
+
+    let tenant = record["record"]["tenant"].as_str().unwrap();
+    let who = ["--by", "olga", "--justification", "she asked for it", "--approver", "otto"];
+    let subject = record["record"]["subject"].as_str().unwrap();
+    let erased = audit(&[&["erase", "--tenant", tenant, "--subject", subject], &who[..]].concat());
+    assert!(erased.status.success(), "{erased:?}");
+    let records = stdout(audit(&["list"]));
+    assert!(records.contains(r#""erased":["subject"]"#) && records.contains("she asked for it"), "{records}");
+    assert!(verified(&with).0, "the chain is whole without it");
+
+    let pruned = audit(&[&["prune", "--days", "0"], &who[..]].concat());
+    assert!(pruned.status.success(), "{pruned:?}");
+    assert!(stdout(pruned).starts_with("webwaka-audit/"));
+    let (whole, told) = verified(&[]);
+    assert!(whole && told.contains("3 records (2 pruned), intact"), "{told}");
+
+    let path = data.path().join("webwaka.sqlite3");
+    rusqlite::Connection::open(path).unwrap().execute("DELETE FROM audit", []).unwrap();
+    let (whole, told) = verified(&[]);
+    assert!(!whole && told.contains("records 3 to 3 were cut off"), "{told}");
 }
 
 #[tokio::test]
@@ -226,7 +252,7 @@ async fn what_was_taken_back_is_so_after_a_kill_and_is_on_record() {
     drop(process);
     let process = Process::start(data.path());
     assert_eq!(read(&process.url).await, 401);
-    let audit = server().args(["audit", "--data"]).arg(data.path()).output().unwrap();
+    let audit = server().args(["audit", "list", "--data"]).arg(data.path()).output().unwrap();
     let records = String::from_utf8(audit.stdout).unwrap();
     assert!(audit.status.success() && records.contains(r#""action":"tokens revoked""#), "{records}");
     assert!(records.contains(r#""target":"subject ada""#), "{records}");

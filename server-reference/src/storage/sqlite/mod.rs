@@ -58,7 +58,7 @@ impl SqliteDocuments {
     /// # Errors
     /// [`StorageError::Unavailable`], also if this SQLite or the database has the wrong version.
     pub fn open(path: &Path, limits: Limits, new_epoch: NewEpoch) -> Result<Self, StorageError> {
-        Self::over(Connection::open(path)?, limits, new_epoch)
+        Self::over(Connection::open(path)?, audit::key(Some(path))?, limits, new_epoch)
     }
 
     /// A database that ends with this value.
@@ -66,10 +66,16 @@ impl SqliteDocuments {
     /// # Errors
     /// [`StorageError::Unavailable`] if this SQLite has the wrong version.
     pub fn in_memory(limits: Limits, new_epoch: NewEpoch) -> Result<Self, StorageError> {
-        Self::over(Connection::open_in_memory()?, limits, new_epoch)
+        Self::over(Connection::open_in_memory()?, audit::key(None)?, limits, new_epoch)
     }
 
-    fn over(mut connection: Connection, limits: Limits, new_epoch: NewEpoch) -> Result<Self, StorageError> {
+    fn over(
+        mut connection: Connection,
+        key: audit::Key,
+        limits: Limits,
+        new_epoch: NewEpoch,
+    ) -> Result<Self, StorageError> {
+        audit::enable(&connection, key, audit::DOCUMENTS)?;
         schema::prepare_writer(&mut connection)?;
         Ok(Self { connection, limits, resolvers: Resolvers::default(), new_epoch })
     }

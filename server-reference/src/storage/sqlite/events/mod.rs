@@ -31,6 +31,7 @@ pub use store::{EventStore, OnNews};
 use crate::storage::{
     StorageError,
     events::{LogEpoch, LogError, News},
+    sqlite::audit,
 };
 use group::Group;
 use names::Names;
@@ -72,6 +73,7 @@ impl SqliteEvents {
     /// [`StorageError::Unavailable`], also if this SQLite or the database has the wrong version.
     pub fn open(path: &Path, caps: Caps, new_bits: NewBits) -> Result<Self, StorageError> {
         let mut connection = Connection::open(path)?;
+        audit::enable(&connection, audit::key(Some(path))?, audit::TOPICS)?;
         schema::prepare(&mut connection)?;
         connection.set_prepared_statement_cache_capacity(128);
         let newest: u64 =

@@ -3,13 +3,13 @@
 use rusqlite::Connection;
 
 use super::super::{
-    audit::{TABLE as AUDIT, VIEWINGS},
+    audit::{self, SET_ASIDE, TABLE as AUDIT, VIEWINGS},
     schema::{migrate, settle},
 };
 use crate::storage::StorageError;
 
 /// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 7;
+const VERSION: i64 = 8;
 
 /// The writer's cache of pages, in negative kilobytes as SQLite wants it: whether an event's name is known is looked up
 /// anywhere among all names.
@@ -207,10 +207,12 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), StorageError> {
         0 => Some(format!("{TABLES}{SUBSCRIPTIONS}{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}{VIEWINGS}")),
         1 => Some(format!("{SUBSCRIPTIONS}{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}{VIEWINGS}")),
         2 => Some(format!("{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}{VIEWINGS}")),
-        3 => Some(format!("{NAMES}{FROM_4}{NEW_NAMES}{VIEWINGS}")),
-        4 => Some(format!("{FROM_4}{NEW_NAMES}{VIEWINGS}")),
-        5 => Some(format!("{NEW_NAMES}{VIEWINGS}")),
-        6 => Some(VIEWINGS.into()),
+        3 => Some(format!("{NAMES}{FROM_4}{NEW_NAMES}{VIEWINGS}{SET_ASIDE}{AUDIT}")),
+        4 => Some(format!("{FROM_4}{NEW_NAMES}{VIEWINGS}{SET_ASIDE}{AUDIT}")),
+        5 => Some(format!("{NEW_NAMES}{VIEWINGS}{SET_ASIDE}{AUDIT}")),
+        6 => Some(format!("{VIEWINGS}{SET_ASIDE}{AUDIT}")),
+        7 => Some(format!("{SET_ASIDE}{AUDIT}")),
         _ => None,
-    })
+    })?;
+    audit::adopt(connection)
 }

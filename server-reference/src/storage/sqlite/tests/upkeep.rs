@@ -9,6 +9,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     fixtures::{START, granted},
+    storage::sqlite::audit::tests::UNDO,
     storage::{
         events::Which,
         refusals::{ClientChange, ClientFate},
@@ -213,7 +214,7 @@ fn a_database_of_version_2_goes_on_with_all_it_has() {
     drop(open(&new));
     let first = only(open(&old).commit_group(operations())).unwrap();
     let back =
-        "DROP TABLE viewings; DROP TABLE origins; DROP TABLE refused; DROP TABLE refused_tenants; DROP TABLE audit; DROP TABLE revocations; DROP INDEX judgements_by_maker;
+        "DROP TABLE viewings; DROP TABLE origins; DROP TABLE refused; DROP TABLE refused_tenants; DROP TABLE audit; DROP TABLE audit_parts; DROP TABLE audit_heads; DROP TABLE audit_starts; DROP TABLE revocations; DROP INDEX judgements_by_maker;
         ALTER TABLE judgements DROP COLUMN maker; PRAGMA user_version = 2";
     Connection::open(&old).unwrap().execute_batch(back).unwrap();
     let again = only(open(&old).commit_group(operations())).unwrap();
@@ -243,7 +244,10 @@ fn a_database_of_version_4_knows_what_was_refused_and_what_operators_have_applie
     let back =
         "DROP TABLE revocations; DROP TABLE viewings; DROP TABLE origins; DROP INDEX refused_by_origin; ALTER TABLE refused DROP COLUMN origin_client;
         ALTER TABLE refused DROP COLUMN origin_seq; PRAGMA user_version = 4";
-    Connection::open(&old).unwrap().execute_batch(back).unwrap();
+    let older = Connection::open(&old).unwrap();
+    older.execute_batch(back).unwrap();
+    older.execute_batch(UNDO).unwrap();
+    drop(older);
 
     let mut documents = open(&old);
     assert_eq!(tables(&old), tables(&new), "it has all that a new one has");

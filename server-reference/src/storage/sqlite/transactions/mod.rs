@@ -105,6 +105,7 @@ impl TransactionStore {
     /// [`StorageError::Unavailable`]
     pub fn open(path: &Path, caps: Caps, on_commit: OnCommit) -> Result<Self, StorageError> {
         let mut connection = Connection::open(path)?;
+        audit::enable(&connection, audit::key(Some(path))?, audit::TRANSACTIONS)?;
         schema::prepare(&mut connection)?;
         connection.set_prepared_statement_cache_capacity(64);
         let readers = Readers::open(path)?;
@@ -166,7 +167,7 @@ impl Transactions for TransactionStore {
                 Misuse::Socket => "in a frame",
                 Misuse::Push => "in a push",
             };
-            audit::record(savepoint, &scope, "critical transaction misplaced", target, now)
+            audit::refusal(savepoint, &scope, "critical transaction misplaced", target, now)
         })
         .boxed()
     }

@@ -2,11 +2,14 @@
 
 use rusqlite::Connection;
 
-use super::super::{audit::TABLE as AUDIT, schema};
+use super::super::{
+    audit::{self, SET_ASIDE, TABLE as AUDIT},
+    schema,
+};
 use crate::storage::StorageError;
 
 /// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// `calls` is what makes a retry harmless: what each key was used for, and what came of it. `lanes` are the topics that
 /// events wait for in `outgoing`; a lane that is not to be looked at yet says until when. `tenants` counts what is capped.
@@ -59,8 +62,14 @@ const TABLES: &str = "
     CREATE INDEX outgoing_by_lane ON outgoing (lane, id);
 ";
 
-/// Makes a new connection ready to write: creates the tables in an empty database.
+/// Makes a new connection ready to write: creates the tables in an empty database, and brings those of an
+/// earlier version up to this one.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), StorageError> {
     schema::settle(connection)?;
-    schema::migrate(connection, VERSION, |version| (version == 0).then(|| format!("{TABLES}{AUDIT}")))
+    schema::migrate(connection, VERSION, |version| match version {
+        0 => Some(format!("{TABLES}{AUDIT}")),
+        1 => Some(format!("{SET_ASIDE}{AUDIT}")),
+        _ => None,
+    })?;
+    audit::adopt(connection)
 }

@@ -120,11 +120,10 @@ async fn misuse_is_on_record() {
     let store = open(&folder);
     store.misused(scope("acme", "ada"), Misuse::Socket, START).await.unwrap();
     let mut records = Vec::new();
-    let chain = audit::read(&folder.path().join("transactions.db"), |record, _| records.push(record.clone()))
-        .unwrap();
-    assert_eq!((chain.records, chain.broken), (1, None));
-    assert_eq!(
-        (&*records[0].subject, &*records[0].action, &*records[0].target),
-        ("ada", "critical transaction misplaced", "in a frame")
-    );
+    let chain = audit::Audit::open(&folder.path().join("transactions.db"), audit::TRANSACTIONS).unwrap();
+    let verified = chain.verify("acme", &[], |record| records.push(record.clone())).unwrap();
+    assert_eq!((verified.records, verified.findings), (1, vec![]));
+    let record = &records[0];
+    assert_eq!((&*record.action, &*record.outcome), ("critical transaction misplaced", "refused"));
+    assert_eq!((record.subject.as_deref(), record.target.as_deref()), (Some("ada"), Some("in a frame")));
 }
