@@ -54,7 +54,17 @@ for (const name of ["bundler", "node", "exact"]) {
 
 test("the package holds what it is made of and nothing else", () => {
   const entries = ["background-sync", "encryption", "index", "node"];
-  const shared = ["documents", "errors", "outcome", "rooms", "schema", "status", "topics", "transactions", "types"];
+  const shared = [
+    "documents",
+    "errors",
+    "outcome",
+    "rooms",
+    "schema",
+    "status",
+    "topics",
+    "transactions",
+    "types",
+  ];
   const declared = [...entries, ...shared].map((name) => `${name}.d.ts`);
   const built = ["engine.wasm", ...entries.flatMap((name) => [`${name}.js`, `${name}.js.map`])];
   assert.deepEqual(readdirSync(project.installed("dist")).sort(), [...declared, ...built].sort());

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::{bundle, report::Steps, workspace::Workspace};
 
 /// What a page may download in all, brotli (`docs/decisions/0003-size-budget.md`).
-const BUDGET: usize = 171_000;
+const BUDGET: usize = 173_000;
 /// How much more than what is recorded a change may bring unnoticed.
 const GROWTH_PERCENT: usize = 2;
 

@@ -2,7 +2,7 @@
 //! `Idempotency-Key`, and nothing else: none is ever queued, and none goes over a socket.
 //!
 //! An application registers its [handlers](handler) under names; the [store](crate::storage::transactions) runs one with its
-//! answer in one commit, and the [courier](courier) takes the events it has caused to their topics. [`ledger`] is one to
+//! answer in one commit, and the courier takes the events it has caused to their topics. [`ledger`] is one to
 //! copy from.
 
 pub(crate) mod courier;
