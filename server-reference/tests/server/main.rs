@@ -14,6 +14,7 @@ mod snapshots;
 mod streams;
 mod subscriptions;
 mod support;
+mod tenants;
 mod tickets;
 mod topics;
 mod transactions;
