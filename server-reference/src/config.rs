@@ -25,6 +25,8 @@ pub const TOMBSTONE_DAYS: u32 = 90;
 pub struct ServerConfig {
     /// Where it listens; port 0 is any free one.
     pub listen: SocketAddr,
+    /// Where its metrics are served, for operators alone; nowhere if this is none.
+    pub metrics: Option<SocketAddr>,
     /// The folder that holds its data.
     pub data: PathBuf,
     /// A folder of static files to serve beside the API.
@@ -100,6 +102,9 @@ pub enum StartError {
     /// The key that webhooks are signed with can neither be read nor made.
     #[error("the key of webhooks cannot be used")]
     WebhookKey(#[source] io::Error),
+    /// Nothing can be counted.
+    #[error("the metrics cannot be set up")]
+    Metrics(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// There can be no HTTP client for webhooks.
     #[error("webhooks cannot be called")]
     Webhooks(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -169,6 +174,7 @@ impl ServerConfig {
         let (web, streams, transactions) = (None, StreamsConfig::default(), TransactionsConfig::default());
         Self {
             listen,
+            metrics: None,
             data,
             web,
             identity,

@@ -24,6 +24,7 @@ mod health;
 pub mod hub;
 mod identity;
 mod line;
+pub mod metrics;
 pub mod origin;
 pub mod random;
 pub mod resolvers;

@@ -83,6 +83,9 @@ struct Serve {
     /// Where to listen; port 0 is any free one.
     #[arg(long, default_value = "127.0.0.1:8787", env = "WEBWAKA_LISTEN")]
     listen: SocketAddr,
+    /// Where to serve metrics for Prometheus, such as 127.0.0.1:9464; nowhere if not given.
+    #[arg(long, env = "WEBWAKA_METRICS")]
+    metrics: Option<SocketAddr>,
     /// The data folder.
     #[arg(long, default_value = "data", env = "WEBWAKA_DATA")]
     data: PathBuf,
@@ -205,6 +208,7 @@ async fn serve(options: Serve) -> Result<(), Box<dyn Error>> {
     let Serve {
         dev,
         listen,
+        metrics,
         data,
         web,
         keys,
@@ -233,8 +237,11 @@ async fn serve(options: Serve) -> Result<(), Box<dyn Error>> {
     let transactions = TransactionsConfig { handlers, ..TransactionsConfig::default() };
     let tombstone_age = days(tombstone_days);
     let rates = Rates { frames: session_frames, bytes: session_bytes, ..Rates::default() };
-    let config = ServerConfig { web, tombstone_age, rates, streams, transactions, ..config };
+    let config = ServerConfig { metrics, web, tombstone_age, rates, streams, transactions, ..config };
     let server = Server::bind(config).await?;
+    if let Some(address) = server.metrics_address() {
+        tracing::info!("metrics on http://{address}/metrics");
+    }
     // Scripts wait for this line and read the port from it.
     writeln!(std::io::stdout().lock(), "listening on http://{}", server.address()?)?;
     server.serve(signal()?).await?;

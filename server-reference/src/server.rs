@@ -12,6 +12,7 @@ use std::{
 use axum::{
     Router,
     http::{HeaderName, HeaderValue, Method, header},
+    middleware::from_fn_with_state,
 };
 use tokio::{
     net::TcpListener,
@@ -34,6 +35,7 @@ use crate::{
     hub::Hub,
     identity,
     line::{Lines, Wire},
+    metrics::{Measured, Metrics, Scraped, observe},
     random,
     rooms::Rooms,
     service::{MAX_SESSIONS, Service, Stores},
@@ -69,6 +71,8 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wa
 /// A server that has its port and its data, and is not serving yet.
 pub struct Server {
     listener: TcpListener,
+    metrics_listener: Option<TcpListener>,
+    scraped: Scraped,
     router: Router,
     sessions: Arc<Semaphore>,
     stop: watch::Sender<bool>,
@@ -125,6 +129,13 @@ impl Server {
         let taken = |source| StartError::Listen { listen, source };
         let listener = TcpListener::bind(listen).await.map_err(taken)?;
         let address = listener.local_addr().map_err(taken)?;
+        let metrics_listener = match config.metrics {
+            Some(listen) => {
+                let taken = |source| StartError::Listen { listen, source };
+                Some(TcpListener::bind(listen).await.map_err(taken)?)
+            }
+            None => None,
+        };
         let keys = Keys::load_or_create(&data.webhook_key()).map_err(StartError::WebhookKey)?;
         let local = matches!(config.identity, Identity::Dev(..));
         let public = config.streams.url(address);
@@ -148,11 +159,13 @@ impl Server {
             woken,
             figures: figures.clone(),
         };
+        let metrics = Metrics::new().map_err(|error| StartError::Metrics(Box::new(error)))?;
+        let metrics = Arc::new(metrics);
         let stores = Stores {
-            documents: store.clone(),
+            documents: Arc::new(Measured::new(store.clone(), "documents", metrics.clone())),
             snapshots,
             hub,
-            events: events.clone(),
+            events: Arc::new(Measured::new(events.clone(), "topics", metrics.clone())),
             news,
             groups: events.clone(),
             letters: events.clone(),
@@ -161,12 +174,16 @@ impl Server {
             subscriptions: subscriptions.clone(),
             transactions: transactions.clone(),
             figures,
+            metrics,
         };
-        let service = Service::new(stores, config, address, stopping);
+        let service = Arc::new(Service::new(stores, config, address, stopping));
+        let scraped = Scraped { service: service.clone(), store: store.clone(), events: events.clone() };
         let (sessions, rooms) = (service.sessions.clone(), service.rooms.clone());
         let router = router(service, web.as_deref());
         Ok(Self {
             listener,
+            metrics_listener,
+            scraped,
             router,
             sessions,
             stop,
@@ -192,6 +209,11 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// Where its metrics are, if they are served.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_listener.as_ref()?.local_addr().ok()
+    }
+
     /// Serves until `signal` resolves; then takes no more connections, tells its sessions to go away, answers for what
     /// is being committed, and returns.
     ///
@@ -200,6 +222,8 @@ impl Server {
     pub async fn serve(self, signal: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
         let Self {
             listener,
+            metrics_listener,
+            scraped,
             router,
             sessions,
             stop,
@@ -240,6 +264,7 @@ impl Server {
             never = verifier.keep_fresh() => match never {},
             never = transaction_courier.run() => match never {},
             never = rooms.run() => match never {},
+            never = scraped.serve(metrics_listener) => match never {},
             () = deadline => {
                 tracing::warn!("some connections did not end in time and are cut off");
                 Ok(())
@@ -254,7 +279,9 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
 }
 
 /// Every route of a service, for whoever brings storage or a listener of their own.
-pub fn router(service: Service, web: Option<&Path>) -> Router {
+pub fn router(service: impl Into<Arc<Service>>, web: Option<&Path>) -> Router {
+    let service: Arc<Service> = service.into();
+    let metrics = service.metrics.clone();
     let origins = service.origins.clone();
     let allowed = move |origin: &HeaderValue, _: &_| origin.to_str().is_ok_and(|text| origins.allow(text));
     let cors = CorsLayer::new()
@@ -285,10 +312,11 @@ pub fn router(service: Service, web: Option<&Path>) -> Router {
     if service.dev.is_some() {
         routes = routes.merge(dev::routes());
     }
-    let mut router = routes.with_state(Arc::new(service)).layer(cors);
+    let mut router = routes.with_state(service).layer(cors);
     if let Some(folder) = web {
         router = router.fallback_service(pages(folder));
     }
+    let router = router.layer(from_fn_with_state(metrics, observe));
     router.layer(fixed_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
 }
 

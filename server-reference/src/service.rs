@@ -6,12 +6,13 @@ use sdk_core::protocol::Limits;
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
-    auth::Verifier,
+    auth::{AuthError, Verifier},
     config::{Identity, ServerConfig},
     dev::DevIssuer,
     gateway::session::Rates,
     hub::Hub,
     identity::tickets::Tickets,
+    metrics::Metrics,
     origin::Origins,
     rooms::Rooms,
     snapshot::Snapshots,
@@ -51,6 +52,7 @@ pub struct Service {
     pub(crate) tickets: Tickets,
     pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) transactions: Served,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) streams: StreamsConfig,
     /// Where topics are found, without a slash at its end.
@@ -96,6 +98,8 @@ pub struct Stores {
     pub transactions: Arc<dyn Transactions>,
     /// What becomes of them.
     pub figures: Arc<Figures>,
+    /// Where everything is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The critical transactions as they are served.
@@ -126,6 +130,7 @@ impl Service {
             subscriptions,
             transactions,
             figures,
+            metrics,
         } = stores;
         let ServerConfig {
             identity,
@@ -157,6 +162,7 @@ impl Service {
             tickets: Tickets::default(),
             subscriptions,
             transactions: Served { store: transactions, config, figures },
+            metrics,
             rooms: Arc::default(),
             live: Arc::new(Semaphore::new(streams.live)),
             streams,
@@ -172,5 +178,11 @@ impl Service {
             requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
             stopping,
         }
+    }
+
+    /// Somebody came with a token that is none here.
+    pub(crate) fn token_refused(&self, error: &AuthError) {
+        tracing::info!(%error, "token refused");
+        self.metrics.token_refused(error);
     }
 }

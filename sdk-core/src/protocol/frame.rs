@@ -288,15 +288,19 @@ pub fn decode_server_frame(text: &str) -> Result<Option<ServerFrame>, ProtocolEr
     }
 }
 
-fn is_unknown_frame(text: &str) -> bool {
-    const KNOWN: [&str; 12] = [
+impl ServerFrame {
+    /// What the frames are called.
+    pub const NAMES: [&'static str; 12] = [
         "welcome", "outcomes", "changes", "events", "ended", "room", "message", "sent", "error", "slowDown",
         "goAway", "ping",
     ];
+}
+
+fn is_unknown_frame(text: &str) -> bool {
     let (mut reader, mut names, mut known) = (Reader::new(text), 0, false);
     let whole = reader.object(&mut |reader, name| {
         names += 1;
-        known |= KNOWN.contains(&name);
+        known |= ServerFrame::NAMES.contains(&name);
         reader.skip().map(drop)
     });
     whole.and_then(|()| reader.end()).is_ok() && names == 1 && !known

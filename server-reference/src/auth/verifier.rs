@@ -128,6 +128,29 @@ pub enum AuthError {
     NotYetValid,
 }
 
+impl AuthError {
+    /// The same in a word, to count by.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::TooLong => "too_long",
+            Self::BringsKey => "brings_key",
+            Self::WrongType => "wrong_type",
+            Self::NoKeys => "no_keys",
+            Self::Revoked => "revoked",
+            Self::KeyRemoved => "key_removed",
+            Self::UnknownKey => "unknown_key",
+            Self::WrongAlgorithm => "wrong_algorithm",
+            Self::UnknownExtension => "unknown_extension",
+            Self::WrongSignature => "wrong_signature",
+            Self::WrongIssuer => "wrong_issuer",
+            Self::WrongAudience => "wrong_audience",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+        }
+    }
+}
+
 impl From<&AuthError> for ProtocolError {
     fn from(error: &AuthError) -> Self {
         match error {

@@ -9,8 +9,19 @@ use sdk_core::wire::{Reader, record};
 use super::misplaced;
 
 /// Names of the frames that a client may send.
-const KNOWN: [&str; 10] =
-    ["hello", "push", "publish", "pull", "subscribe", "unsubscribe", "enter", "leave", "send", "pong"];
+pub(crate) const CLIENT_FRAMES: [&str; 11] = [
+    "hello",
+    "push",
+    "publish",
+    "pull",
+    "subscribe",
+    "unsubscribe",
+    "enter",
+    "leave",
+    "send",
+    "refresh",
+    "pong",
+];
 /// The name of a frame that there is not: what it would hold must not travel this way.
 const TRANSACTION: &str = "transaction";
 
@@ -106,5 +117,5 @@ fn unknown_name(text: &str) -> Option<String> {
     });
     read.and_then(|()| reader.end()).ok()?;
     let [name]: [String; 1] = names.try_into().ok()?;
-    (!KNOWN.contains(&&*name)).then_some(name)
+    (!CLIENT_FRAMES.contains(&&*name)).then_some(name)
 }

@@ -16,6 +16,7 @@ use super::topics::events_frame;
 use crate::{
     hub::Shortcut,
     line::{Wire, Written},
+    metrics::Metrics,
     storage::events::{Fresh, News},
 };
 
@@ -112,6 +113,7 @@ pub(super) struct Past {
     pub(super) wire: Wire,
     pub(super) sub: u64,
     pub(super) level: Arc<Level>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Shortcut<News> for Past {
@@ -119,7 +121,13 @@ impl Shortcut<News> for Past {
         // The end of a topic is the session's to tell.
         let Some(fresh) = news.events.as_ref().filter(|fresh| !fresh.closed) else { return false };
         let written = self.level.pass(fresh, || match fresh.message(self.sub, message) {
-            Some(bytes) => self.wire.write(&bytes),
+            Some(bytes) => {
+                let written = self.wire.write(&bytes);
+                if written != Written::Nothing {
+                    self.metrics.sent.count_events(bytes.len());
+                }
+                written
+            }
             None => Written::Nothing,
         });
         written == Written::All

@@ -14,4 +14,4 @@ mod tests;
 mod topics;
 mod work;
 
-pub(crate) use frame::{check_rejected, too_many_operations};
+pub(crate) use frame::{CLIENT_FRAMES, check_rejected, too_many_operations};

@@ -4,7 +4,7 @@
 //! a frame is in the buffer, which has a bound, before the next input is looked at, and the hub's queue is short. A peer
 //! that does not take what it is sent within the configured time is dropped.
 
-use std::{pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{convert::Infallible, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use axum::{
     Router,
@@ -51,6 +51,8 @@ use crate::{
 const LINGER: Duration = Duration::from_secs(1);
 /// How long a connection waits for its turn when very many greet at once.
 const GREETING_QUEUE: Duration = Duration::from_secs(5);
+/// What a client is told when the server stops.
+const GOING_AWAY: &str = "going_away";
 /// Bytes that one connection reads ahead.
 const READ_BUFFER: usize = 16 * 1024;
 /// Bytes that the outgoing buffer may hold beyond one frame.
@@ -135,7 +137,25 @@ enum Event {
 }
 
 /// The connection is gone.
-struct Gone;
+enum Gone {
+    /// This side has closed it.
+    Closed(Closing),
+    /// The peer did not take in time what it was sent.
+    Slow,
+    /// The peer or the network has ended it.
+    Lost,
+}
+
+impl Gone {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Closed(Closing::GoingAway) => GOING_AWAY,
+            Self::Closed(Closing::Refused(code)) => code.as_str(),
+            Self::Slow => "slow_consumer",
+            Self::Lost => "gone",
+        }
+    }
+}
 
 impl Connection {
     fn new(
@@ -176,8 +196,14 @@ impl Connection {
     }
 
     async fn run(mut self) {
-        while let Ok(()) = self.perform_all().await {
-            let Ok(input) = self.next_input().await else { return };
+        let Err(gone) = self.go_on().await;
+        self.service.metrics.closed(gone.reason());
+    }
+
+    async fn go_on(&mut self) -> Result<Infallible, Gone> {
+        loop {
+            self.perform_all().await?;
+            let input = self.next_input().await?;
             let verified = matches!(input, Input::Verified(_));
             self.session.handle(self.clock.now(), input);
             // What was taken back between its verification and this is not told again.
@@ -225,7 +251,7 @@ impl Connection {
                     self.level.drain(..).for_each(|level| level.open());
                     Poll::Pending
                 }
-                Poll::Ready(Err(_)) => Poll::Ready(Err(Gone)),
+                Poll::Ready(Err(_)) => Poll::Ready(Err(Gone::Lost)),
                 Poll::Pending => Poll::Ready(Ok(())),
             });
             tokio::select! {
@@ -235,7 +261,10 @@ impl Connection {
                     Event::Message(message, stream) => {
                         self.stream = Some(stream);
                         self.broken = matches!(message, Some(Err(_)));
-                        return received(message).ok_or(Gone);
+                        if let Some(Ok(Message::Text(text))) = &message {
+                            self.service.metrics.received.count(text);
+                        }
+                        return received(message).ok_or(Gone::Lost);
                     }
                 },
                 () = self.alarm.as_mut(), if deadline.is_some() => return Ok(Input::Timeout),
@@ -284,7 +313,7 @@ impl Connection {
                 self.answer(async move {
                     let verified = service.verifier.verify_renewed(&token, crate::clock::wall()).await;
                     if let Err(error) = &verified {
-                        tracing::info!(%error, "token refused");
+                        service.token_refused(error);
                     }
                     Input::Verified(verified.map(TenantScope::of))
                 });
@@ -316,7 +345,8 @@ impl Connection {
                 self.answer(async move { Input::Read(documents.changes(scope, page).await) });
             }
             Effect::FollowTopic(scope, topic, sub, level) => {
-                let past = self.wire.clone().map(|wire| Past { wire, sub, level });
+                let metrics = self.service.metrics.clone();
+                let past = self.wire.clone().map(|wire| Past { wire, sub, level, metrics });
                 let shortcut = past.map(|past| Box::new(past) as Box<dyn Shortcut<News>>);
                 let news = &self.service.news;
                 let reader = self.reader.get_or_insert_with(|| news.follow(&scope, Vec::new()));
@@ -339,12 +369,13 @@ impl Connection {
                 tokio::spawn(misused(self.service.clone(), scope, Misuse::Socket));
             }
             Effect::Send(text) => {
+                self.service.metrics.sent.count(&text);
                 let message = Message::Text((&*text).into());
                 return taken(timeout(self.service.write_deadline, self.sink.feed(message)).await);
             }
             Effect::Close(closing) => {
                 self.close(closing).await;
-                return Err(Gone);
+                return Err(Gone::Closed(closing));
             }
         }
         Ok(())
@@ -359,7 +390,7 @@ impl Connection {
         // Nobody sends past a session that is over, or sees it.
         (self.reader, self.presence) = (None, None);
         let (code, reason) = match closing {
-            Closing::GoingAway => (close_code::AWAY, "going_away"),
+            Closing::GoingAway => (close_code::AWAY, GOING_AWAY),
             Closing::Refused(code) => (close_number(code), code.as_str()),
         };
         let frame = CloseFrame { code, reason: reason.into() };
@@ -394,10 +425,10 @@ impl Connection {
 fn taken(result: Result<Result<(), axum::Error>, Elapsed>) -> Result<(), Gone> {
     match result {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(Gone),
+        Ok(Err(_)) => Err(Gone::Lost),
         Err(_) => {
             tracing::info!("slow consumer dropped: a frame was not taken in time");
-            Err(Gone)
+            Err(Gone::Slow)
         }
     }
 }

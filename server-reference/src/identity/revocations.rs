@@ -83,6 +83,7 @@ async fn revoke(
         let revoked = service.verifier.revoked();
         revoked.forget(now);
         revoked.add([(scope.tenant().clone(), kept.revocation.clone())]);
+        service.metrics.tokens_revoked.inc();
         tracing::info!(tenant = %scope.tenant(), by = %scope.subject(), whose = whose.as_str(), "tokens revoked");
         Ok::<_, RevocationError>(kept)
     });

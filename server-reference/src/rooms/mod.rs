@@ -109,6 +109,11 @@ impl Rooms {
         }
     }
 
+    /// How many rooms have somebody in them, and how many are in rooms.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        self.places().sizes()
+    }
+
     fn places(&self) -> MutexGuard<'_, Places> {
         // A panic in here would be a fault; what is told then is mended by the next full account of a room.
         self.places.lock().unwrap_or_else(PoisonError::into_inner)

@@ -187,6 +187,11 @@ impl Places {
         }
     }
 
+    /// How many rooms have somebody in them, and how many are in rooms.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.rooms.len(), self.rooms.values().map(Room::len).sum())
+    }
+
     /// When the first room may tell what is new.
     pub(super) fn next(&self) -> Option<Millis> {
         self.due.first().map(|(at, ..)| *at)

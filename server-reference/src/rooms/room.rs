@@ -70,6 +70,11 @@ impl Room {
         }
     }
 
+    /// How many are in it.
+    pub(super) fn len(&self) -> usize {
+        self.seats.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.seats.is_empty()
     }

@@ -35,7 +35,7 @@ pub(crate) fn admit(service: &Service) -> Result<OwnedSemaphorePermit, Problem> 
 
 pub(crate) async fn authenticate(service: &Service, headers: &HeaderMap) -> Result<TenantScope, Problem> {
     let claims = service.verifier.verify_renewed(bearer(headers)?, wall()).await.inspect_err(|error| {
-        tracing::info!(%error, "token refused");
+        service.token_refused(error);
     })?;
     Ok(TenantScope::of(claims))
 }

@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A development server in this process.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    /// Where its metrics are, if they are served.
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) issuer: DevIssuer,
     pub(crate) data: TempDir,
     stop: oneshot::Sender<()>,
@@ -41,12 +43,12 @@ impl Running {
         let config = ServerConfig::development(listen, data.path().to_owned()).unwrap();
         let issuer = DevIssuer::load_or_create(data.path()).unwrap();
         let server = Server::bind(change(config)).await.unwrap();
-        let address = server.address().unwrap();
+        let (address, metrics) = (server.address().unwrap(), server.metrics_address());
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(server.serve(async move {
             let _ = stopped.await;
         }));
-        Self { address, issuer, data, stop, serving }
+        Self { address, metrics, issuer, data, stop, serving }
     }
 
     pub(crate) fn http(&self, path: &str) -> String {

@@ -23,6 +23,7 @@ use server_reference::{
     config::ServerConfig,
     dev::DevIssuer,
     hub::Hub,
+    metrics::Metrics,
     resolvers::Resolvers,
     server::router,
     service::{Service, Stores},
@@ -198,6 +199,7 @@ impl Server {
             subscriptions: subscriptions(),
             transactions: self.transactions.clone(),
             figures: Arc::default(),
+            metrics: Arc::new(Metrics::new().expect("each number has a name of its own")),
         };
         Service::new(stores, config, address, stopping)
     }

@@ -92,6 +92,15 @@ impl SqliteStore {
         }
     }
 
+    /// How many dead letters of clients there are, of all tenants.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]
+    pub(crate) async fn client_letter_count(&self) -> Result<i64, StorageError> {
+        const COUNT: &str = "SELECT coalesce(sum(letters), 0) FROM refused_tenants";
+        self.readers.read(|connection| Ok(connection.query_row(COUNT, [], |row| row.get(0))?)).await
+    }
+
     /// Calls the writer, in its turn.
     pub(super) async fn call<T: Send + 'static, E: From<StorageError> + Send + 'static>(
         &self,

@@ -21,6 +21,7 @@ use super::{
     publish, read,
 };
 use crate::{
+    metrics::Held,
     storage::{
         StorageError,
         events::{
@@ -86,6 +87,28 @@ impl EventStore {
     pub async fn tidy(&self, now: Millis) -> Result<(), LogError> {
         while self.ask(move |group| group.tidy(now)).await? {}
         Ok(())
+    }
+
+    /// What consumer groups hold, of all tenants.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]
+    pub(crate) async fn held(&self) -> Result<Held, StorageError> {
+        const HELD: &str = "
+            SELECT count(*) FILTER (WHERE groups.name IS NOT NULL),
+                coalesce(sum(max(topics.tail - groups.scanned, 0) + groups.unresolved)
+                    FILTER (WHERE groups.name IS NOT NULL), 0),
+                (SELECT count(*) FROM leases), coalesce(sum(groups.letters), 0)
+            FROM groups LEFT JOIN topics ON topics.key = groups.topic";
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok(Held {
+                groups: row.get(0)?,
+                group_lag: row.get(1)?,
+                group_leases: row.get(2)?,
+                group_letters: row.get(3)?,
+            })
+        };
+        self.readers.read(move |connection| Ok(connection.query_row(HELD, [], read)?)).await
     }
 
     /// Has the writer's thread take part for a caller.

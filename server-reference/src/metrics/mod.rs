@@ -1,0 +1,224 @@
+//! What this process does, in numbers, for Prometheus.
+//!
+//! No label is ever a tenant, a subject or another name from outside: each has the values that stand in the code, so that
+//! nobody can make the numbers grow by what they send. Those who may read them are the operators, and they are served on
+//! an address of their own.
+
+mod frames;
+mod http;
+mod stores;
+
+use std::sync::Mutex;
+
+use prometheus::{
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, Result, TextEncoder,
+    register_histogram_vec_with_registry, register_int_counter_vec_with_registry,
+    register_int_counter_with_registry, register_int_gauge_with_registry,
+};
+
+use crate::{auth::AuthError, service::Service, transactions::Observed};
+pub(crate) use frames::Frames;
+pub(crate) use http::{Scraped, observe};
+pub(crate) use stores::Measured;
+
+/// Upper ends of the buckets of times, in seconds.
+const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+/// Everything that is counted.
+pub struct Metrics {
+    registry: Registry,
+    pub(crate) received: Frames,
+    pub(crate) sent: Frames,
+    sessions_closed: IntCounterVec,
+    tokens_refused: IntCounterVec,
+    pub(crate) tokens_revoked: IntCounter,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    store_seconds: HistogramVec,
+    store_errors: IntCounterVec,
+    transactions: IntCounterVec,
+    transactions_misused: IntCounter,
+    outbox_appended: IntCounter,
+    gauges: Gauges,
+    /// Held while the numbers of others are taken over, so that no two do it at once.
+    taking: Mutex<()>,
+}
+
+/// What is looked at when somebody asks.
+struct Gauges {
+    connections: IntGauge,
+    greeting: IntGauge,
+    requests: IntGauge,
+    live_readers: IntGauge,
+    rooms: IntGauge,
+    room_members: IntGauge,
+    outbox_events: IntGauge,
+    outbox_oldest: IntGauge,
+    groups: IntGauge,
+    group_lag: IntGauge,
+    group_leases: IntGauge,
+    group_letters: IntGauge,
+    client_letters: IntGauge,
+}
+
+/// What the stores hold that somebody has to do something about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Held {
+    /// Consumer groups.
+    pub(crate) groups: i64,
+    /// Events that groups have not done with.
+    pub(crate) group_lag: i64,
+    /// Leases that workers hold, or held until a moment ago.
+    pub(crate) group_leases: i64,
+    /// Dead letters of groups.
+    pub(crate) group_letters: i64,
+}
+
+impl Metrics {
+    /// Everything, at zero.
+    ///
+    /// # Errors
+    /// Two of the numbers have one name.
+    pub fn new() -> Result<Self> {
+        let registry = Registry::new();
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register_int_counter_vec_with_registry!(name, help, labels, registry)
+        };
+        let counter = |name: &str, help: &str| register_int_counter_with_registry!(name, help, registry);
+        let gauge = |name: &str, help: &str| register_int_gauge_with_registry!(name, help, registry);
+        let seconds = |name: &str, help: &str, labels: &[&str]| {
+            register_histogram_vec_with_registry!(name, help, labels, SECONDS.to_vec(), registry)
+        };
+        Ok(Self {
+            received: Frames::new(
+                counters("webwaka_frames_received_total", "Frames that clients sent, by kind.", &["kind"])?,
+                counters("webwaka_frames_received_bytes_total", "Bytes of those frames.", &["kind"])?,
+            ),
+            sent: Frames::new(
+                counters("webwaka_frames_sent_total", "Frames that clients were sent, by kind.", &["kind"])?,
+                counters("webwaka_frames_sent_bytes_total", "Bytes of those frames.", &["kind"])?,
+            ),
+            sessions_closed: counters(
+                "webwaka_sessions_closed_total",
+                "WebSocket connections that ended: by the code that the client was told, as the server stops \
+                 (going_away), as the client was too slow (slow_consumer) or went away (gone).",
+                &["reason"],
+            )?,
+            tokens_refused: counters("webwaka_tokens_refused_total", "Tokens refused.", &["reason"])?,
+            tokens_revoked: counter("webwaka_revocations_total", "Revocations of tokens.")?,
+            requests: counters(
+                "webwaka_http_requests_total",
+                "HTTP requests, by the template of their route.",
+                &["method", "route", "status"],
+            )?,
+            request_seconds: seconds(
+                "webwaka_http_request_duration_seconds",
+                "Time until the head of the answer; that of a long-poll is mostly waiting.",
+                &["method", "route"],
+            )?,
+            store_seconds: seconds(
+                "webwaka_store_call_duration_seconds",
+                "Time that a call of a store took, its turn waited for and, where it writes, the disk.",
+                &["store", "call"],
+            )?,
+            store_errors: counters(
+                "webwaka_store_errors_total",
+                "Calls of a store that failed as it could not be read or written.",
+                &["store", "call"],
+            )?,
+            transactions: counters("webwaka_transactions_total", "Critical transactions.", &["outcome"])?,
+            transactions_misused: counter(
+                "webwaka_transactions_misplaced_total",
+                "Attempts to have a critical transaction over the socket or in an outbox.",
+            )?,
+            outbox_appended: counter(
+                "webwaka_outbox_events_appended_total",
+                "Events of transactions that came to their topics.",
+            )?,
+            gauges: Gauges {
+                connections: gauge("webwaka_connections", "WebSocket connections.")?,
+                greeting: gauge("webwaka_connections_greeting", "Those without a valid hello yet.")?,
+                requests: gauge("webwaka_http_requests_in_flight", "HTTP requests under way.")?,
+                live_readers: gauge("webwaka_live_readers", "HTTP readers that wait for events.")?,
+                rooms: gauge("webwaka_rooms", "Rooms with somebody in them.")?,
+                room_members: gauge("webwaka_room_members", "Those who are in rooms.")?,
+                outbox_events: gauge("webwaka_outbox_events", "Events of transactions that wait.")?,
+                outbox_oldest: gauge("webwaka_outbox_oldest_age_seconds", "Age of the oldest of them.")?,
+                groups: gauge("webwaka_groups", "Consumer groups.")?,
+                group_lag: gauge("webwaka_group_lag_events", "Events that groups have not done with.")?,
+                group_leases: gauge("webwaka_group_leases", "Leases of events.")?,
+                group_letters: gauge("webwaka_group_dead_letters", "Dead letters of groups.")?,
+                client_letters: gauge("webwaka_client_dead_letters", "Dead letters of clients.")?,
+            },
+            taking: Mutex::new(()),
+            registry,
+        })
+    }
+
+    pub(crate) fn closed(&self, reason: &str) {
+        self.sessions_closed.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn token_refused(&self, error: &AuthError) {
+        self.tokens_refused.with_label_values(&[error.reason()]).inc();
+    }
+
+    fn request(&self, method: &str, route: &str) -> Histogram {
+        self.request_seconds.with_label_values(&[method, route])
+    }
+
+    /// All numbers as they are now, in the text format of Prometheus (0.0.4).
+    fn text(&self, service: &Service, held: Option<Held>, letters: Option<i64>, now: u64) -> Result<String> {
+        // Nothing is half-way where a panic left it: every number is taken over by itself.
+        let _taking = self.taking.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let gauges = &self.gauges;
+        let used = |most: usize, semaphore: &tokio::sync::Semaphore| {
+            count(most.saturating_sub(semaphore.available_permits()))
+        };
+        gauges.connections.set(used(crate::service::MAX_SESSIONS as usize, &service.sessions));
+        gauges.greeting.set(used(crate::service::MAX_GREETINGS, &service.greetings));
+        gauges.requests.set(used(crate::service::MAX_REQUESTS, &service.requests));
+        gauges.live_readers.set(used(service.streams.live, &service.live));
+        let (rooms, members) = service.rooms.sizes();
+        gauges.rooms.set(count(rooms));
+        gauges.room_members.set(count(members));
+        let observed = service.transactions.figures.read();
+        self.take_over(&observed);
+        gauges.outbox_events.set(observed.events_waiting.try_into().unwrap_or(i64::MAX));
+        let oldest = Some(observed.oldest_waiting).filter(|at| *at > 0);
+        let age = oldest.map_or(0, |at| now.saturating_sub(at) / 1000);
+        gauges.outbox_oldest.set(age.try_into().unwrap_or(i64::MAX));
+        if let Some(held) = held {
+            gauges.groups.set(held.groups);
+            gauges.group_lag.set(held.group_lag);
+            gauges.group_leases.set(held.group_leases);
+            gauges.group_letters.set(held.group_letters);
+        }
+        if let Some(letters) = letters {
+            gauges.client_letters.set(letters);
+        }
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// What is counted elsewhere: here it is only brought up to that.
+    fn take_over(&self, observed: &Observed) {
+        let catch_up = |counter: &IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
+        let outcomes = [
+            ("done", observed.done),
+            ("refused", observed.refused),
+            ("replayed", observed.replayed),
+            ("not_run", observed.not_run),
+        ];
+        for (outcome, to) in outcomes {
+            catch_up(&self.transactions.with_label_values(&[outcome]), to);
+        }
+        catch_up(&self.transactions_misused, observed.misused);
+        catch_up(&self.outbox_appended, observed.events_appended);
+    }
+}
+
+fn count(number: usize) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}

@@ -1,0 +1,119 @@
+//! What an operator sees of a running server.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use reqwest::StatusCode;
+use sdk_core::protocol::ServerFrame;
+use tokio::time::timeout;
+
+use crate::support::{Running, push, set};
+
+/// Longer than anything here takes; a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The samples of a scrape, by name and labels as they are written.
+struct Scrape(BTreeMap<String, f64>);
+
+impl Scrape {
+    async fn of(server: &Running) -> Self {
+        let address = server.metrics.expect("metrics are served");
+        let reply = reqwest::get(format!("http://{address}/metrics")).await.unwrap();
+        assert_eq!(reply.status(), StatusCode::OK);
+        assert_eq!(reply.headers()["content-type"], "text/plain; version=0.0.4");
+        Self::read(&reply.text().await.unwrap())
+    }
+
+    /// Reads the text format of Prometheus (0.0.4), strictly, and holds it to the conventions for names.
+    fn read(text: &str) -> Self {
+        let (mut helped, mut types, mut samples) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                let (name, help) = rest.split_once(' ').expect("a help has words");
+                assert!(!help.is_empty() && helped.insert(name.to_owned()), "{line}");
+            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = rest.split_once(' ').expect("a type has a name");
+                assert!(helped.contains(name), "{line}: no help");
+                assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+                let legal = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+                assert!(name.chars().all(legal), "{line}");
+                assert!(name.starts_with("webwaka_") || name.starts_with("process_"), "{line}");
+                types.insert(name.to_owned(), kind.to_owned());
+            } else {
+                let (sample, value) = line.rsplit_once(' ').expect("a sample has a value");
+                let name = sample.split('{').next().unwrap();
+                let base = ["_bucket", "_sum", "_count"].into_iter().find_map(|end| name.strip_suffix(end));
+                let histogram = base.filter(|base| types.get(*base).is_some_and(|kind| kind == "histogram"));
+                assert!(histogram.is_some() || types.contains_key(name), "{line}: no type");
+                let value: f64 = value.parse().unwrap_or_else(|_| panic!("{line}: no number"));
+                assert!(samples.insert(sample.to_owned(), value).is_none(), "{line}: twice");
+            }
+        }
+        Self(samples)
+    }
+
+    fn value(&self, sample: &str) -> f64 {
+        self.0.get(sample).copied().unwrap_or(0.0)
+    }
+}
+
+async fn observed() -> Running {
+    let metrics = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    Running::start_with(|config| server_reference::config::ServerConfig { metrics, ..config }).await
+}
+
+#[tokio::test]
+async fn what_a_server_does_is_in_its_metrics() {
+    let server = observed().await;
+    let mut session = server.session(1).await;
+    session.send(&push(vec![set(1, "a", "title", "\"secret words\"")])).await;
+    assert!(matches!(session.next_answer().await, Some(ServerFrame::Outcomes(_))));
+    let client = reqwest::Client::new();
+    let refused = client.post(server.http("/v1/push")).bearer_auth("nonsense").send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    for path in ["/readyz", "/acme/ada", "/v1/groups/acme"] {
+        reqwest::get(server.http(path)).await.unwrap();
+    }
+
+    let scrape = Scrape::of(&server).await;
+    for (sample, value) in [
+        ("webwaka_frames_received_total{kind=\"hello\"}", 1.0),
+        ("webwaka_frames_received_total{kind=\"push\"}", 1.0),
+        ("webwaka_frames_sent_total{kind=\"welcome\"}", 1.0),
+        ("webwaka_frames_sent_total{kind=\"outcomes\"}", 1.0),
+        ("webwaka_connections", 1.0),
+        ("webwaka_connections_greeting", 0.0),
+        ("webwaka_tokens_refused_total{reason=\"malformed\"}", 1.0),
+        ("webwaka_http_requests_total{method=\"POST\",route=\"/v1/push\",status=\"401\"}", 1.0),
+        ("webwaka_http_requests_total{method=\"GET\",route=\"/readyz\",status=\"200\"}", 1.0),
+        ("webwaka_http_requests_total{method=\"GET\",route=\"other\",status=\"404\"}", 1.0),
+        ("webwaka_http_requests_total{method=\"GET\",route=\"/v1/groups/{group}\",status=\"401\"}", 1.0),
+        ("webwaka_http_requests_total{method=\"GET\",route=\"/v1/realtime\",status=\"101\"}", 1.0),
+        // The hello, and the push.
+        ("webwaka_store_call_duration_seconds_count{call=\"commit\",store=\"documents\"}", 2.0),
+        ("webwaka_store_call_duration_seconds_bucket{call=\"commit\",store=\"documents\",le=\"+Inf\"}", 2.0),
+    ] {
+        assert_eq!(scrape.value(sample), value, "{sample}");
+    }
+    assert!(scrape.value("webwaka_frames_received_bytes_total{kind=\"push\"}") > 50.0);
+    let named = ["acme", "ada", "cards", "secret words"];
+    let telling = scrape.0.keys().find(|sample| named.iter().any(|name| sample.contains(name)));
+    assert_eq!(telling, None, "a label has what came from outside");
+
+    drop(session);
+    let gone = async {
+        while Scrape::of(&server).await.value("webwaka_sessions_closed_total{reason=\"gone\"}") < 1.0 {}
+    };
+    timeout(PATIENCE, gone).await.expect("the session is counted as gone");
+}
+
+#[tokio::test]
+async fn metrics_are_not_for_everybody_who_reaches_the_server() {
+    let server = observed().await;
+    let reply = reqwest::get(server.http("/metrics")).await.unwrap();
+    assert_eq!(reply.status(), StatusCode::NOT_FOUND);
+    assert_eq!(Running::start().await.metrics, None);
+}
