@@ -26,6 +26,8 @@ type Asked = (&'static str, &'static str, &'static str);
 const ROUTES: &[(&str, &[Asked])] = &[
     ("/healthz", &[("GET", "/healthz", "")]),
     ("/readyz", &[("GET", "/readyz", "")]),
+    // It is on the operators' address alone.
+    ("/metrics", &[("GET", "/metrics", "")]),
     ("/v1/tickets", &[("POST", "/v1/tickets", "")]),
     // It gives anybody a token of any tenant, and a development server alone has it.
     ("/dev/token", &[]),
