@@ -12,6 +12,7 @@
 pub mod access;
 pub mod auth;
 pub mod clock;
+mod codes;
 pub mod config;
 mod courier;
 pub mod data;

@@ -9,36 +9,14 @@ use serde_json::Value;
 
 use super::header;
 use crate::{
+    codes::codes,
     storage::events::LogError,
     sync::{Problem, document},
 };
 
-macro_rules! codes {
-    ($($name:ident = $text:literal, $status:literal, $meaning:literal;)*) => {
-        /// What a request about topics may be refused with, beside the codes of all requests.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Code {
-            $(#[doc = $meaning] $name,)*
-        }
-
-        impl Code {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$name),*];
-
-            /// The stable text.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $text),* }
-            }
-
-            /// The status of the answer.
-            pub fn status(self) -> u16 {
-                match self { $(Self::$name => $status),* }
-            }
-        }
-    };
-}
-
 codes! {
+    /// What a request about topics may be refused with, beside the codes of all requests.
+
     BadTopic = "bad_topic", 400, "Not a name that a topic can have.";
     BadPosition = "bad_position", 400, "Not a position that this server hands out.";
     BadHeader = "bad_header", 400, "A header or parameter that is missing, doubled, or makes no sense.";

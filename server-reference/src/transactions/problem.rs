@@ -9,36 +9,14 @@ use serde_json::json;
 
 use super::handler::{Limit, Refusal};
 use crate::{
+    codes::codes,
     storage::transactions::NotRun,
     sync::{Problem, document},
 };
 
-macro_rules! codes {
-    ($($name:ident = $text:literal, $status:literal, $meaning:literal;)*) => {
-        /// What a request about transactions may be refused with, beside the codes of all requests.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Code {
-            $(#[doc = $meaning] $name,)*
-        }
-
-        impl Code {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$name),*];
-
-            /// The stable text.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $text),* }
-            }
-
-            /// The status of the answer.
-            pub fn status(self) -> u16 {
-                match self { $(Self::$name => $status),* }
-            }
-        }
-    };
-}
-
 codes! {
+    /// What a request about transactions may be refused with, beside the codes of all requests.
+
     BadKey = "bad_idempotency_key", 400, "No `Idempotency-Key`, more than one, or not a string of structured fields.";
     NoSuchTransaction = "no_such_transaction", 404, "There is no such transaction, or none for this subject.";
     Refused = "transaction_refused", 409, "The application has decided against it: `error` has its own code and message. Nothing was changed, and the same key gets the same answer.";

@@ -105,6 +105,13 @@ struct Entry<'a> {
     parts: [&'a str; 4],
 }
 
+impl<'a> Entry<'a> {
+    /// What a scope does to something, and whether it may.
+    fn of(scope: &'a TenantScope, outcome: &'a str, action: &'a str, target: &'a str) -> Self {
+        Self { action, outcome, parts: [scope.subject(), target, "", ""] }
+    }
+}
+
 /// Lets a connection record. One that was not prepared so cannot: what would have to be on record does not happen.
 pub(super) fn enable(connection: &Connection, key: Key, chain: &'static str) -> Result<(), StorageError> {
     let key = Arc::new(key);
@@ -136,8 +143,7 @@ pub(in crate::storage) fn record(
     target: &str,
     now: Millis,
 ) -> Result<(), StorageError> {
-    let entry = Entry { action, outcome: "allowed", parts: [scope.subject(), target, "", ""] };
-    append(connection, scope.tenant(), &entry, now)
+    append(connection, scope.tenant(), &Entry::of(scope, "allowed", action, target), now)
 }
 
 /// Adds a record of what was tried and refused.
@@ -148,8 +154,7 @@ pub(in crate::storage) fn refusal(
     target: &str,
     now: Millis,
 ) -> Result<(), StorageError> {
-    let entry = Entry { action, outcome: "refused", parts: [scope.subject(), target, "", ""] };
-    append(connection, scope.tenant(), &entry, now)
+    append(connection, scope.tenant(), &Entry::of(scope, "refused", action, target), now)
 }
 
 /// Records that somebody looks at a list from now on for [`VIEWING`], unless a record says so already. The record is made
