@@ -117,3 +117,43 @@ async fn metrics_are_not_for_everybody_who_reaches_the_server() {
     assert_eq!(reply.status(), StatusCode::NOT_FOUND);
     assert_eq!(Running::start().await.metrics, None);
 }
+
+/// The metrics that a text names, without what a histogram adds to its name.
+fn named(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|letter: char| !(letter.is_ascii_lowercase() || letter == '_'));
+    let metrics = words.filter(|word| word.starts_with("webwaka_"));
+    metrics
+        .map(|word| {
+            let ends = ["_duration_seconds_bucket", "_duration_seconds_count", "_duration_seconds_sum"];
+            let histogram = ends.iter().any(|end| word.ends_with(end));
+            if histogram { word.rsplit_once('_').map_or(word, |(name, _)| name) } else { word }
+        })
+        .collect()
+}
+
+#[test]
+fn alerts_and_dashboard_name_only_metrics_that_there_are_and_lead_to_what_there_is() {
+    let alerts = include_str!("../../../docs/operations/alerts.yaml");
+    let dashboard = include_str!("../../../docs/operations/dashboard.json");
+    let runbooks = include_str!("../../../docs/operations/runbooks.md");
+    let made = named(include_str!("../../src/metrics/mod.rs"));
+    for (page, text) in [("alerts", alerts), ("dashboard", dashboard), ("runbooks", runbooks)] {
+        let names = named(text);
+        assert!(names.len() >= 5, "{page} names next to nothing");
+        let missing: Vec<_> = names.difference(&made).collect();
+        assert!(missing.is_empty(), "{page}: {missing:?}");
+    }
+    let dashboard: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+    assert!(dashboard["panels"].as_array().is_some_and(|panels| panels.len() >= 10));
+
+    let headings: BTreeSet<String> = runbooks
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .map(|heading| heading.to_lowercase().replace(' ', "-"))
+        .collect();
+    let leads: Vec<_> = alerts.lines().filter_map(|line| line.split_once("runbooks.md#")).collect();
+    assert_eq!(leads.len(), alerts.matches("- alert: ").count(), "each alert leads somewhere");
+    for (_, heading) in leads {
+        assert!(headings.contains(heading), "{heading}");
+    }
+}

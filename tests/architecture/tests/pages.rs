@@ -28,8 +28,15 @@ fn block<'a>(text: &'a str, language: &str) -> &'a str {
 #[test]
 fn every_link_leads_somewhere() {
     let mut checked = 0;
-    for page in ["README.md", "CONTRIBUTING.md", "npm/README.md", "docs/ARCHITECTURE.md", "docs/protocol.md"]
-    {
+    for page in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "npm/README.md",
+        "docs/ARCHITECTURE.md",
+        "docs/protocol.md",
+        "docs/operations.md",
+        "docs/operations/runbooks.md",
+    ] {
         let text = read(page);
         for link in links(&text) {
             let file = link.split('#').next().unwrap_or(link);
