@@ -1,10 +1,10 @@
 // Our server, as it is measured.
 import { execFileSync } from "node:child_process";
 
-/** The command that serves a folder on a free port. */
-export const serve = (data) => [
+/** The command that serves a folder, on a free port if none is given. */
+export const serve = (data, port = 0) => [
   process.env.WEBWAKA_SERVER,
-  ...["serve", "--dev", "--listen", "127.0.0.1:0", "--data", data],
+  ...["serve", "--dev", "--listen", `127.0.0.1:${port}`, "--data", data],
   // What a session may send is not what is measured.
   ...["--session-frames", "1000000", "--session-bytes", "1000000000"],
 ];

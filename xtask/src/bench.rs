@@ -20,6 +20,8 @@ use crate::{
 pub(crate) enum Bench {
     /// Durable appends to a topic, beside other logs that wait for the disk.
     Append,
+    /// Ten thousand connections: what each costs, a crowd in one room, and all of them coming back; beside Socket.IO.
+    Connections,
     /// Durable edits in Chromium, beside raw IndexedDB and other libraries.
     Enqueue,
     /// One publisher and a thousand subscribers, beside Socket.IO and a bare loop.
@@ -33,7 +35,7 @@ pub(crate) enum Bench {
 /// Runs one measurement; it prints a table and, with `json`, a last line with the same figures.
 pub(crate) fn run(workspace: &Workspace, bench: Bench, json: bool) -> Result<()> {
     let mut steps = Steps::new(match bench {
-        Bench::Append | Bench::Fanout => 3,
+        Bench::Append | Bench::Connections | Bench::Fanout => 3,
         Bench::Enqueue => bundle::STEPS + 2,
         Bench::Resume => bundle::STEPS + 3,
         Bench::Reconcile => bundle::STEPS + 4,
@@ -51,6 +53,9 @@ pub(crate) fn run(workspace: &Workspace, bench: Bench, json: bool) -> Result<()>
             let (redis, nats) = (programs::redis()?, programs::nats(&workspace.target("nats"))?);
             let server = server(workspace, &mut steps, &[])?;
             script("append").env("WEBWAKA_SERVER", server).env("REDIS_SERVER", redis).env("NATS_SERVER", nats)
+        }
+        Bench::Connections => {
+            script("connections").env("WEBWAKA_SERVER", server(workspace, &mut steps, &[])?)
         }
         Bench::Enqueue => script("enqueue"),
         Bench::Fanout => {

@@ -4,9 +4,10 @@ import { connect } from "node:net";
 const TEXT = 0x81;
 
 /**
- * Opens a WebSocket, or with no `path` a bare connection on which frames come. `onText` is called with each message.
+ * Opens a WebSocket, or with no `path` a bare connection on which frames come. `onText` is called with each message, and
+ * `onEnd` when it is over.
  */
-export async function open(port, { path, protocol, first }, onText) {
+export async function open(port, { path, protocol, first }, onText, onEnd = () => {}) {
   const socket = connect({ port, host: "127.0.0.1", noDelay: true });
   await new Promise((resolve, reject) => socket.once("connect", resolve).once("error", reject));
   let rest = Buffer.alloc(0);
@@ -14,7 +15,10 @@ export async function open(port, { path, protocol, first }, onText) {
   let begun;
   const begins = new Promise((resolve, reject) => {
     begun = resolve;
-    socket.on("error", reject).on("close", () => reject(new Error("the connection ended")));
+    socket.on("error", reject).on("close", () => {
+      reject(new Error("the connection ended"));
+      onEnd();
+    });
   });
   // After it has begun, nobody waits for this.
   begins.catch(() => {});
