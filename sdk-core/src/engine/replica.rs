@@ -319,7 +319,8 @@ impl Replica {
                 collection.shows_all();
             }
         }
-        for name in stored.flips.iter() {
+        // One that has begun anew meanwhile has no snapshot in view, whatever is in the store until it is emptied.
+        for name in stored.flips.iter().filter(|name| !self.staged.empties(name)) {
             if let (Some(collection), Some(note)) = (self.collections.get_mut(name), stored.notes.get(name)) {
                 collection.note = note.clone();
             }
