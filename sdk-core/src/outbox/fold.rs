@@ -68,8 +68,8 @@ fn unset(folded: &mut Vec<Intent>, names: &[FieldName]) {
             _ => {}
         }
     }
-    // A put says by itself that what it does not name is gone.
-    if !taken && !matches!(folded.get(start), Some(Intent::Put(_))) {
+    // A put takes away what its maker has seen, and this what nobody here has seen as well.
+    if !taken {
         folded.push(Intent::Unset(names.to_vec()));
     }
     tidy(folded, start);
@@ -120,7 +120,8 @@ mod tests {
             (r#"[{"set":{"a":1}}]"#, r#"[{"unset":["a"]}]"#, r#"[{"unset":["a"]}]"#),
             (r#"[{"unset":["a"]}]"#, r#"[{"set":{"a":1}}]"#, r#"[{"set":{"a":1}}]"#),
             (r#"[{"put":{"a":1}}]"#, r#"[{"set":{"b":2}}]"#, r#"[{"put":{"a":1,"b":2}}]"#),
-            (r#"[{"put":{"a":1}}]"#, r#"[{"unset":["a"]}]"#, r#"[{"put":{}}]"#),
+            (r#"[{"put":{"a":1}}]"#, r#"[{"unset":["a"]}]"#, r#"[{"put":{}},{"unset":["a"]}]"#),
+            (r#"[{"put":{}},{"unset":["a"]}]"#, r#"[{"set":{"a":1}}]"#, r#"[{"put":{"a":1}}]"#),
             (r#"[{"set":{"a":1}}]"#, r#"[{"put":{"b":1}}]"#, r#"[{"put":{"b":1}}]"#),
             (r#"[{"put":{"a":1}}]"#, r#"[{"delete":{}}]"#, r#"[{"delete":{}}]"#),
             (
