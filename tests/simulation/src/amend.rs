@@ -240,7 +240,8 @@ impl World {
                 .get(&target)
                 .is_some_and(|one| self.ledger.sent.contains(&(one.wire, seq)));
         Some(match refusal {
-            Refusal::TooLate => sent,
+            // What the application has let go of meanwhile cannot be changed either.
+            Refusal::TooLate => sent || wishes.unwanted.contains(&seq),
             Refusal::NotRejected => change == Change::Retry,
             Refusal::NotDurable(error) => Some(error) == self.clients[index].disk_error.as_ref(),
             _ => false,
@@ -266,12 +267,29 @@ impl World {
                 true
             }
             ErrorCode::DependencyFailed => {
-                if let Some(ticket) = self.ticket_of(index, seq) {
-                    self.fail(index, ticket, seq);
+                match self.ticket_of(index, seq) {
+                    Some(ticket) => self.fail(index, ticket, seq),
+                    // It is being saved for the first time, and is told again once it is.
+                    None => self.fail_unsaved(index),
                 }
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Edits that nothing was said of yet, and that wait in vain, show no more.
+    fn fail_unsaved(&mut self, index: usize) {
+        let unsaid = self
+            .ledger
+            .submissions
+            .iter()
+            .filter(|(_, one)| one.client == index && one.said == Said::Nothing);
+        let tickets: Vec<u64> = unsaid.map(|(ticket, _)| *ticket).collect();
+        for ticket in tickets {
+            if self.waits_in_vain(index, ticket) {
+                self.end_reads(index, ticket);
+            }
         }
     }
 
