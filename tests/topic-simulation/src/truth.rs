@@ -152,7 +152,12 @@ impl Era {
 
     /// Whether a reader may have to go back from one offset to another: what it had last is lost.
     pub(crate) fn goes_back(&self, from: u64, to: u64) -> bool {
-        to < from && self.lost.iter().any(|(offset, _)| *offset == from)
+        to < from && self.has_lost(from)
+    }
+
+    /// Whether an event was there and is lost, whatever is in its place now.
+    pub(crate) fn has_lost(&self, at: u64) -> bool {
+        self.lost.iter().any(|(offset, _)| *offset == at)
     }
 
     /// No event comes any more.
