@@ -54,7 +54,7 @@ const GREETING_QUEUE: Duration = Duration::from_secs(5);
 /// What a client is told when the server stops.
 const GOING_AWAY: &str = "going_away";
 /// Bytes that one connection reads ahead.
-const READ_BUFFER: usize = 16 * 1024;
+const READ_BUFFER: usize = 4 * 1024;
 /// Bytes that the outgoing buffer may hold beyond one frame.
 const WRITE_SLACK: usize = 64 * 1024;
 
