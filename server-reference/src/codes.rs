@@ -27,3 +27,18 @@ macro_rules! codes {
 }
 
 pub(crate) use codes;
+
+/// The codes that a section of the protocol's page lists, each with its status.
+#[cfg(test)]
+pub(crate) fn listed(section: &str) -> Vec<String> {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/protocol.md");
+    let page = std::fs::read_to_string(page).expect("the page can be read");
+    let section =
+        page.split("\n## ").find(|text| text.starts_with(section)).expect("there is such a section");
+    let row = |line: &str| {
+        let mut cells = line.strip_prefix("| `")?.split(" | ");
+        let code = cells.next()?.strip_suffix('`')?;
+        Some(format!("{code} {}", cells.next()?.parse::<u16>().ok()?))
+    };
+    section.lines().filter_map(row).collect()
+}

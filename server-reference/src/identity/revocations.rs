@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{RawQuery, Request, State},
-    http::StatusCode,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -160,9 +159,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
             Self::Common(problem) => problem.into_response(),
-            Self::TooMany(detail) => {
-                document(StatusCode::TOO_MANY_REQUESTS, "too_many_revocations", &detail, None)
-            }
+            Self::TooMany(detail) => document(429, "too_many_revocations", &detail, None),
         }
     }
 }

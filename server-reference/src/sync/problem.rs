@@ -37,8 +37,7 @@ impl From<AuthError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Self(ProtocolError { code, message, .. }) = &self;
-        let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = document(status, code.as_str(), message, None);
+        let mut response = document(code.status(), code.as_str(), message, None);
         let headers = response.headers_mut();
         match code.retry() {
             Retry::Later => headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER)),
@@ -52,7 +51,8 @@ impl IntoResponse for Problem {
 }
 
 /// A problem document. Some have an `error` besides.
-pub(crate) fn document(status: StatusCode, code: &str, detail: &str, error: Option<Json>) -> Response {
+pub(crate) fn document(status: u16, code: &str, detail: &str, error: Option<Json>) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let title = status.canonical_reason().unwrap_or("Error");
     let mut document = String::new();
     let mut object = Object::new(&mut document);

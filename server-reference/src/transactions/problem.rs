@@ -1,7 +1,7 @@
 //! Refusals, each with a stable code.
 
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use sdk_core::protocol::{Json, ProtocolError};
@@ -74,8 +74,7 @@ impl IntoResponse for No {
                 (Code::Refused, message, Json::parse(error).ok())
             }
         };
-        let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = document(status, code.as_str(), &detail, error);
+        let mut response = document(code.status(), code.as_str(), &detail, error);
         if code == Code::Backlog {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -86,20 +85,11 @@ impl IntoResponse for No {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codes;
 
     #[test]
     fn the_page_of_the_protocol_lists_every_code_with_its_status() {
-        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/protocol.md");
-        let page = std::fs::read_to_string(page).unwrap();
-        let section = page.split("\n## ").find(|section| section.starts_with("Transactions")).unwrap();
-        let listed: Vec<String> = section
-            .lines()
-            .filter_map(|line| {
-                let mut cells = line.strip_prefix("| `")?.split(" | ");
-                let code = cells.next()?.strip_suffix('`')?;
-                Some(format!("{code} {}", cells.next()?.parse::<u16>().ok()?))
-            })
-            .collect();
+        let listed = codes::listed("Transactions");
         let expected: Vec<String> =
             Code::ALL.iter().map(|code| format!("{} {}", code.as_str(), code.status())).collect();
         assert_eq!(listed, expected);
