@@ -1,5 +1,6 @@
 //! CloudEvents 1.0 over HTTP, in the modes of their HTTP binding: structured, batched and binary.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::{borrow::Cow, sync::Arc};
 
 use axum::{
@@ -13,7 +14,6 @@ use super::{
     header,
     problem::{Code, Refusal},
     put, request,
-    sse::base64_text,
     write::split,
 };
 use crate::{
@@ -144,7 +144,7 @@ fn whole(headers: &HeaderMap, body: &[u8]) -> Result<Bytes, Refusal> {
         }
         _ => {
             member(&mut event, "data_base64");
-            write_text(&base64_text(body), &mut event);
+            write_text(&STANDARD.encode(body), &mut event);
         }
     }
     event.push('}');

@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderValue, header as http},
     response::{IntoResponse, Response},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures::stream;
 use sdk_core::wire::Object;
@@ -116,7 +117,7 @@ fn encode(slice: &Slice, cursor: u64) -> Bytes {
             Form::Text => lines(&mut out, String::from_utf8_lossy(slice.events.bytes()).as_bytes()),
             Form::Binary => {
                 out.extend_from_slice(b"data:");
-                base64(&mut out, slice.events.bytes());
+                out.extend_from_slice(STANDARD.encode(slice.events.bytes()).as_bytes());
                 out.push(b'\n');
             }
         }
@@ -165,26 +166,6 @@ fn lines(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// RFC 4648, with padding.
-pub(super) fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for three in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * place)) as usize & 63];
-            out.push(if place <= three.len() { digit } else { b'=' });
-        }
-    }
-}
-
-/// The same as text.
-pub(super) fn base64_text(bytes: &[u8]) -> String {
-    let mut digits = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
-    base64(&mut digits, bytes);
-    digits.into_iter().map(char::from).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,20 +175,5 @@ mod tests {
         let mut out = Vec::new();
         lines(&mut out, b" a\r\n\r\nevent: control\rb\n\n");
         assert_eq!(out, b"data:  a\ndata:\ndata:event: control\ndata:b\ndata:\ndata:\n");
-    }
-
-    #[test]
-    fn bytes_are_told_in_base64() {
-        for (bytes, text) in [
-            (&b""[..], ""),
-            (b"f", "Zg=="),
-            (b"fo", "Zm8="),
-            (b"foo", "Zm9v"),
-            (b"\xff\xfe\xfd\xfc", "//79/A=="),
-        ] {
-            let mut out = Vec::new();
-            base64(&mut out, bytes);
-            assert_eq!(out, text.as_bytes());
-        }
     }
 }

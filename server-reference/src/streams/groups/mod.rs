@@ -5,6 +5,7 @@ mod letters;
 
 pub(super) use letters::{letter_id, named};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::sync::Arc;
 
 use axum::{
@@ -20,7 +21,6 @@ use serde_json::{Value, json, value::RawValue};
 use super::{
     problem::{Code, Refusal},
     request,
-    sse::base64_text,
 };
 use crate::{
     clock::wall,
@@ -236,6 +236,6 @@ enum Shown<'a> {
 impl<'a> Shown<'a> {
     fn of(content_type: &ContentType, body: &'a [u8]) -> Self {
         let json = if content_type.form() == Form::Json { serde_json::from_slice(body).ok() } else { None };
-        json.map_or_else(|| Self::Base64(base64_text(body)), Self::Event)
+        json.map_or_else(|| Self::Base64(STANDARD.encode(body)), Self::Event)
     }
 }

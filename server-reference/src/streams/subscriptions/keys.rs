@@ -1,5 +1,6 @@
 //! What webhooks are signed with, and the tokens that workers hold.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::{io, path::Path, sync::Arc};
 
 use aws_lc_rs::{
@@ -52,7 +53,7 @@ impl Keys {
         })?;
         let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(broken)?;
         let public = digest(&SHA256, pair.public_key().as_ref());
-        let kid = format!("ds_{}", base64url(&public.as_ref()[..12]));
+        let kid = format!("ds_{}", URL_SAFE_NO_PAD.encode(&public.as_ref()[..12]));
         let secret = digest(&SHA256, &[b"tokens of subscriptions", &pkcs8[..]].concat()).as_ref().to_vec();
         Ok(Self { pair, kid, secret })
     }
@@ -63,14 +64,14 @@ impl Keys {
 
     /// The public key, in base64url.
     pub(super) fn public(&self) -> String {
-        base64url(self.pair.public_key().as_ref())
+        URL_SAFE_NO_PAD.encode(self.pair.public_key().as_ref())
     }
 
     /// The header that vouches for a body.
     pub(super) fn sign(&self, body: &str, now: Millis) -> String {
         let time = now.0 / 1000;
         let signature = self.pair.sign(format!("{time}.{body}").as_bytes());
-        format!("t={time},kid={},ed25519={}", self.kid, base64url(signature.as_ref()))
+        format!("t={time},kid={},ed25519={}", self.kid, URL_SAFE_NO_PAD.encode(signature.as_ref()))
     }
 
     /// A token for one generation, for as long as it may take.
@@ -91,14 +92,4 @@ impl Keys {
         let claim = jsonwebtoken::decode::<Claim>(token, &key, &validation).ok()?.claims;
         (claim.exp > now.0 / 1000).then_some(claim)
     }
-}
-
-/// RFC 4648, for URLs, without padding.
-fn base64url(bytes: &[u8]) -> String {
-    let digit = |digit: char| match digit {
-        '+' => '-',
-        '/' => '_',
-        other => other,
-    };
-    super::super::sse::base64_text(bytes).trim_end_matches('=').chars().map(digit).collect()
 }
