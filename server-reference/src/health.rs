@@ -32,7 +32,7 @@ async fn alive() -> Response {
 }
 
 async fn ready(State(service): State<Arc<Service>>) -> Result<Response, Problem> {
-    if *service.stopping.borrow() {
+    if service.stopping.is_cancelled() {
         return Err(ProtocolError::new(ErrorCode::Overloaded, "the server is stopping").into());
     }
     timeout(DEADLINE, stores(&service))

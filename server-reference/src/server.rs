@@ -16,9 +16,10 @@ use axum::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{Notify, Semaphore, watch},
+    sync::{Notify, Semaphore},
     time::sleep,
 };
+use tokio_util::sync::CancellationToken;
 use tower_http::{
     cors::{AllowOrigin, CorsLayer},
     services::ServeDir,
@@ -75,7 +76,7 @@ pub struct Server {
     scraped: Scraped,
     router: Router,
     sessions: Arc<Semaphore>,
-    stop: watch::Sender<bool>,
+    stop: CancellationToken,
     store: Arc<SqliteStore>,
     events: Arc<EventStore>,
     subscriptions: Arc<Subscriptions>,
@@ -106,7 +107,7 @@ impl Server {
             config.resolvers.clone(),
             Box::new(move |advance| told.publish(advance)),
         )?;
-        let (stop, stopping) = watch::channel(false);
+        let stop = CancellationToken::new();
         let store = Arc::new(store);
         let (listen, web, tombstone_age) = (config.listen, config.web.clone(), config.tombstone_age);
         let write_deadline = config.write_deadline;
@@ -176,7 +177,7 @@ impl Server {
             figures,
             metrics,
         };
-        let service = Arc::new(Service::new(stores, config, address, stopping));
+        let service = Arc::new(Service::new(stores, config, address, stop.clone()));
         let scraped = Scraped { service: service.clone(), store: store.clone(), events: events.clone() };
         let (sessions, rooms) = (service.sessions.clone(), service.rooms.clone());
         let router = router(service, web.as_deref());
@@ -241,17 +242,16 @@ impl Server {
         } = self;
         let service = router.into_make_service_with_connect_info::<Wire>();
         let lines = Lines::new(listener, write_deadline);
-        let serving = axum::serve(lines, service).with_graceful_shutdown(stopped(stop.subscribe()));
-        let stopping = stop.subscribe();
+        let serving = axum::serve(lines, service).with_graceful_shutdown(stop.clone().cancelled_owned());
         let sessions_ended = async {
-            stopped(stopping).await;
+            stop.cancelled().await;
             // A closed semaphore would be as good a sign.
             let _ = sessions.acquire_many(MAX_SESSIONS).await;
         };
         let deadline = async {
             signal.await;
             tracing::info!("stopping");
-            stop.send_replace(true);
+            stop.cancel();
             sleep(DRAIN).await;
         };
         tokio::select! {
@@ -271,11 +271,6 @@ impl Server {
             }
         }
     }
-}
-
-async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // An error means that the sender is gone, and with it the server.
-    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 /// Every route of a service, for whoever brings storage or a listener of their own.

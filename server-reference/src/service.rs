@@ -3,7 +3,8 @@
 use std::{hash::RandomState, net::SocketAddr, sync::Arc, time::Duration};
 
 use sdk_core::protocol::Limits;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::{AuthError, Verifier},
@@ -69,7 +70,7 @@ pub struct Service {
     pub(crate) sessions: Arc<Semaphore>,
     pub(crate) greetings: Arc<Semaphore>,
     pub(crate) requests: Arc<Semaphore>,
-    pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) stopping: CancellationToken,
 }
 
 /// What a service keeps its data in, and what tells of it.
@@ -110,12 +111,12 @@ pub(crate) struct Served {
 }
 
 impl Service {
-    /// A service at an address. It ends its sessions once `stopping` holds true.
+    /// A service at an address. It ends its sessions once `stopping` is cancelled.
     pub fn new(
         stores: Stores,
         config: ServerConfig,
         address: SocketAddr,
-        stopping: watch::Receiver<bool>,
+        stopping: CancellationToken,
     ) -> Self {
         let Stores {
             documents,

@@ -167,14 +167,8 @@ impl Connection {
     ) -> Self {
         let (sink, stream) = socket.split();
         let clock = Clock::start();
-        let mut stopping = service.stopping.clone();
-        let stops = async move {
-            if stopping.wait_for(|stopping| *stopping).await.is_err() {
-                // Nobody is left who could stop the server.
-                pending::<()>().await;
-            }
-            Event::Answer(Input::Shutdown)
-        };
+        let stopping = service.stopping.clone();
+        let stops = stopping.cancelled_owned().map(|()| Event::Answer(Input::Shutdown));
         Self {
             session: Session::new(service.limits, service.rates, clock.now()),
             sink,

@@ -79,12 +79,11 @@ impl Tail {
     /// Waits until the topic moves on, and reads; none when it did not in time, or the server is about to stop.
     /// What comes may be empty. Cancel safe.
     pub(super) async fn wait(&mut self, deadline: Instant) -> Result<Option<Slice>, LogError> {
-        let mut stopping = self.service.stopping.clone();
         let notice = tokio::select! {
             // What is ready first is not left to chance: a simulated run is the same each time.
             biased;
             notice = timeout_at(deadline, self.follower.next()) => notice,
-            _ = stopping.wait_for(|stopping| *stopping) => return Ok(None),
+            () = self.service.stopping.cancelled() => return Ok(None),
         };
         match notice {
             Err(_) => Ok(None),

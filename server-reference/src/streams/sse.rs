@@ -84,7 +84,7 @@ async fn send(mut tail: Tail, first: Slice, mut cursor: Option<u64>, sender: mps
             return;
         }
         let now = Instant::now();
-        if now >= end || *service.stopping.borrow() {
+        if now >= end || service.stopping.is_cancelled() {
             return;
         }
         let waited = tokio::select! {

@@ -47,9 +47,10 @@ use server_reference::{
 use tempfile::TempDir;
 use tokio::{
     io::DuplexStream,
-    sync::{mpsc, watch},
+    sync::mpsc,
     task::{AbortHandle, unconstrained},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     log::Log,
@@ -81,7 +82,7 @@ pub(crate) struct Server {
 /// What ends a process.
 struct Ends {
     /// Tells it to come to its end.
-    stop: watch::Sender<bool>,
+    stop: CancellationToken,
     serving: AbortHandle,
 }
 
@@ -122,7 +123,7 @@ impl Server {
     /// The process that runs, if one does, and takes requests.
     pub(crate) fn running(&self) -> Option<Running> {
         let state = self.state();
-        let running = state.running.as_ref().filter(|(_, ends)| !*ends.stop.borrow());
+        let running = state.running.as_ref().filter(|(_, ends)| !ends.stop.is_cancelled());
         running.map(|(running, _)| running.clone())
     }
 
@@ -163,8 +164,8 @@ impl Server {
                 .collect();
             self.sim.books().truth.restored(backup, &epochs);
         }
-        let (stop, stopping) = watch::channel(false);
-        let router = router(self.service(log.clone(), stopping), None);
+        let stop = CancellationToken::new();
+        let router = router(self.service(log.clone(), stop.clone()), None);
         let (accept, incoming) = mpsc::unbounded_channel();
         let serving = tokio::spawn(axum::serve(Incoming(incoming), router.clone()).into_future());
         let running = Running { router, accept, log, gone };
@@ -174,7 +175,7 @@ impl Server {
         self.sim.note(format_args!("server starts"));
     }
 
-    fn service(&self, log: Arc<Log>, stopping: watch::Receiver<bool>) -> Service {
+    fn service(&self, log: Arc<Log>, stopping: CancellationToken) -> Service {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let config = ServerConfig::development(address, self.folder.path().to_owned());
         let mut config = config.expect("loopback is local");
@@ -207,7 +208,7 @@ impl Server {
     /// The process is told to stop: it takes nothing new, and ends what is under way.
     pub(crate) fn stop(&self) {
         if let Some((_, ends)) = &self.state().running {
-            ends.stop.send_replace(true);
+            ends.stop.cancel();
         }
         self.sim.note(format_args!("server is told to stop"));
     }

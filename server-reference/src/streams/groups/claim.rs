@@ -89,11 +89,10 @@ async fn wait_for(
     let topic = service.groups.group(scope.clone(), group.clone(), wall()).await?.topic;
     let mut news = service.news.follow(scope, vec![topic]);
     let mut stirred = service.stirred.follow(scope, vec![group.clone()]);
-    let mut stopping = service.stopping.clone();
     loop {
         let now = wall();
         let claimed = service.groups.claim(scope.clone(), group.clone(), ask(), now).await?;
-        if claimed.lease.is_some() || Instant::now() >= deadline || *stopping.borrow() {
+        if claimed.lease.is_some() || Instant::now() >= deadline || service.stopping.is_cancelled() {
             return Ok(claimed);
         }
         let due = claimed.next.map(|next| Duration::from_millis(next.0.saturating_sub(now.0)));
@@ -102,7 +101,7 @@ async fn wait_for(
             _ = news.next() => {}
             _ = stirred.next() => {}
             () = sleep_until(until) => {}
-            _ = stopping.wait_for(|stopping| *stopping) => {}
+            () = service.stopping.cancelled() => {}
         }
     }
 }
