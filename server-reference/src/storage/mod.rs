@@ -12,6 +12,7 @@ pub(crate) mod history;
 pub mod refusals;
 mod resolution;
 pub mod revocations;
+pub(crate) mod sql;
 pub mod sqlite;
 pub mod transactions;
 

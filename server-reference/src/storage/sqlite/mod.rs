@@ -3,53 +3,43 @@
 //! [`SqliteDocuments`] is one connection and does all the work, synchronously and without a clock of its own.
 //! [`SqliteStore`] runs one of it on a thread of its own as the only writer, and others for reading.
 
-mod admit;
 pub mod audit;
-mod commit;
-mod conflict;
-mod earlier;
+mod connection;
 pub mod events;
-mod letters;
-mod origins;
-mod read;
 mod readers;
-mod refusals;
 mod revocations;
 mod schema;
 mod store;
 #[cfg(test)]
 mod tests;
 pub mod transactions;
-mod upkeep;
 
 use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 use sdk_core::{
     clock::Millis,
-    protocol::{Changes, CollectionName, DocKey, Epoch, Limits, Manifest},
+    protocol::{Changes, ClientId, CollectionName, DocKey, Limits, Manifest},
 };
 
 pub use store::{OnAdvance, SqliteStore};
 
-use super::{Batch, Committed, Page, ResolutionRecord, StorageError};
+pub use super::sql::NewEpoch;
+use super::{
+    Batch, Committed, Page, ResolutionRecord, StorageError,
+    events::{LogError, Which},
+    refusals::{ClientChange, ClientDead, Note},
+    sql::{self, Rules, commit, conflict, corrupt, letters, read, refusals, upkeep},
+};
 use crate::{resolvers::Resolvers, snapshot::Export, tenant::TenantScope};
 
 /// Documents that one transaction of upkeep looks at, so that writers do not wait long for it.
 pub const UPKEEP_SLICE: usize = 256;
 
-/// Makes the name of a new epoch, unlike any before: at most 32 bytes, without `~`.
-pub type NewEpoch = Box<dyn FnMut() -> Epoch + Send>;
-
-/// Actors that are taken to have been given out between a backup and its restoration.
-const RETIRED_ACTORS: u32 = 1 << 20;
-
 /// The documents of every tenant, over one connection.
 pub struct SqliteDocuments {
     connection: Connection,
-    limits: Limits,
-    resolvers: Resolvers,
-    new_epoch: NewEpoch,
+    rules: Rules,
 }
 
 impl SqliteDocuments {
@@ -77,12 +67,12 @@ impl SqliteDocuments {
     ) -> Result<Self, StorageError> {
         audit::enable(&connection, key, audit::DOCUMENTS)?;
         schema::prepare_writer(&mut connection)?;
-        Ok(Self { connection, limits, resolvers: Resolvers::default(), new_epoch })
+        Ok(Self { connection, rules: Rules { limits, resolvers: Resolvers::default(), new_epoch } })
     }
 
     /// The same, with resolvers for the conflicts of some collections.
     pub fn with_resolvers(self, resolvers: Resolvers) -> Self {
-        Self { resolvers, ..self }
+        Self { rules: Rules { resolvers, ..self.rules }, ..self }
     }
 
     /// Judges several batches in one transaction, each in a savepoint of its own: one that fails takes nothing from
@@ -108,7 +98,7 @@ impl SqliteDocuments {
         let mut results = Vec::with_capacity(group.len());
         for batch in &group {
             let savepoint = transaction.savepoint()?;
-            let result = commit::batch(&savepoint, batch, &self.limits, &self.resolvers, &mut self.new_epoch);
+            let result = commit::batch(&*savepoint, batch, &mut self.rules);
             match &result {
                 Ok(_) => savepoint.commit()?,
                 // Rolls back to the savepoint. If SQLite has given up the whole transaction (as it may when the disk
@@ -127,7 +117,7 @@ impl SqliteDocuments {
     /// [`StorageError::NoSuchCollection`], [`StorageError::Unavailable`] or [`StorageError::Corrupt`].
     pub fn changes(&self, scope: &TenantScope, page: &Page) -> Result<Changes, StorageError> {
         let snapshot = self.connection.unchecked_transaction()?;
-        read::changes(&snapshot, scope, page)
+        read::changes(&*snapshot, scope, page)
     }
 
     /// Hands every living document of a collection to `to`, as [`Exports::export`](crate::snapshot::Exports::export)
@@ -142,7 +132,7 @@ impl SqliteDocuments {
         mut to: Box<dyn Export>,
     ) -> Result<Manifest, StorageError> {
         let snapshot = self.connection.unchecked_transaction()?;
-        let at = read::export(&snapshot, scope, collection, &mut *to)?;
+        let at = read::export(&*snapshot, scope, collection, &mut *to)?;
         to.finish(at)
     }
 
@@ -168,25 +158,7 @@ impl SqliteDocuments {
     /// # Errors
     /// [`StorageError::Unavailable`]; nothing was changed.
     pub fn renew_epochs(&mut self) -> Result<usize, StorageError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let keys: Vec<i64> = transaction
-            .prepare("SELECT key FROM collections ORDER BY key")?
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        transaction.execute(
-            "INSERT INTO retired (actor) SELECT ?1 + max(coalesce((SELECT max(actor) FROM clients), 0),
-                                                         coalesce((SELECT max(actor) FROM refused_tenants), 0),
-                                                         coalesce((SELECT max(actor) FROM retired), 0))",
-            [RETIRED_ACTORS],
-        )?;
-        // What operators have applied since the backup has names that would be given out again.
-        transaction.execute("UPDATE refused_tenants SET actor = NULL, seq = 0", [])?;
-        for key in &keys {
-            let epoch = (self.new_epoch)();
-            transaction.execute("UPDATE collections SET epoch = ?1 WHERE key = ?2", (epoch.as_str(), key))?;
-        }
-        transaction.commit()?;
-        Ok(keys.len())
+        self.within(|connection, rules| upkeep::renew_epochs(connection, &mut rules.new_epoch))
     }
 
     /// Removes what is left of at most [`UPKEEP_SLICE`] documents that were deleted at or before a Unix time, and returns
@@ -195,10 +167,7 @@ impl SqliteDocuments {
     /// # Errors
     /// [`StorageError::Unavailable`]; nothing was changed.
     pub fn prune(&mut self, before: Millis) -> Result<usize, StorageError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let removed = upkeep::prune(&transaction, before, UPKEEP_SLICE)?;
-        transaction.commit()?;
-        Ok(removed)
+        self.within(|connection, _| upkeep::prune(connection, before, UPKEEP_SLICE))
     }
 
     /// Brings back to `now` what is stamped with a time beyond it and the allowed skew, and returns how many
@@ -210,11 +179,53 @@ impl SqliteDocuments {
     pub fn heal(&mut self, now: Millis) -> Result<usize, StorageError> {
         let mut progress = upkeep::Progress::default();
         while !progress.done {
-            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            progress = upkeep::heal(&transaction, now, UPKEEP_SLICE, progress)?;
-            transaction.commit()?;
+            progress = self.within(|connection, _| upkeep::heal(connection, now, UPKEEP_SLICE, progress))?;
         }
         Ok(progress.healed)
+    }
+
+    /// Keeps what was refused of a client's publications, and takes away the letters of what was not.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]; nothing was kept.
+    pub fn note(
+        &mut self,
+        scope: &TenantScope,
+        client: ClientId,
+        notes: &[Note],
+        now: Millis,
+    ) -> Result<(), StorageError> {
+        self.within(|connection, _| refusals::note(connection, scope, client, notes, now))
+    }
+
+    fn client_letters(
+        &mut self,
+        scope: &TenantScope,
+        which: Which,
+        now: Millis,
+    ) -> Result<ClientDead, LogError> {
+        self.within(|connection, _| letters::list(connection, scope, which, now))
+    }
+
+    fn change_client_letters(
+        &mut self,
+        scope: &TenantScope,
+        change: &ClientChange,
+        now: Millis,
+    ) -> Result<letters::Changed, LogError> {
+        self.within(|connection, rules| letters::change(connection, rules, scope, change, now))
+    }
+
+    /// Does something in one transaction, which is committed unless it fails.
+    fn within<T, E: From<StorageError>>(
+        &mut self,
+        work: impl FnOnce(&dyn sql::Connection, &mut Rules) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let immediate = TransactionBehavior::Immediate;
+        let transaction = self.connection.transaction_with_behavior(immediate).map_err(StorageError::from)?;
+        let result = work(&*transaction, &mut self.rules)?;
+        transaction.commit().map_err(StorageError::from)?;
+        Ok(result)
     }
 
     /// Whether the database answers.
@@ -234,9 +245,4 @@ impl From<rusqlite::Error> for StorageError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Unavailable(Box::new(error))
     }
-}
-
-/// For values that SQLite handed out and that do not have their form.
-fn corrupt<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> impl Fn(E) -> StorageError {
-    move |source| StorageError::Corrupt { what, source: Box::new(source) }
 }

@@ -80,7 +80,7 @@ impl SqliteDocuments {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(StorageError::from)?;
         let target = format!("{} {name}", whose.as_str());
-        audit::record(&transaction, scope, "tokens revoked", &target, now)?;
+        audit::record(&*transaction, scope, "tokens revoked", &target, now)?;
         let kept = keep(&transaction, scope, (*whose, name), *before, *until, now)
             .map_err(StorageError::from)?
             .ok_or(RevocationError::TooMany)?;

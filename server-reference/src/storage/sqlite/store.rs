@@ -10,7 +10,7 @@ use sdk_core::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    NewEpoch, SqliteDocuments, UPKEEP_SLICE, read,
+    NewEpoch, SqliteDocuments, UPKEEP_SLICE,
     readers::{Readers, stopped},
 };
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
         Advance, Batch, Committed, Documents, Page, StorageError,
         events::{Answer, LetterId, Which},
         refusals::{ClientChange, ClientDead, ClientFate, ClientLetters, Note, Refusals},
+        sql::read,
     },
     tenant::TenantScope,
 };

@@ -206,7 +206,7 @@ async fn advances_are_told_in_the_order_of_commits_before_the_acknowledgement() 
 #[test]
 fn what_was_judged_before_is_looked_up_however_much_there_is() {
     let documents = in_memory();
-    let sql = ["EXPLAIN QUERY PLAN ", earlier::EARLIER].concat();
+    let sql = ["EXPLAIN QUERY PLAN ", sql::EARLIER].concat();
     let mut plan = documents.connection.prepare(&sql).unwrap();
     let steps = plan.query_map(("acme", "ada", "ada", 1), |row| row.get::<_, String>("detail")).unwrap();
     let searches: Vec<_> =

@@ -31,7 +31,7 @@ pub(in crate::storage::sqlite) fn adopt(connection: &mut Connection) -> Result<(
             last = stored;
             let [tenant, subject, action, target] = texts;
             let entry = Entry { action: &action, outcome: "allowed", parts: [&subject, &target, "", ""] };
-            append(&transaction, &tenant, &entry, Millis(at))?;
+            append(&*transaction, &tenant, &entry, Millis(at))?;
             match tenants.iter_mut().find(|(known, _)| *known == tenant) {
                 Some((_, newest)) => *newest = at,
                 None => tenants.push((tenant, at)),
@@ -42,7 +42,7 @@ pub(in crate::storage::sqlite) fn adopt(connection: &mut Connection) -> Result<(
     let what = format!("{state}, head {}", hex(&last));
     for (tenant, newest) in tenants {
         let entry = Entry { action: "audit moved", outcome: "", parts: ["", &what, "", ""] };
-        append(&transaction, &tenant, &entry, Millis(newest))?;
+        append(&*transaction, &tenant, &entry, Millis(newest))?;
     }
     transaction.execute_batch("DROP TABLE audit_before")?;
     Ok(transaction.commit()?)

@@ -72,8 +72,8 @@ impl Kept {
         now: Millis,
     ) -> Result<u64, StorageError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let signed = Head::signed(&transaction, tenant)?;
-        if signed != Some(Head::replay(&transaction, tenant, None)?) {
+        let signed = Head::signed(&*transaction, tenant)?;
+        if signed != Some(Head::replay(&*transaction, tenant, None)?) {
             return Err(StorageError::Unavailable("its chain is not as it was signed: verify it".into()));
         }
         let sql = "SELECT max(number) FROM audit WHERE tenant = ?1 AND number <
@@ -81,9 +81,9 @@ impl Kept {
         let through: Option<Option<u64>> =
             transaction.query_row(sql, (tenant, before.0), |row| row.get(0)).optional()?;
         let Some(through) = through.flatten() else { return Ok(0) };
-        let start = Head::replay(&transaction, tenant, Some(through))?;
+        let start = Head::replay(&*transaction, tenant, Some(through))?;
         // Behind the cut nobody could see any more what it covers.
-        start.save(&transaction, tenant, "audit_starts")?;
+        start.save(&*transaction, tenant, "audit_starts")?;
         let sql = "DELETE FROM audit_parts WHERE tenant = ?1 AND number <= ?2";
         transaction.execute(sql, (tenant, through))?;
         let sql = "DELETE FROM audit WHERE tenant = ?1 AND number <= ?2";

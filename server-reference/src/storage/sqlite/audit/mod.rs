@@ -16,12 +16,19 @@ mod verify;
 #[cfg(test)]
 pub(super) mod tests;
 
-use std::{io, path::Path, sync::Arc};
+use std::{io, ops::ControlFlow, path::Path, sync::Arc};
 
-use rusqlite::{Connection, OptionalExtension, functions::FunctionFlags};
+use rusqlite::functions::FunctionFlags;
 use sdk_core::clock::Millis;
 
-use crate::{random, storage::StorageError, tenant::TenantScope};
+use crate::{
+    random,
+    storage::{
+        StorageError,
+        sql::{Connection, Row},
+    },
+    tenant::TenantScope,
+};
 pub(super) use before::{SET_ASIDE, adopt};
 pub use checkpoint::{Checkpoint, Key};
 pub use keep::{Kept, Office};
@@ -113,7 +120,11 @@ impl<'a> Entry<'a> {
 }
 
 /// Lets a connection record. One that was not prepared so cannot: what would have to be on record does not happen.
-pub(super) fn enable(connection: &Connection, key: Key, chain: &'static str) -> Result<(), StorageError> {
+pub(super) fn enable(
+    connection: &rusqlite::Connection,
+    key: Key,
+    chain: &'static str,
+) -> Result<(), StorageError> {
     let key = Arc::new(key);
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
     let signer = key.clone();
@@ -137,7 +148,7 @@ pub(super) fn key(path: Option<&Path>) -> Result<Key, StorageError> {
 
 /// Adds a record of what a scope is allowed.
 pub(in crate::storage) fn record(
-    connection: &Connection,
+    connection: &dyn Connection,
     scope: &TenantScope,
     action: &str,
     target: &str,
@@ -148,7 +159,7 @@ pub(in crate::storage) fn record(
 
 /// Adds a record of what was tried and refused.
 pub(in crate::storage) fn refusal(
-    connection: &Connection,
+    connection: &dyn Connection,
     scope: &TenantScope,
     action: &str,
     target: &str,
@@ -160,7 +171,7 @@ pub(in crate::storage) fn refusal(
 /// Records that somebody looks at a list from now on for [`VIEWING`], unless a record says so already. The record is made
 /// before anything is shown, and names the end of the viewing: whoever looks for longer makes another.
 pub(in crate::storage) fn viewing(
-    connection: &Connection,
+    connection: &dyn Connection,
     scope: &TenantScope,
     target: &str,
     now: Millis,
@@ -169,30 +180,36 @@ pub(in crate::storage) fn viewing(
     let until = now.plus(VIEWING);
     // A clock that was set back must not make one record cover more than that.
     let sql = "SELECT 1 FROM viewings WHERE tenant = ?1 AND subject = ?2 AND target = ?3 AND until > ?4 AND until <= ?5";
-    if connection.prepare_cached(sql)?.exists((tenant, subject, target, now.0, until.0))? {
+    if connection.exists(sql, (tenant, subject, target, now.0, until.0))? {
         return Ok(());
     }
     record(connection, scope, "dead letters listed", &format!("{target} until {}", until.0), now)?;
-    connection.prepare_cached("DELETE FROM viewings WHERE until <= ?1")?.execute([now.0])?;
-    let sql = "INSERT OR REPLACE INTO viewings (tenant, subject, target, until) VALUES (?1, ?2, ?3, ?4)";
-    connection.prepare_cached(sql)?.execute((tenant, subject, target, until.0))?;
+    connection.execute("DELETE FROM viewings WHERE until <= ?1", (now.0,))?;
+    let sql = "INSERT INTO viewings (tenant, subject, target, until) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (tenant, subject, target) DO UPDATE SET until = excluded.until";
+    connection.execute(sql, (tenant, subject, target, until.0))?;
     Ok(())
 }
 
 /// Adds a record to the chain of a tenant. Where the head is not what was signed, that is recorded first: what is signed from
 /// then on says so for good.
-fn append(connection: &Connection, tenant: &str, entry: &Entry<'_>, now: Millis) -> Result<(), StorageError> {
+fn append(
+    connection: &dyn Connection,
+    tenant: &str,
+    entry: &Entry<'_>,
+    now: Millis,
+) -> Result<(), StorageError> {
     // Some callers have no transaction of their own, and a record is nothing without its head.
-    connection.execute_batch("SAVEPOINT audit")?;
+    connection.control("SAVEPOINT audit")?;
     let done = append_in(connection, tenant, entry, now);
     let end = if done.is_ok() { "RELEASE audit" } else { "ROLLBACK TO audit; RELEASE audit" };
     // If SQLite has given up the whole transaction, there is no savepoint any more; the first failure is told.
-    let ended = connection.execute_batch(end);
-    done.and(ended.map_err(StorageError::from))
+    let ended = connection.control(end);
+    done.and(ended)
 }
 
 fn append_in(
-    connection: &Connection,
+    connection: &dyn Connection,
     tenant: &str,
     entry: &Entry<'_>,
     now: Millis,
@@ -226,34 +243,29 @@ struct Head {
 impl Head {
     /// A stored head as it is, with its signature; none if there is none, or if it has not the form of one.
     fn load(
-        connection: &Connection,
+        connection: &dyn Connection,
         tenant: &str,
         table: &'static str,
     ) -> Result<Option<(Self, Vec<u8>)>, StorageError> {
         let sql = format!("SELECT count, hash, tree, signature FROM {table} WHERE tenant = ?1");
-        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-        let found: Option<(u64, _, Vec<u8>, _)> =
-            connection.prepare_cached(&sql)?.query_row([tenant], read).optional()?;
+        let read = |row: &dyn Row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+        let found: Option<(u64, _, Vec<u8>, _)> = connection.optional(&sql, (tenant,), read)?;
         Ok(found.and_then(|(count, hash, tree, signature)| {
             Some((Self { tree: Tree::stored(count, &tree)?, hash }, signature))
         }))
     }
 
     /// Where the chain stands, if that is as it was signed: an empty one needs no signature.
-    fn signed(connection: &Connection, tenant: &str) -> Result<Option<Self>, StorageError> {
+    fn signed(connection: &dyn Connection, tenant: &str) -> Result<Option<Self>, StorageError> {
         let sql = "SELECT number, hash FROM audit WHERE tenant = ?1 ORDER BY number DESC LIMIT 1";
-        let last = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        let last: Option<(u64, Vec<u8>)> =
-            connection.prepare_cached(sql)?.query_row([tenant], last).optional()?;
+        let last = |row: &dyn Row| Ok((row.get(0)?, row.get(1)?));
+        let last: Option<(u64, Vec<u8>)> = connection.optional(sql, (tenant,), last)?;
         let start = Self::load(connection, tenant, "audit_starts")?;
         let last = last.or_else(|| start.map(|(start, _)| (start.tree.size(), start.hash)));
         let Some((head, signature)) = Self::load(connection, tenant, "audit_heads")? else {
             return Ok(last.is_none().then(Self::default));
         };
-        let sql = "SELECT audit_signed(?1, ?2, ?3, ?4)";
-        let signed: bool = connection
-            .prepare_cached(sql)?
-            .query_row((tenant, head.tree.size(), head.tree.root(), signature), |row| row.get(0))?;
+        let signed = connection.has_signed(tenant, head.tree.size(), &head.tree.root(), &signature)?;
         // Of what was cut off, parts may be left: none of their numbers is given to another record.
         let behind = parts_through(connection, tenant)? > head.tree.size();
         let whole =
@@ -263,21 +275,20 @@ impl Head {
 
     /// Where the chain stands by its records, up to one of them. A record that is missing counts as one without a hash, so that
     /// those behind it keep their places.
-    fn replay(connection: &Connection, tenant: &str, through: Option<u64>) -> Result<Self, StorageError> {
+    fn replay(connection: &dyn Connection, tenant: &str, through: Option<u64>) -> Result<Self, StorageError> {
         let mut head =
             Self::load(connection, tenant, "audit_starts")?.map_or_else(Self::default, |(head, _)| head);
         let sql = "SELECT number, hash FROM audit WHERE tenant = ?1 AND number > ?2 AND number <= ?3 ORDER BY number";
-        let mut statement = connection.prepare_cached(sql)?;
         let through = through.unwrap_or(i64::MAX.unsigned_abs());
-        let mut rows = statement.query((tenant, head.tree.size(), through))?;
-        while let Some(row) = rows.next()? {
+        connection.through(sql, (tenant, head.tree.size(), through), |row| {
             let number: u64 = row.get(0)?;
             if !head.pass(number.saturating_sub(1)) {
-                break;
+                return Ok(ControlFlow::Break(()));
             }
             head.hash = row.get(1)?;
             head.tree.push(&head.hash);
-        }
+            Ok(ControlFlow::Continue(()))
+        })?;
         Ok(head)
     }
 
@@ -293,7 +304,7 @@ impl Head {
 
     fn write(
         &mut self,
-        connection: &Connection,
+        connection: &dyn Connection,
         tenant: &str,
         entry: &Entry<'_>,
         now: Millis,
@@ -306,7 +317,7 @@ impl Head {
             commitments[part] = commitment(&salt, part, text);
             let sql =
                 "INSERT INTO audit_parts (tenant, number, part, salt, text) VALUES (?1, ?2, ?3, ?4, ?5)";
-            connection.prepare_cached(sql)?.execute((tenant, number, part, salt, text))?;
+            connection.execute(sql, (tenant, number, part, salt, text))?;
         }
         let commitments = commitments.concat();
         self.hash =
@@ -315,25 +326,32 @@ impl Head {
         let sql = "INSERT INTO audit (tenant, number, at, action, outcome, commitments, hash)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         let row = (tenant, number, now.0, entry.action, entry.outcome, &commitments, &self.hash);
-        connection.prepare_cached(sql)?.execute(row)?;
+        connection.execute(sql, row)?;
         Ok(())
     }
 
-    fn save(&self, connection: &Connection, tenant: &str, table: &'static str) -> Result<(), StorageError> {
+    fn save(
+        &self,
+        connection: &dyn Connection,
+        tenant: &str,
+        table: &'static str,
+    ) -> Result<(), StorageError> {
         let sql = format!(
-            "INSERT OR REPLACE INTO {table} (tenant, count, hash, tree, signature)
-             VALUES (?1, ?2, ?3, ?4, audit_sign(?1, ?2, ?5))"
+            "INSERT INTO {table} (tenant, count, hash, tree, signature) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (tenant) DO UPDATE SET count = excluded.count, hash = excluded.hash,
+                 tree = excluded.tree, signature = excluded.signature"
         );
-        let row = (tenant, self.tree.size(), &self.hash, self.tree.bytes(), self.tree.root());
-        connection.prepare_cached(&sql)?.execute(row)?;
+        let signature = connection.sign(tenant, self.tree.size(), &self.tree.root())?;
+        let row = (tenant, self.tree.size(), &self.hash, self.tree.bytes(), signature);
+        connection.execute(&sql, row)?;
         Ok(())
     }
 }
 
 /// The highest number of a tenant of which there is a part.
-fn parts_through(connection: &Connection, tenant: &str) -> Result<u64, StorageError> {
+fn parts_through(connection: &dyn Connection, tenant: &str) -> Result<u64, StorageError> {
     let sql = "SELECT coalesce(max(number), 0) FROM audit_parts WHERE tenant = ?1";
-    Ok(connection.prepare_cached(sql)?.query_row([tenant], |row| row.get(0))?)
+    connection.one(sql, (tenant,), |row| row.get(0))
 }
 
 /// Numbers that may be missing between two records.

@@ -167,7 +167,7 @@ impl Transactions for TransactionStore {
                 Misuse::Socket => "in a frame",
                 Misuse::Push => "in a push",
             };
-            audit::refusal(savepoint, &scope, "critical transaction misplaced", target, now)
+            audit::refusal(&**savepoint, &scope, "critical transaction misplaced", target, now)
         })
         .boxed()
     }

@@ -1,16 +1,18 @@
 //! What was judged before, under whichever id and in whichever form it came.
 
-use rusqlite::OptionalExtension;
 use sdk_core::{
     clock::Hlc,
     protocol::{ActorId, ClientId, DocKey, Judgement, Operation, decode, encode},
 };
 
+use std::ops::ControlFlow;
+
 use super::{commit::Judge, corrupt, origins::Origin};
 use crate::storage::{Batch, StorageError};
 
-/// The index has to be named: SQLite takes one that leaves rows out for worse than going through all of a tenant.
-pub(super) const EARLIER: &str = "SELECT client, payload_hash, made, judgement FROM judgements
+/// The index has to be named, which other databases do not know: SQLite takes one that leaves rows out for worse than going
+/// through all of a tenant.
+pub(in crate::storage) const EARLIER: &str = "SELECT client, payload_hash, made, judgement FROM judgements
         WHERE tenant = ?1 AND client IN (?2, ?3) AND seq = ?4
     UNION ALL SELECT client, payload_hash, made, judgement FROM judgements INDEXED BY judgements_by_maker
         WHERE tenant = ?1 AND maker = ?3 AND seq = ?4";
@@ -47,11 +49,11 @@ impl Judge<'_> {
     /// A client, if it is the subject's.
     fn owned(&self, client: ClientId) -> Result<Option<String>, StorageError> {
         let (tenant, subject) = (self.batch.scope.tenant(), self.batch.scope.subject());
-        let known = self
-            .connection
-            .prepare_cached("SELECT client FROM clients WHERE tenant = ?1 AND client = ?2 AND subject = ?3")?
-            .query_row((tenant, client.to_string(), subject), |row| row.get(0));
-        Ok(known.optional()?)
+        self.connection.optional(
+            "SELECT client FROM clients WHERE tenant = ?1 AND client = ?2 AND subject = ?3",
+            (tenant, client.to_string(), subject),
+            |row| row.get(0),
+        )
     }
 
     /// What was judged before: the operation itself, under whichever id of a copy of its maker it came, or another one
@@ -63,30 +65,30 @@ impl Judge<'_> {
         maker: Option<&str>,
     ) -> Result<Option<Earlier>, StorageError> {
         let (tenant, client) = (self.batch.scope.tenant(), self.batch.client.to_string());
-        let mut statement = self.connection.prepare_cached(EARLIER)?;
-        let mut rows = statement.query((tenant, &client, maker.unwrap_or(&client), operation.seq.0))?;
-        let mut is_taken = false;
-        while let Some(row) = rows.next()? {
+        let (mut is_taken, mut earlier) = (false, None);
+        let named = (tenant, &client, maker.unwrap_or(&client), operation.seq.0);
+        self.connection.each(EARLIER, named, |row| {
             let judged_as: String = row.get(0)?;
-            let (same, made) = (row.get::<_, Vec<u8>>(1)?, row.get::<_, Option<String>>(2)?);
+            let (same, made) = (row.get::<Vec<u8>>(1)?, row.get::<Option<String>>(2)?);
             if same == hash || made.is_some_and(|made| is_form_of(operation, &made)) {
                 let judgement: String = row.get(3)?;
                 let mut judgement: Judgement = decode(&judgement).map_err(corrupt("a judgement"))?;
                 if judged_as != client && judgement.position.is_some() {
                     judgement.by = Some(self.actor_of(&judged_as)?);
                 }
-                return Ok(Some(Earlier::Same(judgement)));
+                earlier = Some(Earlier::Same(judgement));
+                return Ok(ControlFlow::Break(()));
             }
             is_taken |= judged_as == client;
-        }
-        Ok(is_taken.then_some(Earlier::Other))
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(earlier.or(is_taken.then_some(Earlier::Other)))
     }
 
     /// The actor of a client in whose name something was judged.
     fn actor_of(&self, client: &str) -> Result<ActorId, StorageError> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT actor FROM clients WHERE tenant = ?1 AND client = ?2")?;
-        let actor = statement.query_row((self.batch.scope.tenant(), client), |row| row.get(0))?;
+        let sql = "SELECT actor FROM clients WHERE tenant = ?1 AND client = ?2";
+        let actor = self.connection.one(sql, (self.batch.scope.tenant(), client), |row| row.get(0))?;
         Ok(ActorId(actor))
     }
 }

@@ -1,66 +1,65 @@
 //! Who writes, and what to: the client's name in clocks, and the collections that a batch names.
 
-use rusqlite::{Connection, OptionalExtension};
 use sdk_core::{
     clock::Dot,
     protocol::{ActorId, CollectionName, Epoch, Operation, Seq, Strategy, StreamPosition},
 };
 
-use super::{NewEpoch, corrupt, read};
+use super::{Connection, NewEpoch, corrupt, read};
 use crate::{
     access::Portion,
     storage::{Batch, MAX_TENANT_COLLECTIONS, StorageError, history::History},
 };
 
 /// The client's actor. A client that is new becomes the subject's, for ever.
-pub(super) fn actor(connection: &Connection, batch: &Batch) -> Result<ActorId, StorageError> {
+pub(super) fn actor(connection: &dyn Connection, batch: &Batch) -> Result<ActorId, StorageError> {
     let (tenant, subject) = (batch.scope.tenant(), batch.scope.subject());
     let client = batch.client.to_string();
-    let known = connection
-        .prepare_cached("SELECT subject, actor FROM clients WHERE tenant = ?1 AND client = ?2")?
-        .query_row((tenant, &client), |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))
-        .optional()?;
+    let known = connection.optional(
+        "SELECT subject, actor FROM clients WHERE tenant = ?1 AND client = ?2",
+        (tenant, &client),
+        |row| Ok((row.get::<String>(0)?, row.get(1)?)),
+    )?;
     match known {
         Some((owner, actor)) if *owner == **subject => Ok(ActorId(actor)),
         Some(_) => Err(StorageError::ClientIdTaken),
         None => {
             let next = next_actor(connection, tenant)?;
-            connection
-                .prepare_cached(
-                    "INSERT INTO clients (tenant, client, subject, actor) VALUES (?1, ?2, ?3, ?4)",
-                )?
-                .execute((tenant, &client, subject, next))?;
+            connection.execute(
+                "INSERT INTO clients (tenant, client, subject, actor) VALUES (?1, ?2, ?3, ?4)",
+                (tenant, &client, subject, next),
+            )?;
             Ok(ActorId(next))
         }
     }
 }
 
 /// An actor of a tenant that nobody was ever given.
-fn next_actor(connection: &Connection, tenant: &str) -> Result<u32, StorageError> {
-    Ok(connection
-        .prepare_cached(
-            "SELECT max(coalesce((SELECT max(actor) FROM clients WHERE tenant = ?1), 0),
-                    coalesce((SELECT actor FROM refused_tenants WHERE tenant = ?1), 0),
-                    coalesce((SELECT max(actor) FROM retired), 0)) + 1",
-        )?
-        .query_row([tenant], |row| row.get(0))?)
+fn next_actor(connection: &dyn Connection, tenant: &str) -> Result<u32, StorageError> {
+    connection.one(
+        "SELECT coalesce(max(actor), 0) + 1 FROM (
+                 SELECT max(actor) AS actor FROM clients WHERE tenant = ?1
+                 UNION ALL SELECT actor FROM refused_tenants WHERE tenant = ?1
+                 UNION ALL SELECT max(actor) FROM retired) AS given",
+        (tenant,),
+        |row| row.get(0),
+    )
 }
 
 /// The name of the next operation that a tenant's operators apply. All of them have one actor, which no client has. There
 /// are letters of the tenant, and with them its row.
-pub(super) fn operators(connection: &Connection, tenant: &str) -> Result<Dot, StorageError> {
+pub(super) fn operators(connection: &dyn Connection, tenant: &str) -> Result<Dot, StorageError> {
     let next = next_actor(connection, tenant)?;
     let sql = "UPDATE refused_tenants SET actor = coalesce(actor, ?2), seq = seq + 1 WHERE tenant = ?1
         RETURNING actor, seq";
     let dot = connection
-        .prepare_cached(sql)?
-        .query_row((tenant, next), |row| Ok(Dot { actor: ActorId(row.get(0)?), seq: Seq(row.get(1)?) }))?;
+        .one(sql, (tenant, next), |row| Ok(Dot { actor: ActorId(row.get(0)?), seq: Seq(row.get(1)?) }))?;
     Ok(dot)
 }
 
 /// The collection, set up with the strategy if it is new.
 pub(super) fn settle(
-    connection: &Connection,
+    connection: &dyn Connection,
     tenant: &str,
     name: &CollectionName,
     strategy: Strategy,
@@ -72,17 +71,15 @@ pub(super) fn settle(
         }
         return Err(StorageError::StrategyMismatch { collection: name.clone() });
     }
-    let count: u64 = connection
-        .prepare_cached("SELECT count(*) FROM collections WHERE tenant = ?1")?
-        .query_row([tenant], |row| row.get(0))?;
+    let count: u64 =
+        connection.one("SELECT count(*) FROM collections WHERE tenant = ?1", (tenant,), |row| row.get(0))?;
     if count >= MAX_TENANT_COLLECTIONS {
         return Err(StorageError::TooManyCollections);
     }
-    connection
-        .prepare_cached(
-            "INSERT INTO collections (tenant, name, strategy, epoch, head) VALUES (?1, ?2, ?3, ?4, 0)",
-        )?
-        .execute((tenant, name.as_str(), strategy.as_str(), new_epoch().as_str()))?;
+    connection.execute(
+        "INSERT INTO collections (tenant, name, strategy, epoch, head) VALUES (?1, ?2, ?3, ?4, 0)",
+        (tenant, name.as_str(), strategy.as_str(), new_epoch().as_str()),
+    )?;
     read::collection(connection, tenant, name.as_str())?.ok_or(StorageError::NoSuchCollection)
 }
 

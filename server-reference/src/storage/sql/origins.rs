@@ -5,10 +5,9 @@
 //! All of that goes by the *origin*: the first operation of those that stand in one another's place.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use rusqlite::{Connection, OptionalExtension};
 use sdk_core::protocol::{ClientId, DocKey, Judgement, Operation, Outcome, Seq, decode, encode};
 
-use super::{corrupt, refusals};
+use super::{Connection, corrupt, refusals};
 use crate::storage::StorageError;
 
 /// An operation by who made it and its number, which nothing that stands in its place changes.
@@ -41,7 +40,7 @@ impl Origin {
     /// nothing was applied.
     pub(super) fn settled(
         &self,
-        connection: &Connection,
+        connection: &dyn Connection,
         operation: &Operation,
     ) -> Result<Option<Judgement>, StorageError> {
         if operation.replaces.is_none() {
@@ -49,9 +48,7 @@ impl Origin {
         }
         let sql = format!("SELECT judgement, intents {WHERE} AND judgement IS NOT NULL");
         let found = connection
-            .prepare_cached(&sql)?
-            .query_row(self.key(), |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<Vec<u8>>>(1)?)))
-            .optional()?;
+            .optional(&sql, self.key(), |row| Ok((row.get::<String>(0)?, row.get::<Option<Vec<u8>>>(1)?)))?;
         let Some((judgement, intents)) = found else { return Ok(None) };
         let judgement: Judgement = decode(&judgement).map_err(corrupt("a dead letter"))?;
         // An earlier release did not note what it was.
@@ -62,42 +59,41 @@ impl Origin {
 
     /// Whether something else has decided about an operation: a later one in the place of the same was judged, or an operator
     /// has applied it.
-    pub(super) fn is_decided(&self, connection: &Connection, seq: Seq) -> Result<bool, StorageError> {
+    pub(super) fn is_decided(&self, connection: &dyn Connection, seq: Seq) -> Result<bool, StorageError> {
         let sql = format!("SELECT judgement IS NOT NULL OR latest > ?6 {WHERE}");
         let (tenant, client, first, collection, document) = self.key();
-        let decided = connection
-            .prepare_cached(&sql)?
-            .query_row((tenant, client, first, collection, document, seq.0), |row| row.get(0))
-            .optional()?;
+        let decided =
+            connection
+                .optional(&sql, (tenant, client, first, collection, document, seq.0), |row| row.get(0))?;
         Ok(decided.unwrap_or(false))
     }
 
     /// Its client has tried it again as this operation, which was judged: no operator decides about those before it any more.
-    pub(super) fn tried_again(&self, connection: &Connection, seq: Seq) -> Result<(), StorageError> {
+    pub(super) fn tried_again(&self, connection: &dyn Connection, seq: Seq) -> Result<(), StorageError> {
         let sql = "INSERT INTO origins (tenant, client, seq, collection, document, latest)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-            ON CONFLICT DO UPDATE SET latest = max(latest, excluded.latest)";
+            ON CONFLICT (tenant, client, seq, collection, document) DO UPDATE SET latest =
+                CASE WHEN excluded.latest > origins.latest THEN excluded.latest ELSE origins.latest END";
         let (tenant, client, first, collection, document) = self.key();
-        connection.prepare_cached(sql)?.execute((tenant, client, first, collection, document, seq.0))?;
+        connection.execute(sql, (tenant, client, first, collection, document, seq.0))?;
         refusals::end(connection, self)
     }
 
     /// An operator has applied the operation that stands in its place.
     pub(super) fn applied(
         &self,
-        connection: &Connection,
+        connection: &dyn Connection,
         operation: &Operation,
         judgement: &Judgement,
     ) -> Result<(), StorageError> {
         let sql =
             "INSERT INTO origins (tenant, client, seq, collection, document, latest, judgement, intents)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-            ON CONFLICT DO UPDATE SET judgement = excluded.judgement, intents = excluded.intents";
+            ON CONFLICT (tenant, client, seq, collection, document)
+            DO UPDATE SET judgement = excluded.judgement, intents = excluded.intents";
         let (tenant, client, first, collection, document) = self.key();
         let (seq, judged, intents) = (operation.seq.0, encode(judgement), hash(operation));
-        connection
-            .prepare_cached(sql)?
-            .execute((tenant, client, first, collection, document, seq, judged, intents))?;
+        connection.execute(sql, (tenant, client, first, collection, document, seq, judged, intents))?;
         Ok(())
     }
 

@@ -1,11 +1,12 @@
 //! Reading.
 
-use rusqlite::{Connection, OptionalExtension};
+use std::ops::ControlFlow;
+
 use sdk_core::protocol::{
     Changed, Changes, CollectionName, DocumentId, Epoch, Offset, Strategy, StreamPosition, decode,
 };
 
-use super::corrupt;
+use super::{Connection, corrupt};
 use crate::{
     access::Portion,
     snapshot::Export,
@@ -54,19 +55,18 @@ impl Collection {
 }
 
 pub(super) fn collection(
-    connection: &Connection,
+    connection: &dyn Connection,
     tenant: &str,
     name: &str,
 ) -> Result<Option<Collection>, StorageError> {
-    let row = connection
-        .prepare_cached(
-            "SELECT key, strategy, epoch, head, pruned FROM collections WHERE tenant = ?1 AND name = ?2",
-        )?
-        .query_row((tenant, name), |row| {
-            let (strategy, epoch) = (row.get::<_, String>(1)?, row.get::<_, String>(2)?);
-            Ok((row.get(0)?, strategy, epoch, row.get::<_, u64>(3)?, row.get::<_, u64>(4)?))
-        })
-        .optional()?;
+    let row = connection.optional(
+        "SELECT key, strategy, epoch, head, pruned FROM collections WHERE tenant = ?1 AND name = ?2",
+        (tenant, name),
+        |row| {
+            let (strategy, epoch) = (row.get::<String>(1)?, row.get::<String>(2)?);
+            Ok((row.get(0)?, strategy, epoch, row.get::<u64>(3)?, row.get::<u64>(4)?))
+        },
+    )?;
     let Some((key, strategy, epoch, head, pruned)) = row else { return Ok(None) };
     Ok(Some(Collection {
         key,
@@ -78,8 +78,8 @@ pub(super) fn collection(
 }
 
 /// One page, read within one transaction.
-pub(super) fn changes(
-    connection: &Connection,
+pub(in crate::storage) fn changes(
+    connection: &dyn Connection,
     scope: &TenantScope,
     page: &Page,
 ) -> Result<Changes, StorageError> {
@@ -97,35 +97,34 @@ pub(super) fn changes(
         None => (history.name(collection.pruned).map_err(corrupt("a collection"))?, Offset(0)),
     };
 
-    let mut statement = connection.prepare_cached(
-        "SELECT id, rev, state FROM documents WHERE collection = ?1 AND rev > ?2 ORDER BY rev LIMIT ?3",
-    )?;
-    let mut rows = statement.query((collection.key, start.0, SCANNED_DOCUMENTS + 1))?;
+    let sql = "SELECT id, rev, state FROM documents WHERE collection = ?1 AND rev > ?2 ORDER BY rev LIMIT ?3";
+    let behind = (collection.key, start.0, SCANNED_DOCUMENTS + 1);
     let (mut documents, mut bytes, mut reached, mut more) = (Vec::new(), 0, start, false);
-    for scanned in 0.. {
-        let Some(row) = rows.next()? else { break };
-        let id = row.get_ref(0)?.as_str().map_err(corrupt("a document"))?;
-        let id = DocumentId::new(id).map_err(corrupt("a document"))?;
+    let mut scanned = 0;
+    connection.through(sql, behind, |row| {
+        let id = DocumentId::new(row.get(0)?).map_err(corrupt("a document"))?;
         let seen = portion.holds(&id);
-        let state = row.get_ref(2)?.as_str().map_err(corrupt("a document"))?;
+        let state: &str = row.get(2)?;
         bytes += if seen { state.len() + id.as_str().len() } else { 0 };
         let fits = bytes <= page.bytes || (documents.is_empty() && page.bytes > 0);
         if !fits || documents.len() == PAGE_DOCUMENTS || scanned == SCANNED_DOCUMENTS {
             more = true;
-            break;
+            return Ok(ControlFlow::Break(()));
         }
+        scanned += 1;
         reached = Offset(row.get(1)?);
         if seen {
             documents.push(Changed { id, doc: decode(state).map_err(corrupt("a document"))? });
         }
-    }
+        Ok(ControlFlow::Continue(()))
+    })?;
     let to = StreamPosition { epoch: name, offset: if more { reached } else { collection.head } };
     Ok(Changes { collection: page.collection.clone(), from, to, documents, recovered, more })
 }
 
 /// Reads every living document of a collection by id, within one transaction, and returns where it stands.
-pub(super) fn export(
-    connection: &Connection,
+pub(in crate::storage) fn export(
+    connection: &dyn Connection,
     scope: &TenantScope,
     name: &CollectionName,
     to: &mut dyn Export,
@@ -134,13 +133,11 @@ pub(super) fn export(
     let found = collection(connection, scope.tenant(), name.as_str())?;
     let collection = found.filter(|_| portion == Portion::Whole).ok_or(StorageError::NoSuchCollection)?;
     let sql = "SELECT id, state FROM documents WHERE collection = ?1 AND buried IS NULL ORDER BY id";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([collection.key])?;
-    while let Some(row) = rows.next()? {
-        let id = row.get_ref(0)?.as_str().map_err(corrupt("a document"))?;
-        let id = DocumentId::new(id).map_err(corrupt("a document"))?;
-        to.document(&id, row.get_ref(1)?.as_str().map_err(corrupt("a document"))?)?;
-    }
+    connection.through(sql, (collection.key,), |row| {
+        let id = DocumentId::new(row.get(0)?).map_err(corrupt("a document"))?;
+        to.document(&id, row.get(1)?)?;
+        Ok(ControlFlow::Continue(()))
+    })?;
     let history = History { epoch: &collection.epoch, portion: &portion };
     let epoch = history.name(collection.pruned).map_err(corrupt("a collection"))?;
     Ok(StreamPosition { epoch, offset: collection.head })

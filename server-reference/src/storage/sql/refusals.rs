@@ -1,6 +1,7 @@
 //! What clients were refused for good, within a transaction.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use std::ops::ControlFlow;
+
 use sdk_core::{
     clock::Millis,
     protocol::{
@@ -8,7 +9,7 @@ use sdk_core::{
     },
 };
 
-use super::{corrupt, origins::Origin};
+use super::{Connection, Row, corrupt, origins::Origin};
 use crate::{
     storage::{
         StorageError,
@@ -35,29 +36,33 @@ pub(super) struct Refused<'a> {
 
 impl Refused<'_> {
     /// Keeps an operation. If it comes again, it is there already.
-    pub(super) fn keep(&self, connection: &Connection) -> Result<(), StorageError> {
+    pub(super) fn keep(&self, connection: &dyn Connection) -> Result<(), StorageError> {
         let (kind, name, document) = columns(&self.place);
         let (tenant, client) = (self.scope.tenant(), self.client.to_string());
         let history = encode_history(&[self.attempt()])?;
-        let sql = "INSERT OR IGNORE INTO refused
+        let sql = "INSERT INTO refused
             (tenant, client, seq, subject, kind, name, document, strategy, body, edited, since, round, history,
             origin_client, origin_seq)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, 1, ?11, ?12, ?13)";
-        let new = connection.prepare_cached(sql)?.execute(rusqlite::params![
-            tenant,
-            client,
-            self.seq.0,
-            self.scope.subject(),
-            kind,
-            name,
-            document,
-            self.strategy.map(Strategy::as_str),
-            self.body,
-            self.now.0,
-            history,
-            self.origin.0,
-            self.origin.1.0,
-        ])?;
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, FALSE, ?10, 1, ?11, ?12, ?13)
+            ON CONFLICT (tenant, client, seq) DO NOTHING";
+        let new = connection.execute(
+            sql,
+            (
+                tenant,
+                &client,
+                self.seq.0,
+                self.scope.subject(),
+                kind,
+                name,
+                document,
+                self.strategy.map(Strategy::as_str),
+                &self.body,
+                self.now.0,
+                history,
+                self.origin.0,
+                self.origin.1.0,
+            ),
+        )?;
         if new > 0 {
             count(connection, tenant, 1, signed(self.body.len()))?;
             make_room(connection, tenant, &client)?;
@@ -66,11 +71,10 @@ impl Refused<'_> {
     }
 
     /// Keeps an event. Its client may have tried it once more, or mended it; what an operator has made of it stays.
-    fn keep_event(&self, connection: &Connection) -> Result<(), StorageError> {
+    fn keep_event(&self, connection: &dyn Connection) -> Result<(), StorageError> {
         let (tenant, client) = (self.scope.tenant(), self.client.to_string());
         let sql = format!("{COLUMNS} WHERE tenant = ?1 AND client = ?2 AND seq = ?3");
-        let mut statement = connection.prepare_cached(&sql)?;
-        let there = statement.query_row((tenant, &client, self.seq.0), stored).optional()?.transpose()?;
+        let there = connection.optional(&sql, (tenant, &client, self.seq.0), stored)?;
         let Some(there) = there else { return self.keep(connection) };
         let edited = there.letter.edited && there.outcome.is_none();
         let other = if edited { None } else { Some(self.body.as_str()) };
@@ -84,8 +88,8 @@ impl Refused<'_> {
 }
 
 /// Keeps what was refused of a client's publications, and takes away the letters of what was not.
-pub(super) fn note(
-    connection: &Connection,
+pub(in crate::storage) fn note(
+    connection: &dyn Connection,
     scope: &TenantScope,
     client: ClientId,
     notes: &[Note],
@@ -102,14 +106,10 @@ pub(super) fn note(
                     .keep_event(connection)?;
             }
             Note::Published(seq) => {
-                let sql = "SELECT key, length(CAST(body AS BLOB)) FROM refused
+                let sql = "SELECT key, octet_length(body) FROM refused
                     WHERE tenant = ?1 AND client = ?2 AND seq = ?3";
-                let mut statement = connection.prepare_cached(sql)?;
-                let found = statement
-                    .query_row((scope.tenant(), client.to_string(), seq.0), |row| {
-                        Ok((row.get(0)?, row.get(1)?))
-                    })
-                    .optional()?;
+                let of = (scope.tenant(), client.to_string(), seq.0);
+                let found = connection.optional(sql, of, |row| Ok((row.get(0)?, row.get(1)?)))?;
                 if let Some((key, bytes)) = found {
                     remove(connection, scope.tenant(), key, bytes)?;
                 }
@@ -120,14 +120,12 @@ pub(super) fn note(
 }
 
 /// Takes away the letters of what stood in the place of an operation.
-pub(super) fn end(connection: &Connection, origin: &Origin) -> Result<(), StorageError> {
+pub(super) fn end(connection: &dyn Connection, origin: &Origin) -> Result<(), StorageError> {
     let Origin { tenant, client, seq, doc } = origin;
-    let sql = "SELECT key, length(CAST(body AS BLOB)) FROM refused
+    let sql = "SELECT key, octet_length(body) FROM refused
         WHERE tenant = ?1 AND origin_client = ?2 AND origin_seq = ?3 AND name = ?4 AND document = ?5";
-    let mut statement = connection.prepare_cached(sql)?;
     let of = (tenant, client, seq.0, doc.collection.as_str(), doc.id.as_str());
-    let rows = statement.query_map(of, |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let over: Vec<(i64, usize)> = rows.collect::<Result<_, _>>()?;
+    let over: Vec<(i64, usize)> = connection.all(sql, of, |row| Ok((row.get(0)?, row.get(1)?)))?;
     over.into_iter().try_for_each(|(key, bytes)| remove(connection, tenant, key, bytes))
 }
 
@@ -139,27 +137,26 @@ pub(super) struct AppliedLetter {
 
 /// Takes away the letters that their client does not hold any more, and returns those that were applied.
 pub(super) fn reconcile(
-    connection: &Connection,
+    connection: &dyn Connection,
     tenant: &str,
     client: ClientId,
     holds: &[Seq],
 ) -> Result<Vec<AppliedLetter>, StorageError> {
     // Without what they hold, which may be much.
-    let sql = "SELECT key, seq, length(CAST(body AS BLOB)), name, document, outcome FROM refused
+    let sql = "SELECT key, seq, octet_length(body), name, document, outcome FROM refused
         WHERE tenant = ?1 AND client = ?2 ORDER BY seq";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query((tenant, client.to_string()))?;
     let (mut over, mut applied) = (Vec::new(), Vec::new());
-    while let Some(row) = rows.next()? {
+    connection.each(sql, (tenant, client.to_string()), |row| {
         if !holds.contains(&Seq(row.get(1)?)) {
             over.push((row.get(0)?, row.get(2)?));
-        } else if let Some(outcome) = row.get::<_, Option<String>>(5)? {
+        } else if let Some(outcome) = row.get::<Option<String>>(5)? {
             let judgement = decode(&outcome).map_err(corrupt("a dead letter"))?;
             let (name, document): (String, Option<String>) = (row.get(3)?, row.get(4)?);
             let doc = document.map(|id| DocKey::new(&name, &id)).transpose();
             applied.push(AppliedLetter { doc: doc.map_err(corrupt("a dead letter"))?, judgement });
         }
-    }
+        Ok(ControlFlow::Continue(()))
+    })?;
     for (key, bytes) in over {
         remove(connection, tenant, key, bytes)?;
     }
@@ -168,12 +165,12 @@ pub(super) fn reconcile(
 
 /// Whether letters of a client are kept.
 pub(super) fn has_letters(
-    connection: &Connection,
+    connection: &dyn Connection,
     tenant: &str,
     client: ClientId,
 ) -> Result<bool, StorageError> {
     let sql = "SELECT 1 FROM refused WHERE tenant = ?1 AND client = ?2 LIMIT 1";
-    Ok(connection.prepare_cached(sql)?.exists((tenant, client.to_string()))?)
+    connection.exists(sql, (tenant, client.to_string()))
 }
 
 /// A letter as it is kept. One that was applied is there until its client has heard of it.
@@ -187,26 +184,24 @@ pub(super) struct Stored {
 impl Stored {
     /// The letter of an id that nobody has applied yet.
     pub(super) fn find(
-        connection: &Connection,
+        connection: &dyn Connection,
         tenant: &str,
         id: LetterId,
     ) -> Result<Option<Self>, StorageError> {
         let sql = format!("{COLUMNS} WHERE tenant = ?1 AND key = ?2 AND round = ?3 AND outcome IS NULL");
-        let mut statement = connection.prepare_cached(&sql)?;
-        statement.query_row((tenant, id.key, id.round), stored).optional()?.transpose()
+        connection.optional(&sql, (tenant, id.key, id.round), stored)
     }
 
     /// Letters behind one that nobody has applied yet, in their order.
     pub(super) fn after(
-        connection: &Connection,
+        connection: &dyn Connection,
         tenant: &str,
         key: i64,
         most: usize,
     ) -> Result<Vec<Self>, StorageError> {
         let sql =
             format!("{COLUMNS} WHERE tenant = ?1 AND key > ?2 AND outcome IS NULL ORDER BY key LIMIT ?3");
-        let mut statement = connection.prepare_cached(&sql)?;
-        statement.query_map((tenant, key, most), stored)?.map(|letter| letter?).collect()
+        connection.all(&sql, (tenant, key, most), stored)
     }
 
     /// The operation in whose place a letter's stands; none of an event.
@@ -217,21 +212,26 @@ impl Stored {
     }
 
     /// Whether something else was decided about it: two copies of a client may each have a letter of one operation.
-    pub(super) fn is_decided(&self, connection: &Connection, tenant: &str) -> Result<bool, StorageError> {
+    pub(super) fn is_decided(&self, connection: &dyn Connection, tenant: &str) -> Result<bool, StorageError> {
         let origin = self.origin(tenant);
         origin.map_or(Ok(false), |origin| origin.is_decided(connection, self.letter.seq))
     }
 
-    pub(super) fn edit(&self, connection: &Connection, tenant: &str, body: &str) -> Result<(), StorageError> {
-        let sql = "UPDATE refused SET body = ?2, edited = 1 WHERE key = ?1";
-        connection.prepare_cached(sql)?.execute((self.letter.id.key, body))?;
+    pub(super) fn edit(
+        &self,
+        connection: &dyn Connection,
+        tenant: &str,
+        body: &str,
+    ) -> Result<(), StorageError> {
+        let sql = "UPDATE refused SET body = ?2, edited = TRUE WHERE key = ?1";
+        connection.execute(sql, (self.letter.id.key, body))?;
         count(connection, tenant, 0, signed(body.len()) - signed(self.letter.body.len()))
     }
 
     /// It was refused once more, as it is here or as another: a repetition of what was decided before decides nothing.
     pub(super) fn refused_again(
         self,
-        connection: &Connection,
+        connection: &dyn Connection,
         tenant: &str,
         attempt: Attempt,
         other: Option<&str>,
@@ -244,41 +244,31 @@ impl Stored {
         attempts.drain(..attempts.len().saturating_sub(MAX_HISTORY));
         let sql = "UPDATE refused SET body = ?2, edited = ?3, since = ?4, history = ?5, round = round + 1,
             outcome = NULL WHERE key = ?1";
-        connection.prepare_cached(sql)?.execute((
-            letter.id.key,
-            body,
-            edited,
-            since,
-            encode_history(&attempts)?,
-        ))?;
+        connection.execute(sql, (letter.id.key, body, edited, since, encode_history(&attempts)?))?;
         count(connection, tenant, 0, signed(body.len()) - signed(letter.body.len()))
     }
 
     /// It was applied. What it held is in its place now, and only the outcome is kept, for its client.
     pub(super) fn applied(
         &self,
-        connection: &Connection,
+        connection: &dyn Connection,
         tenant: &str,
         outcome: &Judgement,
     ) -> Result<(), StorageError> {
         let sql = "UPDATE refused SET body = '', outcome = ?2 WHERE key = ?1";
-        connection.prepare_cached(sql)?.execute((self.letter.id.key, encode(outcome)))?;
+        connection.execute(sql, (self.letter.id.key, encode(outcome)))?;
         count(connection, tenant, 0, -signed(self.letter.body.len()))?;
         if let Some(origin) = self.origin(tenant) {
             origin.applied(connection, &self.operation()?, outcome)?;
         }
         // An operation that comes again, from whichever copy of its client, is told so as well. Events have no row.
         let sql = "UPDATE judgements SET judgement = ?4 WHERE tenant = ?1 AND client = ?2 AND seq = ?3";
-        connection.prepare_cached(sql)?.execute((
-            tenant,
-            self.letter.client.to_string(),
-            self.letter.seq.0,
-            encode(outcome),
-        ))?;
+        connection
+            .execute(sql, (tenant, self.letter.client.to_string(), self.letter.seq.0, encode(outcome)))?;
         Ok(())
     }
 
-    pub(super) fn discard(&self, connection: &Connection, tenant: &str) -> Result<(), StorageError> {
+    pub(super) fn discard(&self, connection: &dyn Connection, tenant: &str) -> Result<(), StorageError> {
         remove(connection, tenant, self.letter.id.key, self.letter.body.len())
     }
 
@@ -289,48 +279,48 @@ impl Stored {
 }
 
 /// How many letters of a tenant were let go because there were too many.
-pub(super) fn dropped(connection: &Connection, tenant: &str) -> Result<u64, StorageError> {
+pub(super) fn dropped(connection: &dyn Connection, tenant: &str) -> Result<u64, StorageError> {
     let sql = "SELECT dropped FROM refused_tenants WHERE tenant = ?1";
-    let dropped = connection.prepare_cached(sql)?.query_row([tenant], |row| row.get(0)).optional()?;
+    let dropped = connection.optional(sql, (tenant,), |row| row.get(0))?;
     Ok(dropped.unwrap_or(0))
 }
 
 /// Lets the oldest letters of a client and of a tenant go, where there are more than may be.
-fn make_room(connection: &Connection, tenant: &str, client: &str) -> Result<(), StorageError> {
+fn make_room(connection: &dyn Connection, tenant: &str, client: &str) -> Result<(), StorageError> {
     let sql = "SELECT count(*) FROM refused WHERE tenant = ?1 AND client = ?2";
-    let mut of_client: usize =
-        connection.prepare_cached(sql)?.query_row((tenant, client), |row| row.get(0))?;
+    let mut of_client: usize = connection.one(sql, (tenant, client), |row| row.get(0))?;
     loop {
         let sql = "SELECT letters, bytes FROM refused_tenants WHERE tenant = ?1";
         let (letters, bytes): (u64, u64) =
-            connection.prepare_cached(sql)?.query_row([tenant], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            connection.one(sql, (tenant,), |row| Ok((row.get(0)?, row.get(1)?)))?;
         let too_many = of_client > MAX_CLIENT_LETTERS;
         if !too_many && letters <= MAX_TENANT_LETTERS && bytes <= MAX_TENANT_BYTES {
             return Ok(());
         }
-        let sql = "SELECT key, length(CAST(body AS BLOB)), client = ?2 FROM refused
+        let sql = "SELECT key, octet_length(body), client = ?2 FROM refused
             WHERE tenant = ?1 AND (NOT ?3 OR client = ?2) ORDER BY key LIMIT 1";
-        let oldest: Option<(i64, usize, bool)> = connection
-            .prepare_cached(sql)?
-            .query_row((tenant, client, too_many), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?;
+        let oldest: Option<(i64, usize, bool)> =
+            connection.optional(sql, (tenant, client, too_many), |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
         let Some((key, bytes, own)) = oldest else { return Ok(()) };
         remove(connection, tenant, key, bytes)?;
         of_client -= usize::from(own);
         let sql = "UPDATE refused_tenants SET dropped = dropped + 1 WHERE tenant = ?1";
-        connection.prepare_cached(sql)?.execute([tenant])?;
+        connection.execute(sql, (tenant,))?;
     }
 }
 
-fn remove(connection: &Connection, tenant: &str, key: i64, bytes: usize) -> Result<(), StorageError> {
-    connection.prepare_cached("DELETE FROM refused WHERE key = ?1")?.execute([key])?;
+fn remove(connection: &dyn Connection, tenant: &str, key: i64, bytes: usize) -> Result<(), StorageError> {
+    connection.execute("DELETE FROM refused WHERE key = ?1", (key,))?;
     count(connection, tenant, -1, -signed(bytes))
 }
 
-fn count(connection: &Connection, tenant: &str, letters: i64, bytes: i64) -> Result<(), StorageError> {
+fn count(connection: &dyn Connection, tenant: &str, letters: i64, bytes: i64) -> Result<(), StorageError> {
     let sql = "INSERT INTO refused_tenants (tenant, letters, bytes, dropped, seq) VALUES (?1, ?2, ?3, 0, 0)
-        ON CONFLICT (tenant) DO UPDATE SET letters = letters + ?2, bytes = bytes + ?3";
-    connection.prepare_cached(sql)?.execute((tenant, letters, bytes))?;
+        ON CONFLICT (tenant) DO UPDATE SET letters = refused_tenants.letters + ?2,
+            bytes = refused_tenants.bytes + ?3";
+    connection.execute(sql, (tenant, letters, bytes))?;
     Ok(())
 }
 
@@ -351,19 +341,19 @@ fn columns(place: &Place) -> (&'static str, &str, Option<&str>) {
     }
 }
 
-fn stored(row: &Row<'_>) -> rusqlite::Result<Result<Stored, StorageError>> {
+fn stored(row: &dyn Row) -> Result<Stored, StorageError> {
     let (kind, name, document): (String, String, Option<String>) = (row.get(5)?, row.get(6)?, row.get(7)?);
     let place = match document {
         Some(id) => DocKey::new(&name, &id).ok().map(Place::Document),
         None => TopicName::new(&name).ok().map(Place::Topic),
     };
-    let client = row.get::<_, String>(2)?.parse::<ClientId>().ok();
+    let client = row.get::<String>(2)?.parse::<ClientId>().ok();
     let history: String = row.get(12)?;
     let attempts = serde_json::from_str(&history).ok();
-    let outcome = row.get::<_, Option<String>>(13)?.map(|text| decode::<Judgement>(&text)).transpose();
+    let outcome = row.get::<Option<String>>(13)?.map(|text| decode::<Judgement>(&text)).transpose();
     let (Some(place), Some(client), Some(attempts), Ok(outcome)) = (place, client, attempts, outcome) else {
         let source = format!("a {kind} has no place, client, history or outcome that can be read").into();
-        return Ok(Err(StorageError::Corrupt { what: "a dead letter", source }));
+        return Err(StorageError::Corrupt { what: "a dead letter", source });
     };
     let letter = ClientLetter {
         id: LetterId { key: row.get(0)?, round: row.get(1)? },
@@ -376,9 +366,9 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Result<Stored, StorageError>> {
         since: Millis(row.get(11)?),
         attempts,
     };
-    let strategy = row.get::<_, Option<String>>(8)?.and_then(|text| Strategy::named(&text));
+    let strategy = row.get::<Option<String>>(8)?.and_then(|text| Strategy::named(&text));
     let origin = (row.get(14)?, Seq(row.get(15)?));
-    Ok(Ok(Stored { letter, strategy, outcome, origin }))
+    Ok(Stored { letter, strategy, outcome, origin })
 }
 
 fn encode_history(attempts: &[Attempt]) -> Result<String, StorageError> {

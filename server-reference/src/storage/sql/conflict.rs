@@ -1,6 +1,5 @@
 //! Conflicts within a transaction: asking the resolver, and keeping a record of what was decided.
 
-use rusqlite::{Connection, OptionalExtension};
 use sdk_core::{
     protocol::{
         Author, Choice, Document, Fields, Limits, Operation, Rejection, ResolvedBy, Resolves, Stamp,
@@ -9,7 +8,7 @@ use sdk_core::{
     reconcile::{Applied, Clash, Conflict, Resolution, Write, apply, overflow, oversize, validate},
 };
 
-use super::corrupt;
+use super::{Connection, corrupt};
 use crate::{
     resolvers::Resolvers,
     storage::{KEPT_RESOLUTIONS, ResolutionRecord, StorageError},
@@ -41,7 +40,7 @@ impl Case<'_> {
     /// The conflict, with the name of whoever wrote the other side.
     pub(super) fn conflict(
         &self,
-        connection: &Connection,
+        connection: &dyn Connection,
         tenant: &str,
         clash: Clash,
     ) -> Result<Conflict, StorageError> {
@@ -107,46 +106,44 @@ pub(super) fn shown(document: &Document) -> Option<Fields> {
     document.is_alive().then(values)
 }
 
-fn author(connection: &Connection, tenant: &str, stamp: Stamp) -> Result<Option<Author>, StorageError> {
-    let subject = connection
-        .prepare_cached("SELECT subject FROM clients WHERE tenant = ?1 AND actor = ?2")?
-        .query_row((tenant, stamp.by.actor.0), |row| row.get(0))
-        .optional()?;
+fn author(connection: &dyn Connection, tenant: &str, stamp: Stamp) -> Result<Option<Author>, StorageError> {
+    let subject = connection.optional(
+        "SELECT subject FROM clients WHERE tenant = ?1 AND actor = ?2",
+        (tenant, stamp.by.actor.0),
+        |row| row.get(0),
+    )?;
     Ok(subject.map(|subject| Author { subject, at: stamp.at.wall }))
 }
 
 /// Keeps a record, and lets the document's oldest go beyond [`KEPT_RESOLUTIONS`].
 pub(super) fn keep(
-    connection: &Connection,
+    connection: &dyn Connection,
     collection: i64,
     record: &ResolutionRecord,
 ) -> Result<(), StorageError> {
     let document = record.conflict.doc.id.as_str();
+    connection.execute(
+        "INSERT INTO resolutions (collection, document, record) VALUES (?1, ?2, ?3)",
+        (collection, document, encode(record)),
+    )?;
     connection
-        .prepare_cached("INSERT INTO resolutions (collection, document, record) VALUES (?1, ?2, ?3)")?
-        .execute((collection, document, encode(record)))?;
-    connection
-        .prepare_cached(
-            "DELETE FROM resolutions WHERE collection = ?1 AND document = ?2 AND key <= (SELECT key FROM resolutions
-             WHERE collection = ?1 AND document = ?2 ORDER BY key DESC LIMIT 1 OFFSET ?3)",
-        )?
-        .execute((collection, document, KEPT_RESOLUTIONS))?;
+        .execute("DELETE FROM resolutions WHERE collection = ?1 AND document = ?2 AND key <= (SELECT key FROM resolutions
+             WHERE collection = ?1 AND document = ?2 ORDER BY key DESC LIMIT 1 OFFSET ?3)", (collection, document, KEPT_RESOLUTIONS))?;
     Ok(())
 }
 
 /// The records of a document, oldest first.
-pub(super) fn records(
-    connection: &Connection,
+pub(in crate::storage) fn records(
+    connection: &dyn Connection,
     tenant: &str,
     collection: &str,
     document: &str,
 ) -> Result<Vec<ResolutionRecord>, StorageError> {
-    let mut statement = connection.prepare_cached(
+    let texts: Vec<String> = connection.all(
         "SELECT record FROM resolutions JOIN collections ON collections.key = resolutions.collection
          WHERE tenant = ?1 AND name = ?2 AND document = ?3 ORDER BY resolutions.key",
+        (tenant, collection, document),
+        |row| row.get(0),
     )?;
-    let texts = statement
-        .query_map((tenant, collection, document), |row| row.get::<_, String>(0))?
-        .collect::<Result<Vec<_>, _>>()?;
     texts.iter().map(|text| decode(text).map_err(corrupt("a resolution"))).collect()
 }

@@ -11,7 +11,6 @@ use std::{
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
-use rusqlite::{Connection, OptionalExtension};
 use sdk_core::{
     clock::Dot,
     protocol::{
@@ -23,7 +22,7 @@ use sdk_core::{
 };
 
 use super::{
-    NewEpoch,
+    Connection, Rules,
     admit::{Open, actor, operators, settle},
     conflict::{self, Case, Decided, misfit, shown},
     corrupt,
@@ -43,15 +42,13 @@ use crate::{
 const ADVANCE_BYTES: usize = 32 * 1024;
 
 /// Judges a batch. On an error the caller rolls back.
-pub(super) fn batch(
-    connection: &Connection,
+pub(in crate::storage) fn batch(
+    connection: &dyn Connection,
     batch: &Batch,
-    limits: &Limits,
-    resolvers: &Resolvers,
-    new_epoch: &mut NewEpoch,
+    rules: &mut Rules,
 ) -> Result<Committed, StorageError> {
     let actor = actor(connection, batch)?;
-    let mut judge = Judge::open(connection, batch, limits, resolvers, actor, new_epoch)?;
+    let mut judge = Judge::open(connection, batch, rules, actor)?;
     let applied = match &batch.holds {
         Some(holds) => judge.reconcile(holds)?,
         None => Vec::new(),
@@ -66,16 +63,14 @@ pub(super) fn batch(
 /// Judges an operation that was refused once more: made anew upon the document as it is, in the name of the tenant's
 /// operators. On an error the caller rolls back.
 pub(super) fn again(
-    connection: &Connection,
+    connection: &dyn Connection,
     batch: &Batch,
     mut operation: Operation,
-    limits: &Limits,
-    resolvers: &Resolvers,
-    new_epoch: &mut NewEpoch,
+    rules: &mut Rules,
 ) -> Result<(Judgement, Vec<Arc<Advance>>), StorageError> {
     let seq = operation.seq;
     let by = operators(connection, batch.scope.tenant())?;
-    let mut judge = Judge::open(connection, batch, limits, resolvers, by.actor, new_epoch)?;
+    let mut judge = Judge::open(connection, batch, rules, by.actor)?;
     if let Some(open) = judge.collections.get(&operation.doc.collection) {
         let seen = StreamPosition { epoch: open.name.clone(), offset: open.collection.head };
         let clock = document(connection, open.collection.key, &operation)?.clock;
@@ -89,7 +84,7 @@ pub(super) fn again(
 
 /// A batch half-way. Documents are read once and written once, however many operations are on them.
 pub(super) struct Judge<'a> {
-    pub(super) connection: &'a Connection,
+    pub(super) connection: &'a dyn Connection,
     pub(super) batch: &'a Batch,
     limits: &'a Limits,
     resolvers: &'a Resolvers,
@@ -104,12 +99,10 @@ pub(super) struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     fn open(
-        connection: &'a Connection,
+        connection: &'a dyn Connection,
         batch: &'a Batch,
-        limits: &'a Limits,
-        resolvers: &'a Resolvers,
+        Rules { limits, resolvers, new_epoch }: &'a mut Rules,
         actor: ActorId,
-        new_epoch: &mut NewEpoch,
     ) -> Result<Self, StorageError> {
         let mut collections = BTreeMap::new();
         for Resume { collection: name, strategy, after } in &batch.collections {
@@ -193,12 +186,11 @@ impl<'a> Judge<'a> {
             _ => {}
         }
         let made = encode(&(operation.at, operation.schema, &operation.doc, operation.resolves.is_some()));
-        self.connection
-            .prepare_cached(
-                "INSERT INTO judgements (tenant, client, seq, payload_hash, made, judgement, maker)
+        self.connection.execute(
+            "INSERT INTO judgements (tenant, client, seq, payload_hash, made, judgement, maker)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .execute((tenant, &client, seq.0, hash.as_ref(), made, encode(&judgement), maker))?;
+            (tenant, &client, seq.0, hash.as_ref(), made, encode(&judgement), maker),
+        )?;
         if operation.replaces.is_some() {
             origin.tried_again(self.connection, seq)?;
         }
@@ -344,11 +336,9 @@ impl<'a> Judge<'a> {
     fn write(self) -> Result<Vec<Arc<Advance>>, StorageError> {
         let Self { connection, batch, collections, documents, .. } = self;
         let mut changed: BTreeMap<CollectionName, Vec<Changed>> = BTreeMap::new();
-        let mut write_document = connection.prepare_cached(
-            "INSERT INTO documents (collection, id, rev, state, buried) VALUES (?1, ?2, ?3, ?4, ?5)
+        let write = "INSERT INTO documents (collection, id, rev, state, buried) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (collection, id)
-             DO UPDATE SET rev = excluded.rev, state = excluded.state, buried = excluded.buried",
-        )?;
+             DO UPDATE SET rev = excluded.rev, state = excluded.state, buried = excluded.buried";
         let mut bytes = 0;
         for (key, doc) in documents {
             let Some(open) = collections.get(&key.collection) else { continue };
@@ -358,16 +348,18 @@ impl<'a> Judge<'a> {
             }
             let state = encode(&doc);
             let buried = (!doc.is_alive()).then_some(batch.now.0);
-            write_document.execute((open.collection.key, key.id.as_str(), doc.rev.0, &state, buried))?;
+            let row = (open.collection.key, key.id.as_str(), doc.rev.0, &state, buried);
+            connection.execute(write, row)?;
             bytes += state.len();
             changed.entry(key.collection).or_default().push(Changed { id: key.id, doc });
         }
         let mut advances = Vec::new();
         for (name, mut documents) in changed {
             let Some(Open { collection, before, .. }) = collections.get(&name) else { continue };
-            connection
-                .prepare_cached("UPDATE collections SET head = ?1 WHERE key = ?2")?
-                .execute((collection.head.0, collection.key))?;
+            connection.execute(
+                "UPDATE collections SET head = ?1 WHERE key = ?2",
+                (collection.head.0, collection.key),
+            )?;
             documents.sort_by_key(|changed| changed.doc.rev);
             let (from, to) = (before.clone(), collection.position());
             let news = (bytes <= ADVANCE_BYTES).then(|| {
@@ -389,14 +381,15 @@ impl<'a> Judge<'a> {
 }
 
 fn document(
-    connection: &Connection,
+    connection: &dyn Connection,
     collection: i64,
     operation: &Operation,
 ) -> Result<Document, StorageError> {
-    let state: Option<String> = connection
-        .prepare_cached("SELECT state FROM documents WHERE collection = ?1 AND id = ?2")?
-        .query_row((collection, operation.doc.id.as_str()), |row| row.get(0))
-        .optional()?;
+    let state: Option<String> = connection.optional(
+        "SELECT state FROM documents WHERE collection = ?1 AND id = ?2",
+        (collection, operation.doc.id.as_str()),
+        |row| row.get(0),
+    )?;
     match state {
         Some(state) => decode(&state).map_err(corrupt("a document")),
         None => Ok(Document::default()),
