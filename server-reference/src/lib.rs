@@ -37,5 +37,6 @@ pub mod storage;
 pub mod streams;
 pub mod sync;
 pub mod tenant;
+pub mod trace;
 pub mod transactions;
 pub mod upkeep;

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use sdk_core::protocol::Limits;
 use server_reference::{
     access::Grant,
@@ -27,10 +27,10 @@ use server_reference::{
         events::{Caps, SqliteEvents},
     },
     streams::StreamsConfig,
+    trace::{self, LogForm},
     transactions::{Handlers, TransactionsConfig, ledger},
     upkeep::before,
 };
-use tracing_subscriber::EnvFilter;
 
 /// A request makes and drops many small things, each on whichever thread has it then.
 #[global_allocator]
@@ -121,12 +121,6 @@ struct Serve {
     log: LogForm,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum LogForm {
-    Text,
-    Json,
-}
-
 #[derive(Args)]
 struct Token {
     /// The data folder of the development server.
@@ -161,7 +155,11 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
-        Command::Serve(options) => serve(options),
+        Command::Serve(options) => {
+            // Ended outside of the runtime, as its end may wait.
+            let _logging = trace::start(options.log)?;
+            serve(options)
+        }
         Command::Token(Token { data, subject, tenant, ttl, access }) => {
             let issuer = DevIssuer::load_or_create(&data).map_err(StartError::DevSecret)?;
             let grants: Option<Vec<Grant>> = access.as_deref().map(serde_json::from_str).transpose()?;
@@ -219,9 +217,8 @@ async fn serve(options: Serve) -> Result<(), Box<dyn Error>> {
         streams_url,
         long_poll_ms,
         ledger,
-        log,
+        log: _,
     } = options;
-    start_log(log);
     let config = if dev {
         ServerConfig::development(listen, data)?
     } else {
@@ -246,15 +243,6 @@ async fn serve(options: Serve) -> Result<(), Box<dyn Error>> {
     writeln!(std::io::stdout().lock(), "listening on http://{}", server.address()?)?;
     server.serve(signal()?).await?;
     Ok(())
-}
-
-fn start_log(form: LogForm) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr);
-    match form {
-        LogForm::Text => log.init(),
-        LogForm::Json => log.json().init(),
-    }
 }
 
 /// Resolves at the first SIGTERM or SIGINT.

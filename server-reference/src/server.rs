@@ -12,7 +12,7 @@ use std::{
 use axum::{
     Router,
     http::{HeaderName, HeaderValue, Method, header},
-    middleware::from_fn_with_state,
+    middleware::{from_fn, from_fn_with_state},
 };
 use tokio::{
     net::TcpListener,
@@ -54,7 +54,7 @@ use crate::{
         self,
         subscriptions::{Keys, Moved, Subscriptions},
     },
-    sync,
+    sync, trace,
     transactions::{self, Figures, courier::Courier as TransactionCourier},
     upkeep,
 };
@@ -287,10 +287,11 @@ pub fn router(service: impl Into<Arc<Service>>, web: Option<&Path>) -> Router {
                 .into_iter()
                 .chain(streams::header::SENT)
                 .chain(transactions::SENT)
+                .chain(trace::SENT)
                 .collect::<Vec<_>>(),
         )
         .expose_headers(
-            [header::RETRY_AFTER]
+            [header::RETRY_AFTER, trace::REQUEST_ID]
                 .into_iter()
                 .chain(streams::header::TOLD)
                 .chain(transactions::TOLD)
@@ -311,7 +312,7 @@ pub fn router(service: impl Into<Arc<Service>>, web: Option<&Path>) -> Router {
     if let Some(folder) = web {
         router = router.fallback_service(pages(folder));
     }
-    let router = router.layer(from_fn_with_state(metrics, observe));
+    let router = router.layer(from_fn_with_state(metrics, observe)).layer(from_fn(trace::traced));
     router.layer(fixed_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
 }
 

@@ -132,6 +132,11 @@ impl Session {
         matches!(self.state, State::Closed)
     }
 
+    /// Whether a store is at work for it.
+    pub fn is_storing(&self) -> bool {
+        matches!(&self.state, State::Open(open) | State::Draining(open) if open.is_storing())
+    }
+
     /// Whose session it is, once that is known.
     pub fn scope(&self) -> Option<&TenantScope> {
         match &self.state {

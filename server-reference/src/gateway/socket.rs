@@ -26,6 +26,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     time::{Sleep, error::Elapsed, sleep, timeout},
 };
+use tracing::{Instrument, Span};
 use tungstenite::error::Error as SocketError;
 
 use super::{
@@ -44,6 +45,7 @@ use crate::{
     storage::{Advance, events::News, transactions::Misuse},
     sync::Problem,
     tenant::TenantScope,
+    trace::{self, Traced},
     transactions::misused,
 };
 
@@ -88,6 +90,7 @@ async fn upgrade(
     let ticket = admitted(&service, query.as_deref())?.map(Box::new);
     let wire = wire.map(|Extension(ConnectInfo(wire))| wire);
     let limits = service.limits;
+    let span = trace::session();
     Ok(upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(READ_BUFFER)
@@ -95,9 +98,12 @@ async fn upgrade(
         .max_write_buffer_size(limits.frame_bytes.max(service.streams.event_bytes) + WRITE_SLACK)
         .max_message_size(limits.frame_bytes)
         .max_frame_size(limits.frame_bytes)
-        .on_upgrade(move |socket| async move {
-            let _session = session;
-            Connection::new(service, socket, greeting, ticket, wire).run().await;
+        .on_upgrade(move |socket| {
+            let going_on = async move {
+                let _session = session;
+                Connection::new(service, socket, greeting, ticket, wire).run().await;
+            };
+            going_on.instrument(span)
         }))
 }
 
@@ -128,6 +134,8 @@ struct Connection {
     level: Vec<Arc<Level>>,
     /// The socket gave an error, and nothing more can be read from it.
     broken: bool,
+    /// The newest frame that named a trace, until a store is at work for it.
+    traced: Option<Box<Traced>>,
 }
 
 /// Something that was waited for.
@@ -185,6 +193,7 @@ impl Connection {
             wire,
             level: Vec::new(),
             broken: false,
+            traced: None,
             service,
         }
     }
@@ -199,7 +208,9 @@ impl Connection {
             self.perform_all().await?;
             let input = self.next_input().await?;
             let verified = matches!(input, Input::Verified(_));
-            self.session.handle(self.clock.now(), input);
+            let now = self.clock.now();
+            let span = self.traced.as_ref().map_or_else(Span::none, |traced| traced.span());
+            span.in_scope(|| self.session.handle(now, input));
             // What was taken back between its verification and this is not told again.
             if verified && let Some(error) = self.withdrawn() {
                 self.session.handle(self.clock.now(), Input::Withdrawn(error));
@@ -257,6 +268,7 @@ impl Connection {
                         self.broken = matches!(message, Some(Err(_)));
                         if let Some(Ok(Message::Text(text))) = &message {
                             self.service.metrics.received.count(text);
+                            self.traced = Traced::frame(text).or(self.traced.take());
                         }
                         return received(message).ok_or(Gone::Lost);
                     }
@@ -291,6 +303,10 @@ impl Connection {
         while let Some(effect) = self.session.poll_effect() {
             self.perform(effect).await?;
         }
+        // What waits behind a commit belongs to the next one.
+        if !self.session.is_storing() {
+            self.traced = None;
+        }
         Ok(())
     }
 
@@ -313,7 +329,8 @@ impl Connection {
                 });
             }
             Effect::Follow(scope, collections) => {
-                tracing::debug!(tenant = %scope.tenant(), subject = %scope.subject(), "session open");
+                trace::on_behalf_of(&scope);
+                tracing::debug!("session open");
                 self.follower = Some(self.service.hub.follow(&scope, collections));
                 self.greeting = None;
             }
@@ -325,11 +342,15 @@ impl Connection {
             }
             Effect::Commit(batch) => {
                 let documents = self.service.documents.clone();
-                self.answer(async move { Input::Committed(documents.commit(batch).await) });
+                self.answer_traced(async move { Input::Committed(documents.commit(batch).await) });
             }
             Effect::Publish(publishing) => {
                 let service = self.service.clone();
-                self.answer(async move {
+                self.answer_traced(async move {
+                    let tenant = publishing.scope.tenant().clone();
+                    let topics = publishing.publications.iter().map(|publication| &publication.topic);
+                    let _causes: Vec<_> =
+                        topics.map(|topic| service.subscriptions.cause(&tenant, topic)).collect();
                     let (events, refusals) = (&*service.events, &*service.client_letters);
                     Input::Published(publish(events, refusals, &service.limits, publishing).await)
                 });
@@ -360,7 +381,7 @@ impl Connection {
             }
             Effect::Misused(scope) => {
                 // The session ends and is not waited for.
-                tokio::spawn(misused(self.service.clone(), scope, Misuse::Socket));
+                tokio::spawn(misused(self.service.clone(), scope, Misuse::Socket).in_current_span());
             }
             Effect::Send(text) => {
                 self.service.metrics.sent.count(&text);
@@ -377,6 +398,14 @@ impl Connection {
 
     fn answer(&mut self, input: impl Future<Output = Input> + Send + 'static) {
         self.events.push(input.map(Event::Answer).boxed());
+    }
+
+    /// The same, for the frame that named a trace.
+    fn answer_traced(&mut self, input: impl Future<Output = Input> + Send + 'static) {
+        match self.traced.take() {
+            Some(traced) => self.answer(traced.run(input)),
+            None => self.answer(input),
+        }
     }
 
     async fn close(&mut self, closing: Closing) {

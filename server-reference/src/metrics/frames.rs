@@ -53,6 +53,12 @@ impl Frames {
     }
 }
 
+/// The name of a client's frame as it may stand in a log: one of those that there are.
+pub(crate) fn kind(text: &str) -> &'static str {
+    let known = |name| CLIENT_FRAMES.into_iter().find(|known| *known == name);
+    name(text).and_then(known).unwrap_or(OTHER)
+}
+
 /// The first name of an object, which is the name of a frame.
 fn name(text: &str) -> Option<&str> {
     let name = text.trim_start().strip_prefix('{')?.trim_start().strip_prefix('"')?;

@@ -17,7 +17,7 @@ use prometheus::{
 };
 
 use crate::{auth::AuthError, service::Service, transactions::Observed};
-pub(crate) use frames::Frames;
+pub(crate) use frames::{Frames, kind};
 pub(crate) use http::{Scraped, observe};
 pub(crate) use stores::Measured;
 

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use futures::future::{BoxFuture, FutureExt};
 use sdk_core::{clock::Millis, protocol::Changes};
+use tracing::Instrument;
 
 use super::Metrics;
 use crate::{
@@ -56,7 +57,7 @@ impl<S> Measured<S> {
     {
         async move {
             let began = Instant::now();
-            let result = answer.await;
+            let result = answer.instrument(tracing::debug_span!("store", store = self.name, call)).await;
             let labels = [self.name, call];
             self.metrics.store_seconds.with_label_values(&labels).observe(began.elapsed().as_secs_f64());
             if result.as_ref().is_err_and(Failure::is_failure) {

@@ -96,6 +96,7 @@ pub(super) async fn publish(
     }
     let events = bodies.into_iter().map(CloudEvent::new).collect::<Result<_, _>>();
     let events = events.map_err(|no_event| bad(&no_event.to_string()))?;
+    let _cause = service.subscriptions.cause(scope.tenant(), &topic);
     let answers = service.events.publish(scope, vec![Publish { topic, events }], wall()).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     for positions in answers.into_iter().flatten() {

@@ -33,6 +33,7 @@ pub(super) async fn create(
     let mut new = described(&service, request.headers())?;
     let body = whole_body(&service, request).await?;
     new.events = first_events(&service, &scope, &mut new, body).await?;
+    let _cause = service.subscriptions.cause(scope.tenant(), &topic);
     let created = service.events.create(scope, topic.clone(), new, wall()).await?;
     let status = if created.fresh { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = status.into_response();
@@ -86,6 +87,7 @@ pub(super) async fn append(
     };
     let wrote = !events.is_empty();
     let append = Append { content_type, events, close, sequence, producer: producer.clone() };
+    let _cause = service.subscriptions.cause(scope.tenant(), &topic);
     let appended = service.events.append(scope, topic, append, wall()).await?;
     let said = producer.is_some() && appended.fresh && wrote;
     let mut response = if said { StatusCode::OK } else { StatusCode::NO_CONTENT }.into_response();

@@ -10,7 +10,7 @@ use sdk_core::protocol::{ErrorCode, ProtocolError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Problem;
-use crate::{auth::AuthError, clock::wall, service::Service, tenant::TenantScope};
+use crate::{auth::AuthError, clock::wall, service::Service, tenant::TenantScope, trace::on_behalf_of};
 
 /// A request that has its place among those under way, by somebody whose token was verified. Both before its body is
 /// read: who is nobody costs us nothing.
@@ -37,7 +37,9 @@ pub(crate) async fn authenticate(service: &Service, headers: &HeaderMap) -> Resu
     let claims = service.verifier.verify_renewed(bearer(headers)?, wall()).await.inspect_err(|error| {
         service.token_refused(error);
     })?;
-    Ok(TenantScope::of(claims))
+    let scope = TenantScope::of(claims);
+    on_behalf_of(&scope);
+    Ok(scope)
 }
 
 /// The token of a request.

@@ -7,7 +7,7 @@ use axum::{
 use sdk_core::protocol::{Json, ProtocolError, Retry};
 use sdk_core::wire::Object;
 
-use crate::{auth::AuthError, storage::StorageError};
+use crate::{auth::AuthError, storage::StorageError, trace::request_id};
 
 /// Seconds after which something that may pass is worth another try.
 const RETRY_AFTER: &str = "1";
@@ -62,6 +62,7 @@ pub(crate) fn document(status: u16, code: &str, detail: &str, error: Option<Json
     object.field("code", &code);
     object.field("detail", &detail);
     object.field("error", &error);
+    object.field("requestId", &request_id().as_deref().map(str::to_owned));
     object.end();
     let mut response = (status, document).into_response();
     let headers = response.headers_mut();

@@ -18,5 +18,6 @@ mod support;
 mod tenants;
 mod tickets;
 mod topics;
+mod traces;
 mod transactions;
 mod websocket;

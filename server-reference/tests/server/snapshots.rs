@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io::Read};
 
-use crate::support::{Running, cards, client, set};
+use crate::support::{Running, cards, client, set, told};
 use flate2::read::GzDecoder;
 use reqwest::{Client, Response};
 use sdk_core::protocol::{
@@ -200,7 +200,7 @@ async fn a_snapshot_is_only_for_those_who_may_read_all_of_its_collection() {
         ("/v1/snapshots/cards/chunks/xyz", &ours),
     ] {
         let response = get(&server, path, token).await;
-        answers.push((response.status().as_u16(), response.text().await.unwrap()));
+        answers.push(told(response).await);
     }
     assert_eq!(answers[0].0, 403);
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");

@@ -146,6 +146,12 @@ impl Socket {
     }
 }
 
+/// Status and body of an answer, without what differs from request to request: the id that head and body name.
+pub(crate) async fn told(answer: reqwest::Response) -> (u16, String) {
+    let id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
+    (answer.status().as_u16(), answer.text().await.unwrap().replace(&id, ""))
+}
+
 pub(crate) fn client(number: u8) -> ClientId {
     ClientId::from_random([number; 16])
 }

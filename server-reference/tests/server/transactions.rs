@@ -16,7 +16,7 @@ use server_reference::{
 
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Running, client, push, set};
+use crate::support::{Running, client, push, set, told};
 
 /// Fails as badly as a handler can.
 struct Panics;
@@ -238,14 +238,14 @@ async fn a_transaction_outside_the_claim_looks_like_one_that_is_not_there() {
         "x".repeat(65).as_str(),
     ] {
         let response = limited.call(name, "k", json!({ "from": "a", "to": "b", "amount": 1 })).await;
-        answers.insert((response.status().as_u16(), response.text().await.unwrap()));
+        answers.insert(told(response).await);
         // Whatever else is wrong with it.
         let response = limited.post(name, &json!(null)).send().await.unwrap();
-        answers.insert((response.status().as_u16(), response.text().await.unwrap()));
+        answers.insert(told(response).await);
     }
     for name in ["ledger.totals", "ledger.transfer", "no.such"] {
         let response = limited.ask(name, "currency=NGN").await;
-        answers.insert((response.status().as_u16(), response.text().await.unwrap()));
+        answers.insert(told(response).await);
     }
     assert_eq!(answers.len(), 1, "{answers:?}");
     assert!(answers.iter().all(|(status, text)| *status == 404 && text.contains("no_such_transaction")));

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use sdk_core::clock::Millis;
 use serde_json::json;
 use tokio::time::{sleep, timeout};
+use tracing::{Instrument, field::Empty};
 
 use super::{
     Subscriptions, parse,
@@ -19,6 +20,7 @@ use crate::{
     clock::wall,
     random,
     storage::events::{Append, ContentType, Kept, LogError, Position, Producer, TopicName},
+    trace::{self, TraceContext},
 };
 
 /// Time between two looks for leases that are over and calls that are due.
@@ -50,8 +52,8 @@ impl Subscriptions {
                 sleep(LOOK).await;
             }
             let moved = self.moved.take();
-            for (tenant, topic) in moved {
-                if let Err(error) = self.moved_on(&tenant, &topic).await {
+            for ((tenant, topic), cause) in moved {
+                if let Err(error) = trace::because(cause, self.moved_on(&tenant, &topic)).await {
                     tracing::warn!(%error, "subscriptions could not be woken; tried again later");
                     self.moved.all.store(true, Ordering::Release);
                     sleep(LOOK).await;
@@ -151,7 +153,10 @@ impl Subscriptions {
             Delivery::Webhook => {
                 let (this, tenant, id) = (self.clone(), tenant.clone(), id.to_owned());
                 let body = this.notice(&tenant, &id, &subscription, tails, now);
-                tokio::spawn(async move { this.call(tenant, id, subscription, body).await });
+                let span = tracing::info_span!("webhook", %tenant, subscription = id, trace = Empty);
+                let place = trace::outgoing(&span);
+                let call = async move { this.call(tenant, id, subscription, body, place).await };
+                tokio::spawn(call.instrument(span));
             }
             Delivery::PullWake => {
                 if let Err(error) = self.write_wake(tenant, id, &subscription, tails, now).await {
@@ -187,10 +192,17 @@ impl Subscriptions {
         self.keys.token(tenant, id, generation, now.plus(TOKEN_LIFE))
     }
 
-    async fn call(self: Arc<Self>, tenant: Arc<str>, id: String, announced: Subscription, body: String) {
+    async fn call(
+        self: Arc<Self>,
+        tenant: Arc<str>,
+        id: String,
+        announced: Subscription,
+        body: String,
+        place: TraceContext,
+    ) {
         let Some(webhook) = &announced.setup.webhook else { return };
         let signature = self.keys.sign(&body, wall());
-        match self.caller.call(&webhook.url, body, signature).await {
+        match self.caller.call(&webhook.url, body, signature, &place).await {
             Some(true) => self.settle(&tenant, &id, &announced, true).await,
             // It calls back, or lets the lease go by.
             Some(false) => {}

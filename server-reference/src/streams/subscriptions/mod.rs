@@ -4,6 +4,7 @@
 //! version it was thought up for. A worker is called or comes by itself. What is announced follows from the
 //! ends of the topics and what was acknowledged, so that nothing is lost with a server that dies.
 
+mod cause;
 mod dispatch;
 mod keys;
 mod record;
@@ -11,7 +12,7 @@ mod routes;
 mod webhook;
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -21,6 +22,8 @@ use std::{
 use sdk_core::clock::Millis;
 use tokio::sync::Notify;
 
+pub(crate) use cause::Cause;
+use cause::Causes;
 pub use keys::Keys;
 pub(crate) use routes::routes;
 
@@ -31,6 +34,7 @@ use crate::{
         events::{EventLog, Kept, LogError, News, Position, SubscriptionStore, TopicName},
     },
     tenant::TenantScope,
+    trace::{self, TraceContext},
 };
 use record::{Subscription, Tails};
 use webhook::Caller;
@@ -50,10 +54,14 @@ pub struct Subscriptions {
     revoked: Arc<Revoked>,
 }
 
-/// Topics that moved.
+/// A topic of a tenant.
+type Spot = (Arc<str>, TopicName);
+
+/// Topics that moved, each with the trace in which it did so, where there was one.
 #[derive(Default)]
 pub struct Moved {
-    topics: Mutex<HashSet<(Arc<str>, TopicName)>>,
+    topics: Mutex<HashMap<Spot, Option<TraceContext>>>,
+    causes: Causes,
     /// There were too many to keep them apart.
     all: AtomicBool,
     /// There is a subscription, or there was one since the server started.
@@ -71,7 +79,9 @@ impl Moved {
         }
         let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
         if topics.len() < MAX_MOVED {
-            topics.insert((news.tenant.clone(), news.topic.clone()));
+            let spot = (news.tenant.clone(), news.topic.clone());
+            let cause = self.causes.of(&spot);
+            topics.insert(spot, cause);
         } else {
             self.all.store(true, Ordering::Release);
         }
@@ -83,7 +93,7 @@ impl Moved {
     fn note_again(&self, tenant: &Arc<str>, subscription: &Subscription) {
         let names = subscription.links.keys().filter_map(|topic| TopicName::new(topic).ok());
         let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
-        topics.extend(names.map(|topic| (tenant.clone(), topic)));
+        topics.extend(names.map(|topic| ((tenant.clone(), topic), None)));
         drop(topics);
         self.told.notify_one();
     }
@@ -99,7 +109,7 @@ impl Moved {
         self.looked.load(Ordering::SeqCst) && !self.wanted.load(Ordering::SeqCst)
     }
 
-    fn take(&self) -> HashSet<(Arc<str>, TopicName)> {
+    fn take(&self) -> HashMap<Spot, Option<TraceContext>> {
         std::mem::take(&mut *self.topics.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -119,6 +129,12 @@ impl Subscriptions {
         revoked: Arc<Revoked>,
     ) -> Result<Self, reqwest::Error> {
         Ok(Self { store, events, keys, caller: Caller::new(local)?, public, moved, revoked })
+    }
+
+    /// Says that what moves a topic while the answer is held belongs to the current trace, and so what it wakes.
+    pub(crate) fn cause(&self, tenant: &Arc<str>, topic: &TopicName) -> Option<Cause> {
+        let context = trace::current().filter(|_| !self.moved.is_idle())?;
+        Cause::new(self.moved.clone(), (tenant.clone(), topic.clone()), context)
     }
 
     /// A subscription and its version. One that was made by a token which was taken back is forgotten.

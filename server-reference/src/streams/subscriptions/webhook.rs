@@ -12,6 +12,8 @@ use reqwest::{
     redirect::Policy,
 };
 
+use crate::trace::{TRACEPARENT, TRACESTATE, TraceContext};
+
 /// How long a webhook may take to answer.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Bytes of an answer that are looked at.
@@ -55,8 +57,16 @@ impl Caller {
     }
 
     /// Posts a body, and says whether the answer ends the work; none if it did not arrive.
-    pub(super) async fn call(&self, url: &str, body: String, signature: String) -> Option<bool> {
+    pub(super) async fn call(
+        &self,
+        url: &str,
+        body: String,
+        signature: String,
+        place: &TraceContext,
+    ) -> Option<bool> {
         let post = self.http.post(url).header("content-type", "application/json");
+        let post = post.header(TRACEPARENT, place.parent());
+        let post = place.state().into_iter().fold(post, |post, state| post.header(TRACESTATE, state));
         let mut answer = post.header("webhook-signature", signature).body(body).send().await.ok()?;
         if !answer.status().is_success() {
             return None;

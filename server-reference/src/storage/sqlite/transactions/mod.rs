@@ -16,6 +16,7 @@ use futures::future::{BoxFuture, FutureExt};
 use rusqlite::{Connection, Savepoint, TransactionBehavior};
 use sdk_core::clock::Millis;
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
 use super::{
     audit,
@@ -131,8 +132,10 @@ impl TransactionStore {
         call: impl FnOnce(&mut Savepoint<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
         let (reply, answer) = oneshot::channel();
+        // What is logged on the writer's thread is logged for the caller.
+        let span = Span::current();
         let job: Job = Box::new(move |savepoint| {
-            let result = call(savepoint);
+            let result = span.in_scope(|| call(savepoint));
             let (keep, broken) = (result.is_ok(), result.as_ref().is_err_and(Failing::is_unavailable));
             let answer = move |committed: Result<(), &str>| {
                 let failed = |error: &str| StorageError::Unavailable(error.to_owned().into()).into();
