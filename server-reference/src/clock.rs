@@ -24,7 +24,12 @@ impl Clock {
     }
 
     pub(crate) fn now(&self) -> Now {
-        Now { monotonic: millis(self.start.elapsed()), wall: wall() }
+        Now { monotonic: self.monotonic(), wall: wall() }
+    }
+
+    /// Only the monotonic time.
+    pub(crate) fn monotonic(&self) -> Millis {
+        millis(self.start.elapsed())
     }
 
     /// The moment of a monotonic time; none if it is further away than this clock reaches.

@@ -7,7 +7,7 @@ use sdk_core::protocol::Limits;
 use crate::{
     auth::{KeyError, KeyFile, Verifier},
     dev::DevIssuer,
-    gateway::session::Rates,
+    limits::Quotas,
     origin::Origins,
     resolvers::Resolvers,
     storage::StorageError,
@@ -37,8 +37,8 @@ pub struct ServerConfig {
     pub origins: Origins,
     /// What it accepts.
     pub limits: Limits,
-    /// How fast a session may send.
-    pub rates: Rates,
+    /// How much a session, a user, a tenant and an address may do.
+    pub quotas: Quotas,
     /// What decides conflicts on the server.
     pub resolvers: Resolvers,
     /// How long a peer may take to accept one frame before it is dropped.
@@ -168,7 +168,7 @@ impl ServerConfig {
     }
 
     fn new(listen: SocketAddr, data: PathBuf, identity: Identity, origins: Origins) -> Self {
-        let (limits, rates) = (Limits::default(), Rates::default());
+        let (limits, quotas) = (Limits::default(), Quotas::default());
         let (write_deadline, tombstone_age) = (WRITE_DEADLINE, days(TOMBSTONE_DAYS));
         let resolvers = Resolvers::default();
         let (web, streams, transactions) = (None, StreamsConfig::default(), TransactionsConfig::default());
@@ -180,7 +180,7 @@ impl ServerConfig {
             identity,
             origins,
             limits,
-            rates,
+            quotas,
             resolvers,
             write_deadline,
             tombstone_age,

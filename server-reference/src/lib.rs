@@ -24,6 +24,7 @@ mod gzip;
 mod health;
 pub mod hub;
 mod identity;
+pub mod limits;
 mod line;
 pub mod metrics;
 pub mod origin;

@@ -51,7 +51,7 @@ impl Listener for Lines {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         drop_if_slow(&connection, self.write_deadline);
-        (Line::new(connection), address)
+        (Line::new(connection, address), address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -80,6 +80,7 @@ pub(crate) struct Line {
 
 /// What a connection shares with its wires.
 struct Shared {
+    peer: SocketAddr,
     writing: Mutex<Writing>,
     half: OwnedWriteHalf,
 }
@@ -124,6 +125,11 @@ impl Wire {
         }
     }
 
+    /// Who is at the other end.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.0.peer
+    }
+
     /// Looks at the memory that a write needs; see [`Shortcut::approach`](crate::hub::Shortcut::approach).
     pub(crate) fn approach(&self) {
         black_box(SockRef::from(self.0.connection()));
@@ -142,9 +148,9 @@ pub(crate) enum Written {
 }
 
 impl Line {
-    fn new(connection: TcpStream) -> Self {
+    fn new(connection: TcpStream, peer: SocketAddr) -> Self {
         let (reading, half) = connection.into_split();
-        Self { reading, shared: Arc::new(Shared { writing: Mutex::default(), half }) }
+        Self { reading, shared: Arc::new(Shared { peer, writing: Mutex::default(), half }) }
     }
 }
 
@@ -259,7 +265,8 @@ mod tests {
     async fn pair() -> (Line, Wire, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let line = Line::new(listener.accept().await.unwrap().0);
+        let (connection, address) = listener.accept().await.unwrap();
+        let line = Line::new(connection, address);
         let wire = Wire(line.shared.clone());
         (line, wire, peer)
     }

@@ -1,6 +1,7 @@
 //! The server's command line.
 
 mod auditing;
+mod limiting;
 
 use std::{
     error::Error,
@@ -19,7 +20,6 @@ use server_reference::{
     config::{ServerConfig, StartError, TOMBSTONE_DAYS, days},
     data::DataFolder,
     dev::{DevIssuer, TENANT, TOKEN_SECONDS},
-    gateway::session::Rates,
     random,
     server::Server,
     storage::sqlite::{
@@ -31,6 +31,8 @@ use server_reference::{
     transactions::{Handlers, TransactionsConfig, ledger},
     upkeep::before,
 };
+
+use limiting::Limiting;
 
 /// A request makes and drops many small things, each on whichever thread has it then.
 #[global_allocator]
@@ -101,12 +103,8 @@ struct Serve {
     /// How many days it is remembered that a document was deleted.
     #[arg(long, default_value_t = TOMBSTONE_DAYS, env = "WEBWAKA_TOMBSTONE_DAYS")]
     tombstone_days: u32,
-    /// Frames that one session may send in a second, on average; ten times as many at once.
-    #[arg(long, default_value_t = Rates::default().frames, env = "WEBWAKA_SESSION_FRAMES")]
-    session_frames: u64,
-    /// Bytes that it may, likewise.
-    #[arg(long, default_value_t = Rates::default().bytes, env = "WEBWAKA_SESSION_BYTES")]
-    session_bytes: u64,
+    #[command(flatten)]
+    limiting: Limiting,
     /// The URL of /v1/streams as the world sees it; without one, that of the listener.
     #[arg(long, env = "WEBWAKA_STREAMS_URL")]
     streams_url: Option<String>,
@@ -212,8 +210,7 @@ async fn serve(options: Serve) -> Result<(), Box<dyn Error>> {
         keys,
         origins,
         tombstone_days,
-        session_frames,
-        session_bytes,
+        limiting,
         streams_url,
         long_poll_ms,
         ledger,
@@ -233,8 +230,15 @@ async fn serve(options: Serve) -> Result<(), Box<dyn Error>> {
     let handlers = if dev || ledger { ledger::with(handlers)? } else { handlers };
     let transactions = TransactionsConfig { handlers, ..TransactionsConfig::default() };
     let tombstone_age = days(tombstone_days);
-    let rates = Rates { frames: session_frames, bytes: session_bytes, ..Rates::default() };
-    let config = ServerConfig { metrics, web, tombstone_age, rates, streams, transactions, ..config };
+    let config = ServerConfig {
+        metrics,
+        web,
+        tombstone_age,
+        quotas: limiting.quotas(),
+        streams,
+        transactions,
+        ..config
+    };
     let server = Server::bind(config).await?;
     if let Some(address) = server.metrics_address() {
         tracing::info!("metrics on http://{address}/metrics");

@@ -35,6 +35,7 @@ use crate::{
     dev, gateway, health,
     hub::Hub,
     identity,
+    limits::guard,
     line::{Lines, Wire},
     metrics::{Measured, Metrics, Scraped, observe},
     random,
@@ -277,7 +278,7 @@ impl Server {
 pub fn router(service: impl Into<Arc<Service>>, web: Option<&Path>) -> Router {
     let service: Arc<Service> = service.into();
     let metrics = service.metrics.clone();
-    let origins = service.origins.clone();
+    let (origins, guarded) = (service.origins.clone(), service.clone());
     let allowed = move |origin: &HeaderValue, _: &_| origin.to_str().is_ok_and(|text| origins.allow(text));
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
@@ -303,14 +304,16 @@ pub fn router(service: impl Into<Arc<Service>>, web: Option<&Path>) -> Router {
         .merge(snapshot::routes())
         .merge(streams::routes())
         .merge(identity::routes())
-        .merge(transactions::routes())
-        .merge(health::routes());
+        .merge(transactions::routes());
     if service.dev.is_some() {
         routes = routes.merge(dev::routes());
     }
+    let guard = from_fn_with_state(guarded, guard);
+    // Whoever looks whether this process is well gets to know it, however many others are refused.
+    let routes = routes.layer(guard.clone()).merge(health::routes());
     let mut router = routes.with_state(service).layer(cors);
     if let Some(folder) = web {
-        router = router.fallback_service(pages(folder));
+        router = router.fallback_service(pages(folder).layer(guard));
     }
     let router = router.layer(from_fn_with_state(metrics, observe)).layer(from_fn(trace::traced));
     router.layer(fixed_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))

@@ -2,17 +2,18 @@
 
 use std::{hash::RandomState, net::SocketAddr, sync::Arc, time::Duration};
 
-use sdk_core::protocol::Limits;
+use sdk_core::{clock::Millis, protocol::Limits};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::{AuthError, Verifier},
+    clock::Clock,
     config::{Identity, ServerConfig},
     dev::DevIssuer,
-    gateway::session::Rates,
     hub::Hub,
     identity::tickets::Tickets,
+    limits::{Limiter, Meter},
     metrics::Metrics,
     origin::Origins,
     rooms::Rooms,
@@ -65,7 +66,9 @@ pub struct Service {
     pub(crate) dev: Option<DevIssuer>,
     pub(crate) origins: Origins,
     pub(crate) limits: Limits,
-    pub(crate) rates: Rates,
+    pub(crate) limiter: Arc<Limiter>,
+    /// By which all of it counts.
+    pub(crate) clock: Clock,
     pub(crate) write_deadline: Duration,
     pub(crate) sessions: Arc<Semaphore>,
     pub(crate) greetings: Arc<Semaphore>,
@@ -137,7 +140,7 @@ impl Service {
             identity,
             origins,
             limits,
-            rates,
+            quotas,
             write_deadline,
             streams,
             transactions: config,
@@ -172,7 +175,8 @@ impl Service {
             dev,
             origins,
             limits,
-            rates,
+            limiter: Limiter::new(quotas),
+            clock: Clock::start(),
             write_deadline,
             sessions: Arc::new(Semaphore::new(MAX_SESSIONS as usize)),
             greetings: Arc::new(Semaphore::new(MAX_GREETINGS)),
@@ -181,8 +185,14 @@ impl Service {
         }
     }
 
+    /// The time that limits count by.
+    pub(crate) fn now(&self) -> Millis {
+        self.clock.monotonic()
+    }
+
     /// Somebody came with a token that is none here.
-    pub(crate) fn token_refused(&self, error: &AuthError) {
+    pub(crate) fn token_refused(&self, meter: &Meter, error: &AuthError) {
+        meter.token_refused(error, self.now());
         tracing::info!(%error, "token refused");
         self.metrics.token_refused(error);
     }

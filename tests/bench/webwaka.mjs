@@ -5,8 +5,11 @@ import { execFileSync } from "node:child_process";
 export const serve = (data, port = 0) => [
   process.env.WEBWAKA_SERVER,
   ...["serve", "--dev", "--listen", `127.0.0.1:${port}`, "--data", data],
-  // What a session may send is not what is measured.
-  ...["--session-frames", "1000000", "--session-bytes", "1000000000"],
+  // What somebody may do is not what is measured.
+  ...["session-frames", "user-messages", "tenant-messages", "address-messages"].flatMap((of) => [`--${of}`, "1000000"]),
+  ...["session", "user", "tenant", "address"].flatMap((of) => [`--${of}-bytes`, "1000000000"]),
+  ...["user", "tenant", "address"].flatMap((of) => [`--${of}-connections`, "100000"]),
+  ...["--address-greetings", "256"],
 ];
 
 /** A token of somebody who may do everything there. */

@@ -15,7 +15,7 @@ mod refresh;
 mod rooms;
 mod topics;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use sdk_core::{
     clock::Millis,
@@ -36,11 +36,11 @@ use super::{
 };
 use crate::{
     auth::AuthError,
+    limits::{Meter, Seat, Unit},
     storage::{Advance, Batch, Committed, Page, StorageError, events::LogError},
     tenant::TenantScope,
 };
 pub(super) use pace::Pace;
-pub use pace::Rates;
 pub(super) use rooms::Whereabouts;
 pub use rooms::{ROOM_HEARTBEAT, ROOM_SILENCE};
 
@@ -66,16 +66,19 @@ enum State {
 /// The server's side of one connection.
 pub struct Session {
     limits: Limits,
-    rates: Rates,
+    /// Whom its frames are charged to.
+    meter: Arc<Meter>,
+    /// Among the connections of its user and its tenant.
+    seat: Option<Seat>,
     state: State,
     effects: VecDeque<Effect>,
 }
 
 impl Session {
     /// A connection that has just been opened.
-    pub fn new(limits: Limits, rates: Rates, now: Now) -> Self {
+    pub fn new(limits: Limits, meter: Arc<Meter>, now: Now) -> Self {
         let deadline = now.monotonic.plus(FIRST_FRAME_DEADLINE);
-        Self { limits, rates, state: State::Greeting { deadline }, effects: VecDeque::new() }
+        Self { limits, meter, seat: None, state: State::Greeting { deadline }, effects: VecDeque::new() }
     }
 
     /// Takes one input. Answers that come after the session was closed are ignored.
@@ -232,6 +235,11 @@ impl Session {
             Ok(scope) => scope,
             Err(error) => return self.refuse(ProtocolError::from(&error)),
         };
+        let identified = self.meter.identify(&scope, now.monotonic);
+        self.seat = match identified.and_then(|()| self.meter.known_seat(Unit::Connections)) {
+            Ok(seat) => seat,
+            Err(exceeded) => return self.refuse(exceeded.into()),
+        };
         // Makes client and collections known; there is nothing to judge yet.
         self.effects.push_back(Effect::Commit(Batch {
             scope: scope.clone(),
@@ -313,7 +321,7 @@ impl Session {
             following,
             topics: Topics::default(),
             whereabouts: Whereabouts::default(),
-            pace: Pace::new(self.rates, now.monotonic),
+            pace: Pace::new(&self.meter, now.monotonic),
             operations: Work::default(),
             publications: Work::default(),
             holds: None,

@@ -23,7 +23,7 @@ use futures::{
 };
 use sdk_core::protocol::{ErrorCode, ProtocolError, SUBPROTOCOL};
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
+    sync::watch,
     time::{Sleep, error::Elapsed, sleep, timeout},
 };
 use tracing::{Instrument, Span};
@@ -39,6 +39,7 @@ use crate::{
     clock::Clock,
     hub::{Follower, Notice, Shortcut},
     identity::tickets::admitted,
+    limits::{Meter, Metered, Seat, Unit},
     line::Wire,
     rooms::Presence,
     service::Service,
@@ -51,8 +52,6 @@ use crate::{
 
 /// How long a connection stays after its last frame, so that the peer can read it.
 const LINGER: Duration = Duration::from_secs(1);
-/// How long a connection waits for its turn when very many greet at once.
-const GREETING_QUEUE: Duration = Duration::from_secs(5);
 /// What a client is told when the server stops.
 const GOING_AWAY: &str = "going_away";
 /// Bytes that one connection reads ahead.
@@ -69,6 +68,7 @@ async fn upgrade(
     wire: Option<Extension<ConnectInfo<Wire>>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
+    Metered(meter): Metered,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Problem> {
     if let Some(origin) = headers.get(header::ORIGIN)
@@ -82,12 +82,10 @@ async fn upgrade(
         let message = format!("the WebSocket must offer the subprotocol {SUBPROTOCOL}");
         return Err(ProtocolError::new(ErrorCode::UnsupportedVersion, message).into());
     }
-    let busy = || ProtocolError::new(ErrorCode::Overloaded, "too many connections");
-    let session = service.sessions.clone().try_acquire_owned().map_err(|_| busy())?;
-    let greeting = timeout(GREETING_QUEUE, service.greetings.clone().acquire_owned()).await;
-    let greeting = greeting.map_err(|_| busy())?.map_err(|_| busy())?;
+    let seat = meter.seat(Unit::Connections, &service.sessions)?;
+    let greeting = meter.greet(&service.greetings).await?;
 
-    let ticket = admitted(&service, query.as_deref())?.map(Box::new);
+    let ticket = admitted(&service, &meter, query.as_deref())?.map(Box::new);
     let wire = wire.map(|Extension(ConnectInfo(wire))| wire);
     let limits = service.limits;
     let span = trace::session();
@@ -100,8 +98,8 @@ async fn upgrade(
         .max_frame_size(limits.frame_bytes)
         .on_upgrade(move |socket| {
             let going_on = async move {
-                let _session = session;
-                Connection::new(service, socket, greeting, ticket, wire).run().await;
+                let _seat = seat;
+                Connection::new(service, socket, meter, greeting, ticket, wire).run().await;
             };
             going_on.instrument(span)
         }))
@@ -125,7 +123,9 @@ struct Connection {
     presence: Option<Presence>,
     /// Of topics; none before the first is followed.
     reader: Option<Follower<News>>,
-    greeting: Option<OwnedSemaphorePermit>,
+    greeting: Option<Seat>,
+    /// Who is charged.
+    meter: Arc<Meter>,
     /// Whose session it is if its hello has no token.
     ticket: Option<Box<TenantScope>>,
     /// Where others may write whole messages; none if the listener is somebody else's.
@@ -169,16 +169,17 @@ impl Connection {
     fn new(
         service: Arc<Service>,
         socket: WebSocket,
-        greeting: OwnedSemaphorePermit,
+        meter: Arc<Meter>,
+        greeting: Seat,
         ticket: Option<Box<TenantScope>>,
         wire: Option<Wire>,
     ) -> Self {
         let (sink, stream) = socket.split();
-        let clock = Clock::start();
+        let clock = service.clock;
         let stopping = service.stopping.clone();
         let stops = stopping.cancelled_owned().map(|()| Event::Answer(Input::Shutdown));
         Self {
-            session: Session::new(service.limits, service.rates, clock.now()),
+            session: Session::new(service.limits, meter.clone(), clock.now()),
             sink,
             stream: Some(stream),
             clock,
@@ -189,6 +190,7 @@ impl Connection {
             presence: None,
             reader: None,
             greeting: Some(greeting),
+            meter,
             ticket,
             wire,
             level: Vec::new(),
@@ -319,11 +321,11 @@ impl Connection {
                     self.answer(ready(Input::Verified(Ok(*scope))));
                     return Ok(());
                 }
-                let service = self.service.clone();
+                let (service, meter) = (self.service.clone(), self.meter.clone());
                 self.answer(async move {
                     let verified = service.verifier.verify_renewed(&token, crate::clock::wall()).await;
                     if let Err(error) = &verified {
-                        service.token_refused(error);
+                        service.token_refused(&meter, error);
                     }
                     Input::Verified(verified.map(TenantScope::of))
                 });

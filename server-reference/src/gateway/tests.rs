@@ -9,7 +9,10 @@ mod refresh;
 mod rooms;
 mod topics;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, Mutex},
+};
 
 use sdk_core::{
     clock::Millis,
@@ -21,10 +24,11 @@ use sdk_core::{
 
 use super::{
     publishing::{Publishing, publish},
-    session::{Closing, Effect, FIRST_FRAME_DEADLINE, HEARTBEAT, Input, Now, Rates, SILENCE, Session},
+    session::{Closing, Effect, FIRST_FRAME_DEADLINE, HEARTBEAT, Input, Now, SILENCE, Session},
 };
 use crate::{
     fixtures::{START, client, collection, counted_epochs, issuer, set, token},
+    limits::{Limiter, Quotas},
     rooms::{Presence, Rooms},
     storage::{
         Advance, Batch, Committed, StorageError,
@@ -45,7 +49,7 @@ struct Server {
     events: EventStore,
     news: Arc<Mutex<Vec<News>>>,
     rooms: Arc<Rooms>,
-    rates: Rates,
+    limiter: Arc<Limiter>,
     /// Reads of events are left to the test.
     hold_reads: bool,
     _folder: tempfile::TempDir,
@@ -98,13 +102,13 @@ impl Server {
         let events = EventStore::open(&path, Caps::default(), Box::new(|| 7), on_news).unwrap();
         let (hold_commits, hold_publications, hold_reads) = (false, false, false);
         let (elapsed, _folder) = (0, folder);
-        let (rooms, rates) = (Arc::default(), Rates::default());
+        let (rooms, limiter) = (Arc::default(), Limiter::new(Quotas::DEFAULT));
         Self {
             documents,
             events,
             news,
             rooms,
-            rates,
+            limiter,
             hold_reads,
             _folder,
             elapsed,
@@ -123,7 +127,8 @@ impl Server {
     }
 
     fn connect(&self) -> Peer {
-        let session = Session::new(Limits::default(), self.rates, self.now());
+        let meter = self.limiter.meter(Ipv4Addr::LOCALHOST.into(), self.now().monotonic);
+        let session = Session::new(Limits::default(), meter.into(), self.now());
         Peer {
             session,
             received: Vec::new(),

@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::{
     auth::AuthError,
     clock::wall,
+    limits::Meter,
     random,
     service::Service,
     sync::{self, Caller, Problem},
@@ -63,15 +64,24 @@ async fn issue(
 }
 
 /// Who made a request, if the query of its address has a ticket. It is used then, whatever becomes of the request.
-pub(crate) fn admitted(service: &Service, query: Option<&str>) -> Result<Option<TenantScope>, Problem> {
+pub(crate) fn admitted(
+    service: &Service,
+    meter: &Meter,
+    query: Option<&str>,
+) -> Result<Option<TenantScope>, Problem> {
     let mut parts = query.unwrap_or_default().split('&');
     let Some(ticket) = parts.find_map(|part| part.strip_prefix("ticket=")) else { return Ok(None) };
-    let bad = || AuthError::Malformed("no such ticket, or it was used".into());
+    let bad = || {
+        let error = AuthError::Malformed("no such ticket, or it was used".into());
+        service.token_refused(meter, &error);
+        error
+    };
     let scope = service.tickets.redeem(ticket, Instant::now()).ok_or_else(bad)?;
     if scope.expires() <= wall() {
         return Err(AuthError::Expired.into());
     }
     service.verifier.stands(scope.tenant(), scope.subject(), scope.bearer())?;
+    meter.identify(&scope, service.now())?;
     Ok(Some(scope))
 }
 

@@ -31,6 +31,7 @@ pub struct Metrics {
     pub(crate) sent: Frames,
     sessions_closed: IntCounterVec,
     tokens_refused: IntCounterVec,
+    limits_reached: IntCounterVec,
     pub(crate) tokens_revoked: IntCounter,
     requests: IntCounterVec,
     request_seconds: HistogramVec,
@@ -107,6 +108,12 @@ impl Metrics {
                 &["reason"],
             )?,
             tokens_refused: counters("webwaka_tokens_refused_total", "Tokens refused.", &["reason"])?,
+            limits_reached: counters(
+                "webwaka_limits_reached_total",
+                "How often which limit was reached, of what, and what was answered: more was to wait, it was refused, or \
+                 the session ended.",
+                &["limit", "unit", "answer"],
+            )?,
             tokens_revoked: counter("webwaka_revocations_total", "Revocations of tokens.")?,
             requests: counters(
                 "webwaka_http_requests_total",
@@ -184,6 +191,9 @@ impl Metrics {
         let (rooms, members) = service.rooms.sizes();
         gauges.rooms.set(count(rooms));
         gauges.room_members.set(count(members));
+        for (labels, to) in service.limiter.figures.read() {
+            catch_up(&self.limits_reached.with_label_values(&labels), to);
+        }
         let observed = service.transactions.figures.read();
         self.take_over(&observed);
         gauges.outbox_events.set(observed.events_waiting.try_into().unwrap_or(i64::MAX));
@@ -204,7 +214,6 @@ impl Metrics {
 
     /// What is counted elsewhere: here it is only brought up to that.
     fn take_over(&self, observed: &Observed) {
-        let catch_up = |counter: &IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
         let outcomes = [
             ("done", observed.done),
             ("refused", observed.refused),
@@ -217,6 +226,11 @@ impl Metrics {
         catch_up(&self.transactions_misused, observed.misused);
         catch_up(&self.outbox_appended, observed.events_appended);
     }
+}
+
+/// Brings a counter up to what was counted elsewhere.
+fn catch_up(counter: &IntCounter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
 }
 
 fn count(number: usize) -> i64 {

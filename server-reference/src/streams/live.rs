@@ -2,29 +2,32 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sdk_core::protocol::{ErrorCode, ProtocolError};
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
-use super::{problem::Refusal, request::Query};
+use super::request::Query;
 use crate::{
     clock::wall,
     hub::{Follower, Notice},
+    limits::{Meter, Seat, Unit},
     service::Service,
     storage::events::{After, Fresh, LogError, News, Read, Slice, TopicName},
+    sync::Problem,
     tenant::TenantScope,
 };
 
 /// Bytes of events that are read for a reader that waits.
 const PAGE: usize = 256 * 1024;
 
+/// The place of a reader that waits, among the connections of everybody whom it concerns.
+pub(super) struct Waiting {
+    _seat: Seat,
+    _known: Option<Seat>,
+}
+
 /// Counts a connection that is going to wait.
-pub(super) fn admit(service: &Service) -> Result<OwnedSemaphorePermit, Refusal> {
-    let busy =
-        |_| ProtocolError::new(ErrorCode::Overloaded, "too many readers wait already; nothing was read");
-    Ok(service.live.clone().try_acquire_owned().map_err(busy)?)
+pub(super) fn admit(service: &Service, meter: &Meter) -> Result<Waiting, Problem> {
+    let seat = meter.seat(Unit::Connections, &service.live)?;
+    Ok(Waiting { _seat: seat, _known: meter.known_seat(Unit::Connections)? })
 }
 
 /// A reader that follows a topic from a position on. No event is missed between its reading and its waiting, since it

@@ -23,6 +23,7 @@ use crate::{
     clock::wall,
     gzip,
     identity::tickets::admitted,
+    limits::Metered,
     random,
     service::Service,
     storage::StorageError,
@@ -72,43 +73,45 @@ pub(super) async fn read(
     State(service): State<Arc<Service>>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
+    Metered(meter): Metered,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let asked = Query::read(query.as_deref().unwrap_or_default());
     let streams = matches!(&asked, Ok(Query { live: Some(Live::Sse), .. }));
     // Who cannot set a header can only have its events streamed.
-    let ticket = if streams { admitted(&service, query.as_deref())? } else { None };
+    let ticket = if streams { admitted(&service, &meter, query.as_deref())? } else { None };
     let scope = match ticket {
         Some(scope) => scope,
-        None => authenticate(&service, &headers).await?,
+        None => authenticate(&service, &meter, &headers).await?,
     };
     let topic = request::topic(&name)?;
     let query = asked?;
     let after = query.after.unwrap_or(After::Start);
     match query.live {
         None => {
-            let _permit = admit(&service)?;
+            let _place =
+                admit(&service, &meter).and_then(|place| place.known(&meter)).map_err(Problem::from)?;
             let read = Read { after, bytes: service.streams.read_bytes, within_epoch: query.within_epoch };
             let slice = service.events.read(scope, topic, read, wall()).await?;
             caught_up(&service, slice, after, &headers).await
         }
         Some(Live::LongPoll) => {
-            let permit = live::admit(&service)?;
+            let place = live::admit(&service, &meter)?;
             let mut tail = Tail::new(service.clone(), scope.clone(), topic, &query);
             let slice = tokio::select! {
                 biased;
                 error = service.verifier.withdrawn(&scope) => return Err(Problem::from(error).into()),
                 polled = tail.poll() => polled?,
             };
-            drop(permit);
+            drop(place);
             polled(tail.service(), slice, query.cursor, &headers).await
         }
         Some(Live::Sse) => {
-            let permit = live::admit(&service)?;
+            let place = live::admit(&service, &meter)?;
             let mut tail = Tail::new(service, scope, topic, &query);
             // What is wrong with the request is told with a status.
             let first = tail.read().await?;
-            Ok(sse::response(tail, first, query.cursor, permit))
+            Ok(sse::response(tail, first, query.cursor, place))
         }
     }
 }

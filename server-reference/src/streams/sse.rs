@@ -12,11 +12,16 @@ use bytes::Bytes;
 use futures::stream;
 use sdk_core::wire::Object;
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::mpsc,
     time::{Instant, timeout},
 };
 
-use super::{cursor, header, live::Tail, put, read::json_array};
+use super::{
+    cursor, header,
+    live::{Tail, Waiting},
+    put,
+    read::json_array,
+};
 use crate::{
     clock::wall,
     random,
@@ -28,17 +33,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const COMMENT: &[u8] = b":\n\n";
 
 /// A connection that begins with a slice and goes on until its time is over, the topic ends, the token does, or the
-/// reader is too slow. The permit is held until then.
-pub(super) fn response(
-    tail: Tail,
-    first: Slice,
-    cursor: Option<u64>,
-    permit: OwnedSemaphorePermit,
-) -> Response {
+/// reader is too slow. Its place is held until then.
+pub(super) fn response(tail: Tail, first: Slice, cursor: Option<u64>, place: Waiting) -> Response {
     let form = first.content_type.form();
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
-        let _permit = permit;
+        let _place = place;
         let (service, scope) = (tail.service().clone(), tail.scope().clone());
         tokio::select! {
             biased;

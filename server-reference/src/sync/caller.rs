@@ -6,39 +6,65 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, header, request::Parts},
 };
-use sdk_core::protocol::{ErrorCode, ProtocolError};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::Problem;
-use crate::{auth::AuthError, clock::wall, service::Service, tenant::TenantScope, trace::on_behalf_of};
+use crate::{
+    auth::AuthError,
+    clock::wall,
+    limits::{Exceeded, Meter, Metered, Seat, Unit},
+    service::Service,
+    tenant::TenantScope,
+    trace::on_behalf_of,
+};
 
 /// A request that has its place among those under way, by somebody whose token was verified. Both before its body is
 /// read: who is nobody costs us nothing.
 pub(crate) struct Caller {
     pub(crate) scope: TenantScope,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl FromRequestParts<Arc<Service>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Problem> {
-        let permit = admit(service)?;
-        Ok(Self { scope: authenticate(service, &parts.headers).await?, _permit: permit })
+        let Metered(meter) = Metered::from_request_parts(parts, service).await?;
+        let place = admit(service, &meter)?;
+        let scope = authenticate(service, &meter, &parts.headers).await?;
+        Ok(Self { scope, _place: place.known(&meter)? })
     }
 }
 
-pub(crate) fn admit(service: &Service) -> Result<OwnedSemaphorePermit, Problem> {
-    let busy = |_| ProtocolError::new(ErrorCode::Overloaded, "too many requests at once; nothing was done");
-    Ok(service.requests.clone().try_acquire_owned().map_err(busy)?)
+/// The place of a request among those under way: of all, of its address, and, once they are known, of its user and tenant.
+pub(crate) struct Place {
+    _seat: Seat,
+    _known: Option<Seat>,
 }
 
-pub(crate) async fn authenticate(service: &Service, headers: &HeaderMap) -> Result<TenantScope, Problem> {
+impl Place {
+    /// The same, now that it is known who makes the request.
+    pub(crate) fn known(self, meter: &Meter) -> Result<Self, Exceeded> {
+        Ok(Self { _known: meter.known_seat(Unit::Requests)?, ..self })
+    }
+}
+
+/// Gives a request its place, whoever makes it.
+pub(crate) fn admit(service: &Service, meter: &Meter) -> Result<Place, Exceeded> {
+    Ok(Place { _seat: meter.seat(Unit::Requests, &service.requests)?, _known: None })
+}
+
+/// Whose token a request has. From here on the request is charged to them.
+pub(crate) async fn authenticate(
+    service: &Service,
+    meter: &Meter,
+    headers: &HeaderMap,
+) -> Result<TenantScope, Problem> {
     let claims = service.verifier.verify_renewed(bearer(headers)?, wall()).await.inspect_err(|error| {
-        service.token_refused(error);
+        service.token_refused(meter, error);
     })?;
     let scope = TenantScope::of(claims);
     on_behalf_of(&scope);
+    meter.identify(&scope, service.now())?;
     Ok(scope)
 }
 

@@ -7,10 +7,10 @@ use axum::{
 use sdk_core::protocol::{Json, ProtocolError, Retry};
 use sdk_core::wire::Object;
 
-use crate::{auth::AuthError, storage::StorageError, trace::request_id};
+use crate::{auth::AuthError, limits::Exceeded, storage::StorageError, trace::request_id};
 
 /// Seconds after which something that may pass is worth another try.
-const RETRY_AFTER: &str = "1";
+const RETRY_AFTER: u64 = 1;
 
 /// An error as an HTTP response: a problem document with a stable `code`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +34,22 @@ impl From<AuthError> for Problem {
     }
 }
 
+impl From<Exceeded> for Problem {
+    fn from(error: Exceeded) -> Self {
+        Self(ProtocolError::from(error))
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self(ProtocolError { code, message, .. }) = &self;
+        let Self(ProtocolError { code, message, retry_after }) = &self;
         let mut response = document(code.status(), code.as_str(), message, None);
         let headers = response.headers_mut();
         match code.retry() {
-            Retry::Later => headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER)),
+            Retry::Later => {
+                let seconds = retry_after.map_or(RETRY_AFTER, |wait| wait.div_ceil(1_000));
+                headers.insert(header::RETRY_AFTER, seconds.into())
+            }
             Retry::Reauthenticate => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
             }

@@ -7,6 +7,7 @@ mod conflicts;
 mod groups;
 mod http;
 mod letters;
+mod limits;
 mod metrics;
 #[cfg(unix)]
 mod process;

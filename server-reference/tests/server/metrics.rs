@@ -16,10 +16,10 @@ use crate::support::{Running, push, set};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The samples of a scrape, by name and labels as they are written.
-struct Scrape(BTreeMap<String, f64>);
+pub(crate) struct Scrape(BTreeMap<String, f64>);
 
 impl Scrape {
-    async fn of(server: &Running) -> Self {
+    pub(crate) async fn of(server: &Running) -> Self {
         let address = server.metrics.expect("metrics are served");
         let reply = reqwest::get(format!("http://{address}/metrics")).await.unwrap();
         assert_eq!(reply.status(), StatusCode::OK);
@@ -55,7 +55,7 @@ impl Scrape {
         Self(samples)
     }
 
-    fn value(&self, sample: &str) -> f64 {
+    pub(crate) fn value(&self, sample: &str) -> f64 {
         self.0.get(sample).copied().unwrap_or(0.0)
     }
 }

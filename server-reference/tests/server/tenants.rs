@@ -20,10 +20,10 @@ use crate::support::{Running, Socket, cards, client, push, set};
 const SECRET: &str = "only-of-acme";
 
 /// A method, a path and a body, with `{name}`, `{letter}`, `{lease}`, `{hash}` and `{client}` for what it is asked about.
-type Asked = (&'static str, &'static str, &'static str);
+pub(crate) type Asked = (&'static str, &'static str, &'static str);
 
 /// Every route, as the source has it, and requests for it.
-const ROUTES: &[(&str, &[Asked])] = &[
+pub(crate) const ROUTES: &[(&str, &[Asked])] = &[
     ("/healthz", &[("GET", "/healthz", "")]),
     ("/readyz", &[("GET", "/readyz", "")]),
     // It is on the operators' address alone.

@@ -1,11 +1,13 @@
 //! Driving the server: what arrives goes into its sessions and handlers, and what they ask for is done.
 
+use std::net::Ipv4Addr;
+
 use sdk_core::{
     engine::{HttpFailure, Input, LinkId, TokenError},
     protocol::{ProtocolError, decode_server_frame},
 };
 use server_reference::{
-    gateway::session::{Effect, Rates, Session},
+    gateway::session::{Effect, Session},
     tenant::TenantScope,
 };
 
@@ -79,8 +81,9 @@ impl World {
             None
         } else {
             let id = self.network.open(client, life, link);
-            let session =
-                Session::new(self.server.limits, Rates::default(), self.server.now(self.agenda.now()));
+            let now = self.server.now(self.agenda.now());
+            let meter = self.server.limiter.meter(Ipv4Addr::LOCALHOST.into(), now.monotonic);
+            let session = Session::new(self.server.limits, meter.into(), now);
             let live = Live {
                 session,
                 inbox: std::collections::VecDeque::new(),

@@ -18,6 +18,7 @@ use server_reference::{
     auth::Verifier,
     dev::DevIssuer,
     gateway::session::{Now, Session},
+    limits::{Limiter, Quotas},
     resolvers::Resolvers,
     snapshot::Export,
     storage::{Batch, Page, sqlite::SqliteDocuments},
@@ -115,6 +116,8 @@ pub(crate) struct Server {
     pub(crate) verifier: Verifier,
     /// What it accepts.
     pub(crate) limits: Limits,
+    /// How much of it; a process that starts anew has forgotten what was spent.
+    pub(crate) limiter: Arc<Limiter>,
 }
 
 impl Server {
@@ -147,6 +150,7 @@ impl Server {
             verifier: issuer.verifier(),
             issuer,
             limits: plan.limits,
+            limiter: Limiter::new(Quotas::DEFAULT),
         }
     }
 
@@ -158,6 +162,7 @@ impl Server {
     /// Opens the database.
     pub(crate) fn start(&mut self) -> Result<(), server_reference::storage::StorageError> {
         self.life += 1;
+        self.limiter = Limiter::new(Quotas::DEFAULT);
         let (life, mut count) = (self.life, 0);
         let new_epoch = move || {
             count += 1;

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{Shown, name, stir};
 use crate::{
     clock::wall,
+    limits::Metered,
     random,
     service::Service,
     storage::events::{
@@ -43,11 +44,12 @@ pub(super) struct Claiming {
 pub(super) async fn claim(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
+    Metered(meter): Metered,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let scope = authenticate(&service, &headers).await?;
-    let _permit = live::admit(&service)?;
+    let scope = authenticate(&service, &meter, &headers).await?;
+    let _place = live::admit(&service, &meter)?;
     let group = name(&id)?;
     let claiming: Claiming = request::json(request).await?;
     let most = service.streams.read_bytes;

@@ -23,6 +23,7 @@ use crate::{
     access::Right,
     auth::AuthError,
     clock::wall,
+    limits::{Meter, Metered},
     random,
     service::Service,
     storage::events::{LEASES, LogError, Position, TopicName},
@@ -222,10 +223,12 @@ struct Ack {
 async fn ack(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
+    Metered(meter): Metered,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let _permit = admit(&service)?;
-    let claim = claimed(&service, request.headers(), &id)?;
+    let place = admit(&service, &meter).map_err(Problem::from)?;
+    let claim = claimed(&service, &meter, request.headers(), &id)?;
+    let _place = place.known(&meter).map_err(Problem::from)?;
     let Acking { lease, acks, done } = read(request).await?;
     let (subscriptions, acks) = (&*service.subscriptions, &acks);
     let tenant = &claim.tenant();
@@ -258,10 +261,12 @@ async fn ack(
 async fn release(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
+    Metered(meter): Metered,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let _permit = admit(&service)?;
-    let claim = claimed(&service, request.headers(), &id)?;
+    let place = admit(&service, &meter).map_err(Problem::from)?;
+    let claim = claimed(&service, &meter, request.headers(), &id)?;
+    let _place = place.known(&meter).map_err(Problem::from)?;
     let lease: Lease = read(request).await?;
     work(&service.subscriptions, &claim, &lease, |mut subscription, _| async {
         subscription.finish();
@@ -293,12 +298,22 @@ async fn work<T, F: Future<Output = Result<(Subscription, T), Refusal>>>(
     changed.await?.ok_or_else(fenced)
 }
 
-/// What the token of a worker is for.
-fn claimed(service: &Service, headers: &HeaderMap, id: &str) -> Result<Claim, Refusal> {
-    let refused = || Problem::from(AuthError::Malformed("no token of this subscription".into()));
+/// What the token of a worker is for. Its subscription is charged as a user of the tenant.
+fn claimed(service: &Service, meter: &Meter, headers: &HeaderMap, id: &str) -> Result<Claim, Refusal> {
+    let refused = || {
+        let error = AuthError::Malformed("no token of this subscription".into());
+        service.token_refused(meter, &error);
+        Problem::from(error)
+    };
     let token = bearer(headers)?;
     let claim = service.subscriptions.keys.claim(token, wall()).ok_or_else(refused)?;
-    if claim.id == id { Ok(claim) } else { Err(refused().into()) }
+    if claim.id != id {
+        return Err(refused().into());
+    }
+    // No subject has a control character in its name.
+    let worker = format!("\0{id}").into();
+    meter.identify_as(&claim.tenant(), &worker, service.now()).map_err(Problem::from)?;
+    Ok(claim)
 }
 
 /// Changes a subscription that the scope may look at.
