@@ -22,6 +22,7 @@ use crate::{
     service::Service,
     sync::{self, Caller, Problem},
     tenant::TenantScope,
+    trace::on_behalf_of,
 };
 
 /// How long a ticket is good.
@@ -81,6 +82,7 @@ pub(crate) fn admitted(
         return Err(AuthError::Expired.into());
     }
     service.verifier.stands(scope.tenant(), scope.subject(), scope.bearer())?;
+    on_behalf_of(&scope);
     meter.identify(&scope, service.now())?;
     Ok(Some(scope))
 }

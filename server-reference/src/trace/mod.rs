@@ -13,7 +13,7 @@ mod session;
 
 use std::sync::Arc;
 
-use tracing::Span;
+use tracing::{Span, field::Empty};
 
 pub(crate) use context::{TRACEPARENT, TRACESTATE, TraceContext};
 pub use log::{LogForm, Logging, StartLog, start};
@@ -61,6 +61,15 @@ fn within(context: Option<TraceContext>, span: &Span) -> Option<TraceContext> {
     context.map(|context| context.child())
 }
 
+/// Names a span for those that it is exported to: a server's, or a client's where somebody else is called.
+fn named(span: &Span, kind: &'static str, name: impl std::fmt::Display) {
+    // Only then, as the log has it in other words.
+    if cfg!(feature = "otlp") {
+        span.record("otel.kind", kind);
+        span.record("otel.name", tracing::field::display(name));
+    }
+}
+
 /// The id of the request that is being answered.
 pub(crate) fn request_id() -> Option<Arc<str>> {
     WORK.try_with(|work| work.request.clone()).ok().flatten()
@@ -76,13 +85,23 @@ pub(crate) async fn because<T>(context: Option<TraceContext>, task: impl Future<
     Work { request: None, context }.scope(task).await
 }
 
-/// The place in a trace that somebody else is told who is called within a span; that of a new one, if there is none.
-pub(crate) fn outgoing(span: &Span) -> TraceContext {
+/// A call of a webhook, and the place in a trace that it is told: in that of what it is called for, or in one of its own.
+pub(crate) fn webhook(tenant: &str, subscription: &str) -> (Span, TraceContext) {
+    let span = tracing::info_span!(
+        "webhook",
+        otel.kind = Empty,
+        otel.name = Empty,
+        tenant,
+        subscription,
+        trace = Empty
+    );
+    named(&span, "client", "webhook");
     let context = current();
     if let Some(context) = &context {
         span.record("trace", tracing::field::display(context.trace()));
     }
-    within(context, span).unwrap_or_else(TraceContext::root)
+    let place = within(context, &span).unwrap_or_else(TraceContext::root);
+    (span, place)
 }
 
 /// Tells on whose behalf the current span is.

@@ -11,6 +11,7 @@ use tracing::{Instrument, Span, field::Empty};
 use super::{
     Work,
     context::{TRACEPARENT, TRACESTATE, TraceContext},
+    named,
 };
 use crate::random;
 
@@ -52,8 +53,10 @@ pub(crate) async fn traced(path: Option<MatchedPath>, request: Request, next: Ne
 fn span(method: &Method, path: Option<&MatchedPath>, id: &str, context: Option<&TraceContext>) -> Span {
     // Not the path as it came: names of things are in it, and a query may hold a ticket.
     let route = path.map_or("other", MatchedPath::as_str);
-    tracing::info_span!(
+    let span = tracing::info_span!(
         "request",
+        otel.kind = Empty,
+        otel.name = Empty,
         request = id,
         %method,
         route,
@@ -61,7 +64,9 @@ fn span(method: &Method, path: Option<&MatchedPath>, id: &str, context: Option<&
         tenant = Empty,
         subject = Empty,
         status = Empty,
-    )
+    );
+    named(&span, "server", format_args!("{method} {route}"));
+    span
 }
 
 /// The id that the caller has chosen, if it is one that may stand in a log.

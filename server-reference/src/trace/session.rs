@@ -2,12 +2,14 @@
 
 use tracing::{Instrument, Span, field::Empty};
 
-use super::{Work, context::TraceContext, request_id};
+use super::{Work, context::TraceContext, named, request_id};
 use crate::{metrics::kind, random};
 
 /// The span of a connection, which has an id of its own beside that of the request which opened it.
 pub(crate) fn session() -> Span {
+    // Not within that of its request, which is over once it is open.
     tracing::info_span!(
+        parent: None,
         "session",
         connection = format_args!("{:016x}", random::spread()),
         request = request_id().as_deref(),
@@ -26,7 +28,15 @@ impl Traced {
     /// Looks whether a frame is one.
     pub(crate) fn frame(text: &str) -> Option<Box<Self>> {
         let context = TraceContext::of_frame(text)?;
-        let span = tracing::info_span!("frame", kind = kind(text), trace = %context.trace());
+        let kind = kind(text);
+        let span = tracing::info_span!(
+            "frame",
+            otel.kind = Empty,
+            otel.name = Empty,
+            kind,
+            trace = %context.trace(),
+        );
+        named(&span, "server", format_args!("frame {kind}"));
         let work = Work::of_frame(context, &span);
         Some(Box::new(Self { span, work }))
     }

@@ -22,6 +22,7 @@ pub(super) fn run(workspace: &Workspace, report: &mut Report) {
         report.check(format!("clippy: sdk-core, {name}"), &clippy(&format!("--package sdk-core {features}")));
     }
     report.check("clippy: workspace", &clippy("--workspace"));
+    report.check("clippy: server, otlp", &clippy("--package server-reference --features otlp"));
     if workspace.path("sdk-wasm").is_dir() {
         report.claim("clippy: sdk-wasm in the browser", || {
             setup::wasm_target()?;

@@ -8,7 +8,8 @@ pub(super) fn run(workspace: &Workspace, report: &mut Report) {
     // By itself first: in the workspace every feature that anybody asks for is on.
     report.tests("sdk-core as the server uses it", || cargo("test --package sdk-core"));
     report.tests("the Rust workspace", || {
-        cargo("test --workspace --no-fail-fast --features sdk-core/native,sdk-core/testing")
+        let features = "sdk-core/native,sdk-core/testing,server-reference/otlp";
+        cargo(&format!("test --workspace --no-fail-fast --features {features}"))
     });
     report.tests("the npm package", || npm_tests(workspace, "npm"));
 }

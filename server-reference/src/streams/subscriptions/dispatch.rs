@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sdk_core::clock::Millis;
 use serde_json::json;
 use tokio::time::{sleep, timeout};
-use tracing::{Instrument, field::Empty};
+use tracing::Instrument;
 
 use super::{
     Subscriptions, parse,
@@ -153,8 +153,7 @@ impl Subscriptions {
             Delivery::Webhook => {
                 let (this, tenant, id) = (self.clone(), tenant.clone(), id.to_owned());
                 let body = this.notice(&tenant, &id, &subscription, tails, now);
-                let span = tracing::info_span!("webhook", %tenant, subscription = id, trace = Empty);
-                let place = trace::outgoing(&span);
+                let (span, place) = trace::webhook(&tenant, &id);
                 let call = async move { this.call(tenant, id, subscription, body, place).await };
                 tokio::spawn(call.instrument(span));
             }
