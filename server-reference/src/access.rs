@@ -47,7 +47,7 @@ pub struct DocumentGrant {
     /// The name of a collection, or the beginning of names and a `*`.
     collection: String,
     /// What the id of a document begins with.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     prefix: String,
     /// Not to read and write them, but to administer what clients were refused of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -291,6 +291,17 @@ impl Access {
 }
 
 impl Grant {
+    /// Whether it is for looking at data or administering it, and for nothing that one does as a person of the tenant.
+    pub(crate) fn is_for_others(&self) -> bool {
+        match self {
+            // Without `may` it is for reading: no request that writes is open to a super admin.
+            Self::Documents(_) => true,
+            Self::Events(grant) => matches!(grant.may, Some(Right::Read | Right::Admin)),
+            Self::Subjects(grant) => grant.may == Some(SubjectRight::Admin),
+            Self::Rooms(_) | Self::Transactions(_) => false,
+        }
+    }
+
     fn check(&self) -> Result<(), BadAccess> {
         match self {
             Self::Documents(DocumentGrant { collection, prefix, .. }) => {

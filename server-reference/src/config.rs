@@ -8,9 +8,10 @@ use crate::{
     auth::{KeyError, KeyFile, Verifier},
     dev::DevIssuer,
     limits::Quotas,
+    office::{covers, is_pattern},
     origin::Origins,
     resolvers::Resolvers,
-    storage::StorageError,
+    storage::{StorageError, grants::MIN_SECONDS},
     streams::StreamsConfig,
     transactions::TransactionsConfig,
 };
@@ -49,6 +50,48 @@ pub struct ServerConfig {
     pub streams: StreamsConfig,
     /// The critical transactions that there are, and how they are served.
     pub transactions: TransactionsConfig,
+    /// How super admins get at the data of tenants.
+    pub grants: GrantsConfig,
+}
+
+/// How super admins get at the data of tenants.
+#[derive(Debug, Clone)]
+pub struct GrantsConfig {
+    /// The tenants for which somebody else has to approve of an access grant: names, or the beginning of names and a `*`.
+    pub approval: Vec<String>,
+    /// How long a grant lasts at most.
+    pub longest: Duration,
+}
+
+/// Seconds that an access grant lasts at most, where nothing else was said.
+pub const GRANT_SECONDS: u64 = 4 * 60 * 60;
+
+impl Default for GrantsConfig {
+    fn default() -> Self {
+        Self { approval: Vec::new(), longest: Duration::from_secs(GRANT_SECONDS) }
+    }
+}
+
+impl GrantsConfig {
+    /// The same from what an operator has written.
+    ///
+    /// # Errors
+    /// [`StartError::Grants`].
+    pub fn new(approval: Vec<String>, seconds: u64) -> Result<Self, StartError> {
+        if let Some(bad) = approval.iter().find(|pattern| !is_pattern(pattern)) {
+            let bad = format!("{bad:?} is no tenant's name, nor the beginning of one and a *");
+            return Err(StartError::Grants(bad));
+        }
+        if seconds < MIN_SECONDS {
+            return Err(StartError::Grants(format!("they last {MIN_SECONDS} seconds at least")));
+        }
+        Ok(Self { approval, longest: Duration::from_secs(seconds) })
+    }
+
+    /// Whether somebody else has to approve of a grant for a tenant.
+    pub fn needs_approval(&self, tenant: &str) -> bool {
+        self.approval.iter().any(|pattern| covers(pattern, tenant))
+    }
 }
 
 /// Whose tokens a server takes.
@@ -99,6 +142,9 @@ pub enum StartError {
     /// The development secret can neither be read nor made.
     #[error("the development secret cannot be used")]
     DevSecret(#[source] io::Error),
+    /// What is said of access grants means nothing.
+    #[error("the access grants cannot be set up: {0}")]
+    Grants(String),
     /// The key that webhooks are signed with can neither be read nor made.
     #[error("the key of webhooks cannot be used")]
     WebhookKey(#[source] io::Error),
@@ -186,6 +232,7 @@ impl ServerConfig {
             tombstone_age,
             streams,
             transactions,
+            grants: GrantsConfig::default(),
         }
     }
 }

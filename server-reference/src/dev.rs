@@ -16,6 +16,7 @@ use crate::{
     auth::{Key, Verifier},
     clock::wall,
     data::secret_file,
+    office::Charge,
     origin::is_loopback_host,
     service::Service,
     sync::{Problem, body, reply},
@@ -49,6 +50,8 @@ struct Claims<'a> {
     exp: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<&'a [Grant]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    superadmin: Option<&'a [Charge]>,
 }
 
 impl DevIssuer {
@@ -105,9 +108,45 @@ impl DevIssuer {
         seconds: u64,
         now: Millis,
     ) -> Result<String, jsonwebtoken::errors::Error> {
+        self.sign(tenant, subject, (access, None), seconds, now)
+    }
+
+    /// Makes a token of a super admin that is valid from now on, with nothing of their own tenant's.
+    ///
+    /// # Errors
+    /// The token could not be signed.
+    pub fn mint_super_admin(
+        &self,
+        tenant: &str,
+        subject: &str,
+        charges: &[Charge],
+        seconds: u64,
+        now: Millis,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        self.sign(tenant, subject, (Some(&[]), Some(charges)), seconds, now)
+    }
+
+    fn sign(
+        &self,
+        tenant: &str,
+        subject: &str,
+        (access, superadmin): (Option<&[Grant]>, Option<&[Charge]>),
+        seconds: u64,
+        now: Millis,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
         let nbf = now.0 / 1000;
         let exp = nbf.saturating_add(seconds);
-        let claims = Claims { iss: ISSUER, aud: AUDIENCE, sub: subject, tenant, nbf, iat: nbf, exp, access };
+        let claims = Claims {
+            iss: ISSUER,
+            aud: AUDIENCE,
+            sub: subject,
+            tenant,
+            nbf,
+            iat: nbf,
+            exp,
+            access,
+            superadmin,
+        };
         let header = Header { kid: Some(KEY.into()), ..Header::new(Algorithm::HS256) };
         jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(&self.secret))
     }

@@ -17,9 +17,10 @@ use sdk_core::protocol::Limits;
 use server_reference::{
     access::Grant,
     clock::wall,
-    config::{ServerConfig, StartError, TOMBSTONE_DAYS, days},
+    config::{GRANT_SECONDS, GrantsConfig, ServerConfig, StartError, TOMBSTONE_DAYS, days},
     data::DataFolder,
     dev::{DevIssuer, TENANT, TOKEN_SECONDS},
+    office::Charge,
     random,
     server::Server,
     storage::sqlite::{
@@ -114,6 +115,17 @@ struct Serve {
     /// Have the ledger's transactions, as a development server has.
     #[arg(long, env = "WEBWAKA_LEDGER")]
     ledger: bool,
+    /// A tenant, or the beginning of names and a `*`, whose data a super admin sees only after somebody else has approved; may be given several times.
+    #[arg(
+        long = "require-approval",
+        value_name = "TENANT",
+        env = "WEBWAKA_REQUIRE_APPROVAL",
+        value_delimiter = ','
+    )]
+    require_approval: Vec<String>,
+    /// How many seconds a super admin may have access to a tenant's data, at most.
+    #[arg(long, default_value_t = GRANT_SECONDS, env = "WEBWAKA_GRANT_SECONDS")]
+    grant_seconds: u64,
     /// The form of the log, which goes to standard error; RUST_LOG sets its level.
     #[arg(long, value_enum, default_value = "text", env = "WEBWAKA_LOG")]
     log: LogForm,
@@ -136,6 +148,9 @@ struct Token {
     /// What of the tenant's data it is for: the claim `access`, as JSON.
     #[arg(long)]
     access: Option<String>,
+    /// Make it a super admin's: the claim `superadmin`, as JSON.
+    #[arg(long, conflicts_with = "access")]
+    superadmin: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -158,10 +173,14 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             let _logging = trace::start(options.log)?;
             serve(options)
         }
-        Command::Token(Token { data, subject, tenant, ttl, access }) => {
+        Command::Token(Token { data, subject, tenant, ttl, access, superadmin }) => {
             let issuer = DevIssuer::load_or_create(&data).map_err(StartError::DevSecret)?;
             let grants: Option<Vec<Grant>> = access.as_deref().map(serde_json::from_str).transpose()?;
-            println!("{}", issuer.mint_for(&tenant, &subject, grants.as_deref(), ttl, wall())?);
+            let token = match superadmin.as_deref().map(serde_json::from_str::<Vec<Charge>>).transpose()? {
+                Some(charges) => issuer.mint_super_admin(&tenant, &subject, &charges, ttl, wall())?,
+                None => issuer.mint_for(&tenant, &subject, grants.as_deref(), ttl, wall())?,
+            };
+            println!("{token}");
             Ok(())
         }
         Command::Prune { data, tombstone_days } => {
@@ -215,6 +234,8 @@ async fn serve(options: Serve) -> Result<(), Box<dyn Error>> {
         long_poll_ms,
         ledger,
         log: _,
+        require_approval,
+        grant_seconds,
     } = options;
     let config = if dev {
         ServerConfig::development(listen, data)?
@@ -230,6 +251,7 @@ async fn serve(options: Serve) -> Result<(), Box<dyn Error>> {
     let handlers = if dev || ledger { ledger::with(handlers)? } else { handlers };
     let transactions = TransactionsConfig { handlers, ..TransactionsConfig::default() };
     let tombstone_age = days(tombstone_days);
+    let grants = GrantsConfig::new(require_approval, grant_seconds)?;
     let config = ServerConfig {
         metrics,
         web,
@@ -237,6 +259,7 @@ async fn serve(options: Serve) -> Result<(), Box<dyn Error>> {
         quotas: limiting.quotas(),
         streams,
         transactions,
+        grants,
         ..config
     };
     let server = Server::bind(config).await?;

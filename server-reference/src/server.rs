@@ -173,6 +173,7 @@ impl Server {
             letters: events.clone(),
             client_letters: store.clone(),
             revocations: store.clone(),
+            grants: store.clone(),
             subscriptions: subscriptions.clone(),
             transactions: transactions.clone(),
             figures,
@@ -284,7 +285,7 @@ pub fn router(service: impl Into<Arc<Service>>, web: Option<&Path>) -> Router {
         .allow_origin(AllowOrigin::predicate(allowed))
         .allow_methods([Method::GET, Method::POST, Method::HEAD, Method::PUT, Method::DELETE])
         .allow_headers(
-            [header::AUTHORIZATION, header::CONTENT_TYPE]
+            [header::AUTHORIZATION, header::CONTENT_TYPE, identity::grants::ACCESS_GRANT]
                 .into_iter()
                 .chain(streams::header::SENT)
                 .chain(transactions::SENT)
@@ -308,6 +309,8 @@ pub fn router(service: impl Into<Arc<Service>>, web: Option<&Path>) -> Router {
     if service.dev.is_some() {
         routes = routes.merge(dev::routes());
     }
+    // Where it is known which route a request is for, and before any handler sees it.
+    let routes = routes.route_layer(from_fn_with_state(service.clone(), identity::grants::reach));
     let guard = from_fn_with_state(guarded, guard);
     // Whoever looks whether this process is well gets to know it, however many others are refused.
     let routes = routes.layer(guard.clone()).merge(health::routes());

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     auth::{AuthError, Verifier},
     clock::Clock,
-    config::{Identity, ServerConfig},
+    config::{GrantsConfig, Identity, ServerConfig},
     dev::DevIssuer,
     hub::Hub,
     identity::tickets::Tickets,
@@ -21,6 +21,7 @@ use crate::{
     storage::{
         Advance, Documents,
         events::{DeadLetters, EventLog, GroupStore, News, Stirred},
+        grants::Grants,
         refusals::ClientLetters,
         revocations::Revocations,
         transactions::Transactions,
@@ -47,6 +48,8 @@ pub struct Service {
     pub(crate) letters: Arc<dyn DeadLetters>,
     pub(crate) client_letters: Arc<dyn ClientLetters>,
     pub(crate) revocations: Arc<dyn Revocations>,
+    pub(crate) grants: Arc<dyn Grants>,
+    pub(crate) grants_config: GrantsConfig,
     /// Tells workers that wait what others did in their group.
     pub(crate) stirred: Arc<Hub<Stirred>>,
     /// Nobody outside can work out what this makes of an answer.
@@ -96,6 +99,8 @@ pub struct Stores {
     pub client_letters: Arc<dyn ClientLetters>,
     /// Tokens that were taken back.
     pub revocations: Arc<dyn Revocations>,
+    /// Access grants of super admins.
+    pub grants: Arc<dyn Grants>,
     /// What is woken by them.
     pub subscriptions: Arc<Subscriptions>,
     /// The critical transactions.
@@ -131,6 +136,7 @@ impl Service {
             letters,
             client_letters,
             revocations,
+            grants,
             subscriptions,
             transactions,
             figures,
@@ -144,6 +150,7 @@ impl Service {
             write_deadline,
             streams,
             transactions: config,
+            grants: grants_config,
             ..
         } = config;
         let public_streams = streams.url(address);
@@ -161,6 +168,8 @@ impl Service {
             letters,
             client_letters,
             revocations,
+            grants,
+            grants_config,
             stirred: Arc::default(),
             blur: RandomState::new(),
             tickets: Tickets::default(),

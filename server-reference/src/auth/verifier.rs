@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     access::{Access, Grant},
+    office::{Charge, Office},
     tenant::TenantScope,
 };
 
@@ -42,6 +43,7 @@ pub struct VerifiedClaims {
     subject: Arc<str>,
     expires: Millis,
     access: Access,
+    office: Office,
     bearer: Arc<Bearer>,
 }
 
@@ -64,6 +66,11 @@ impl VerifiedClaims {
     /// What it lets its subject read and write.
     pub fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// In which tenants it lets its subject ask for access, or approve of it.
+    pub fn office(&self) -> &Office {
+        &self.office
     }
 
     /// By which token that is so.
@@ -193,6 +200,7 @@ struct Claims {
     sid: Option<String>,
     jti: Option<String>,
     access: Option<Vec<Grant>>,
+    superadmin: Option<Vec<Charge>>,
 }
 
 impl Verifier {
@@ -246,7 +254,7 @@ impl Verifier {
                 claims
             }
         };
-        self.stands(claims.tenant(), claims.subject(), claims.bearer())?;
+        self.counts(claims.tenant(), claims.subject(), claims.bearer())?;
         Ok(claims)
     }
 
@@ -268,7 +276,12 @@ impl Verifier {
     ///
     /// # Errors
     /// [`AuthError::KeyRemoved`] or [`AuthError::Revoked`].
-    pub(crate) fn stands(&self, tenant: &str, subject: &str, bearer: &Bearer) -> Result<(), AuthError> {
+    pub(crate) fn stands(&self, scope: &TenantScope) -> Result<(), AuthError> {
+        let holder = scope.holder();
+        self.counts(&holder.tenant, &holder.subject, scope.bearer())
+    }
+
+    fn counts(&self, tenant: &str, subject: &str, bearer: &Bearer) -> Result<(), AuthError> {
         if bearer.key.is_some_and(|key| !self.keys.holds(key)) {
             return Err(AuthError::KeyRemoved);
         }
@@ -279,7 +292,7 @@ impl Verifier {
     pub(crate) async fn withdrawn(&self, scope: &TenantScope) -> AuthError {
         let mut changes = self.revoked.changes();
         loop {
-            if let Err(error) = self.stands(scope.tenant(), scope.subject(), scope.bearer()) {
+            if let Err(error) = self.stands(scope) {
                 return error;
             }
             if changes.changed().await.is_err() {
@@ -299,7 +312,7 @@ impl Verifier {
         if !trusted.validation.algorithms.contains(&algorithm) {
             return Err(AuthError::WrongAlgorithm);
         }
-        let Claims { sub, tenant, exp, nbf, iat, sid, jti, access, .. } =
+        let Claims { sub, tenant, exp, nbf, iat, sid, jti, access, superadmin, .. } =
             decode::<Claims>(token, &trusted.decoding, &trusted.validation).map_err(refusal)?.claims;
         let named =
             [("sub", Some(&sub)), ("tenant", Some(&tenant)), ("sid", sid.as_ref()), ("jti", jti.as_ref())];
@@ -314,6 +327,8 @@ impl Verifier {
             None => Access::Everything,
             Some(access) => access.map_err(|bad| AuthError::Malformed(bad.to_string()))?,
         };
+        let office = superadmin.map_or_else(|| Ok(Office::default()), Office::of);
+        let office = office.map_err(|bad| AuthError::Malformed(bad.to_string()))?;
         let millis = |seconds: u64| Millis(seconds.saturating_mul(1000));
         let issued = iat.map(millis);
         if issued.is_some_and(|issued| issued > now.plus(LEEWAY)) {
@@ -333,6 +348,7 @@ impl Verifier {
             subject: sub.into(),
             expires: Millis(millis(exp).0.min(longest)),
             access,
+            office,
             bearer: Arc::new(bearer),
         };
         Ok(Claimed { claims, not_before: millis(nbf) })
@@ -360,7 +376,8 @@ impl Claimed {
     pub(super) fn for_test(subject: &str, expires: Millis) -> Self {
         let (tenant, subject) = ("acme".into(), subject.into());
         let (access, bearer) = (Access::Everything, Arc::default());
-        let claims = VerifiedClaims { tenant, subject, expires, access, bearer };
+        let office = Office::default();
+        let claims = VerifiedClaims { tenant, subject, expires, access, office, bearer };
         Self { claims, not_before: Millis(0) }
     }
 }

@@ -298,7 +298,7 @@ impl Connection {
     /// Why the session may not go on, if its token was taken back.
     fn withdrawn(&self) -> Option<AuthError> {
         let scope = self.session.scope()?;
-        self.service.verifier.stands(scope.tenant(), scope.subject(), scope.bearer()).err()
+        self.service.verifier.stands(scope).err()
     }
 
     async fn perform_all(&mut self) -> Result<(), Gone> {

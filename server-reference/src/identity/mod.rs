@@ -1,5 +1,6 @@
-//! What there is to do about tokens: to take them back, and to change one for a ticket.
+//! What there is to do about tokens: to take them back, to change one for a ticket, and to reach another tenant by one.
 
+pub mod grants;
 mod revocations;
 pub(crate) mod tickets;
 
@@ -10,5 +11,5 @@ use axum::Router;
 use crate::service::Service;
 
 pub(crate) fn routes() -> Router<Arc<Service>> {
-    revocations::routes().merge(tickets::routes())
+    grants::routes().merge(revocations::routes()).merge(tickets::routes())
 }

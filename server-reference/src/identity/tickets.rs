@@ -81,7 +81,7 @@ pub(crate) fn admitted(
     if scope.expires() <= wall() {
         return Err(AuthError::Expired.into());
     }
-    service.verifier.stands(scope.tenant(), scope.subject(), scope.bearer())?;
+    service.verifier.stands(&scope)?;
     on_behalf_of(&scope);
     meter.identify(&scope, service.now())?;
     Ok(Some(scope))

@@ -6,6 +6,7 @@ mod conflicts;
 mod copies;
 pub(crate) mod events;
 mod forms;
+pub(crate) mod grants;
 pub(crate) mod groups;
 pub(crate) mod refusals;
 pub(crate) mod revocations;

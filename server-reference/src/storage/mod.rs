@@ -8,6 +8,7 @@
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod events;
+pub mod grants;
 pub(crate) mod history;
 pub mod refusals;
 mod resolution;

@@ -4,6 +4,7 @@ mod access;
 mod bad_input;
 mod cloudevents;
 mod conflicts;
+mod grants;
 mod groups;
 mod http;
 mod letters;

@@ -41,6 +41,11 @@ pub(crate) const ROUTES: &[(&str, &[Asked])] = &[
         "/v1/admin/revocations",
         &[("GET", "/v1/admin/revocations", ""), ("POST", "/v1/admin/revocations", r#"{"subject":"{name}"}"#)],
     ),
+    ("/v1/admin/grants", &[("GET", "/v1/admin/grants", ""), ("POST", "/v1/admin/grants", GRANT)]),
+    ("/v1/admin/grants/{grant}", &[("GET", "/v1/admin/grants/{hash}", "")]),
+    ("/v1/admin/grants/{grant}/approve", &[("POST", "/v1/admin/grants/{hash}/approve", "")]),
+    ("/v1/admin/grants/{grant}/refuse", &[("POST", "/v1/admin/grants/{hash}/refuse", "")]),
+    ("/v1/admin/grants/{grant}/withdraw", &[("POST", "/v1/admin/grants/{hash}/withdraw", "")]),
     (
         "/v1/transactions/{name}",
         &[
@@ -130,6 +135,7 @@ pub(crate) const ROUTES: &[(&str, &[Asked])] = &[
     ),
 ];
 
+const GRANT: &str = r#"{"tenant":"acme","justification":"to see","scope":[{"collection":"{name}"}]}"#;
 const WAKE: &str = r#"{"wake_id":"w","generation":1,"acks":[],"done":true}"#;
 const SUBSCRIPTION: &str =
     r#"{"type":"pull-wake","pattern":"{name}","wake_stream":"{name}","lease_ttl_ms":30000}"#;

@@ -197,6 +197,7 @@ impl Server {
             letters: log.store.clone(),
             client_letters: self.documents.clone(),
             revocations: self.documents.clone(),
+            grants: self.documents.0.clone(),
             subscriptions: subscriptions(),
             transactions: self.transactions.clone(),
             figures: Arc::default(),
@@ -381,14 +382,14 @@ fn subscriptions() -> Arc<Subscriptions> {
 
 /// The collections, of which there are none; who says hello is known here, and what clients were refused is kept. It
 /// outlives the process, as a disk does. Its threads are waited for within a step.
-struct Collections(SqliteStore);
+struct Collections(Arc<SqliteStore>);
 
 impl Collections {
     fn open(path: &Path) -> Self {
         let epoch = || Epoch::new("epoch").expect("it is a name");
         let resolvers = Resolvers::default();
         let store = SqliteStore::open(path, Limits::default(), Box::new(epoch), resolvers, Box::new(|_| {}));
-        Self(store.expect("the documents open"))
+        Self(Arc::new(store.expect("the documents open")))
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod audit;
 mod connection;
 pub mod events;
+mod grants;
 mod readers;
 mod revocations;
 mod schema;

@@ -4,6 +4,7 @@ use rusqlite::Connection;
 
 use super::{
     audit::{self, SET_ASIDE, TABLE as AUDIT, VIEWINGS},
+    grants::TABLE as GRANTS,
     revocations::TABLE as REVOCATIONS,
 };
 use crate::storage::StorageError;
@@ -11,7 +12,7 @@ use crate::storage::StorageError;
 /// The first release without the bug that can lose commits in WAL mode (3.7.0 to 3.51.2).
 const MIN_SQLITE: i32 = 3_051_003;
 /// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 7;
+const VERSION: i64 = 8;
 
 /// `buried` is the server's time when a document that is deleted last changed; it is missing while one lives.
 /// `judgements` is what makes a retry harmless, however late it comes: nothing is ever removed from it; `made` tells
@@ -182,13 +183,14 @@ const READER: &str = "
 pub(super) fn prepare_writer(connection: &mut Connection) -> Result<(), StorageError> {
     settle(connection)?;
     migrate(connection, VERSION, |version| match version {
-        0 => Some(format!("{TABLES}{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}")),
-        1 => Some(format!("{FROM_1}{FROM_2}{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}")),
-        2 => Some(format!("{FROM_2}{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}")),
-        3 => Some(format!("{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}")),
-        4 => Some(format!("{REVOCATIONS}{ORIGINS}{VIEWINGS}{SET_ASIDE}{AUDIT}")),
-        5 => Some(format!("{ORIGINS}{VIEWINGS}{SET_ASIDE}{AUDIT}")),
-        6 => Some(format!("{SET_ASIDE}{AUDIT}")),
+        0 => Some(format!("{TABLES}{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}{GRANTS}")),
+        1 => Some(format!("{FROM_1}{FROM_2}{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}{GRANTS}")),
+        2 => Some(format!("{FROM_2}{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}{GRANTS}")),
+        3 => Some(format!("{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}{GRANTS}")),
+        4 => Some(format!("{REVOCATIONS}{ORIGINS}{VIEWINGS}{SET_ASIDE}{AUDIT}{GRANTS}")),
+        5 => Some(format!("{ORIGINS}{VIEWINGS}{SET_ASIDE}{AUDIT}{GRANTS}")),
+        6 => Some(format!("{SET_ASIDE}{AUDIT}{GRANTS}")),
+        7 => Some(GRANTS.to_owned()),
         _ => None,
     })?;
     audit::adopt(connection)

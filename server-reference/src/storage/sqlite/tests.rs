@@ -1,6 +1,7 @@
 //! What the embedded store promises beyond the contract.
 
 mod conflicts;
+mod grants;
 mod revocations;
 mod upkeep;
 
@@ -16,9 +17,11 @@ use crate::{
         Documents,
         contract::{
             documents_contract,
+            grants::grants_contract,
             refusals::{Letters, refusals_contract},
             revocations::revocations_contract,
         },
+        grants::Grants,
         revocations::Revocations,
     },
 };
@@ -52,6 +55,13 @@ async fn revoking() -> (Arc<dyn Revocations>, TempDir) {
 }
 
 revocations_contract!(revoking);
+
+async fn granting() -> (Arc<dyn Grants>, TempDir) {
+    let (store, folder) = opened();
+    (store, folder)
+}
+
+grants_contract!(granting);
 
 fn open(path: &Path) -> SqliteDocuments {
     SqliteDocuments::open(path, Limits::default(), counted_epochs()).unwrap()

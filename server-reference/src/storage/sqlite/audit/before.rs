@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use sdk_core::clock::Millis;
 
-use super::{Entry, append, tree::sha256};
+use super::{ALLOWED, Entry, append, tree::sha256};
 use crate::{data::hex, storage::StorageError};
 
 /// Puts the earlier table out of the way, until [`adopt`] has moved its records.
@@ -30,7 +30,7 @@ pub(in crate::storage::sqlite) fn adopt(connection: &mut Connection) -> Result<(
             }
             last = stored;
             let [tenant, subject, action, target] = texts;
-            let entry = Entry { action: &action, outcome: "allowed", parts: [&subject, &target, "", ""] };
+            let entry = Entry { action: &action, outcome: ALLOWED, parts: [&subject, &target, "", ""] };
             append(&*transaction, &tenant, &entry, Millis(at))?;
             match tenants.iter_mut().find(|(known, _)| *known == tenant) {
                 Some((_, newest)) => *newest = at,

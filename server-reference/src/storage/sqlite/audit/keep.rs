@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use sdk_core::clock::Millis;
 
-use super::{Entry, Head, append, enable, key};
+use super::{ALLOWED, Entry, Head, append, enable, key};
 use crate::storage::{StorageError, sqlite::schema};
 
 /// Who does it, and why. It is on record as they say.
@@ -104,6 +104,6 @@ impl Office<'_> {
         now: Millis,
     ) -> Result<(), StorageError> {
         let parts = [self.subject, target, self.justification, self.approver];
-        append(connection, tenant, &Entry { action, outcome: "allowed", parts }, now)
+        append(connection, tenant, &Entry { action, outcome: ALLOWED, parts }, now)
     }
 }

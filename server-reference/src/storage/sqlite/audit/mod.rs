@@ -105,17 +105,24 @@ const ALTERED: &str = "audit found altered";
 const PARTS: [&str; 4] = ["subject", "target", "justification", "approver"];
 
 /// What is to be recorded. Texts that are empty are absent.
-struct Entry<'a> {
-    action: &'a str,
-    outcome: &'a str,
+pub(in crate::storage::sqlite) struct Entry<'a> {
+    pub(in crate::storage::sqlite) action: &'a str,
+    pub(in crate::storage::sqlite) outcome: &'a str,
     /// As [`PARTS`].
-    parts: [&'a str; 4],
+    pub(in crate::storage::sqlite) parts: [&'a str; 4],
 }
 
+/// What came of something that was tried: its own rights let a subject do it, those of an access grant did, or none.
+pub(in crate::storage::sqlite) const ALLOWED: &str = "allowed";
+const GRANTED: &str = "granted";
+const REFUSED: &str = "refused";
+
 impl<'a> Entry<'a> {
-    /// What a scope does to something, and whether it may.
+    /// What a scope does to something, and whether it may. Under an access grant that says for what reason, and by whose leave.
     fn of(scope: &'a TenantScope, outcome: &'a str, action: &'a str, target: &'a str) -> Self {
-        Self { action, outcome, parts: [scope.subject(), target, "", ""] }
+        let why = scope.leave().map_or(["", ""], |leave| [&*leave.justification, &*leave.approver]);
+        let outcome = if outcome == ALLOWED && scope.leave().is_some() { GRANTED } else { outcome };
+        Self { action, outcome, parts: [scope.subject(), target, why[0], why[1]] }
     }
 }
 
@@ -154,7 +161,7 @@ pub(in crate::storage) fn record(
     target: &str,
     now: Millis,
 ) -> Result<(), StorageError> {
-    append(connection, scope.tenant(), &Entry::of(scope, "allowed", action, target), now)
+    append(connection, scope.tenant(), &Entry::of(scope, ALLOWED, action, target), now)
 }
 
 /// Adds a record of what was tried and refused.
@@ -165,7 +172,7 @@ pub(in crate::storage) fn refusal(
     target: &str,
     now: Millis,
 ) -> Result<(), StorageError> {
-    append(connection, scope.tenant(), &Entry::of(scope, "refused", action, target), now)
+    append(connection, scope.tenant(), &Entry::of(scope, REFUSED, action, target), now)
 }
 
 /// Records that somebody looks at a list from now on for [`VIEWING`], unless a record says so already. The record is made
@@ -180,7 +187,8 @@ pub(in crate::storage) fn viewing(
     let until = now.plus(VIEWING);
     // A clock that was set back must not make one record cover more than that.
     let sql = "SELECT 1 FROM viewings WHERE tenant = ?1 AND subject = ?2 AND target = ?3 AND until > ?4 AND until <= ?5";
-    if connection.exists(sql, (tenant, subject, target, now.0, until.0))? {
+    // Under an access grant each look is on record with what it is for.
+    if scope.leave().is_none() && connection.exists(sql, (tenant, subject, target, now.0, until.0))? {
         return Ok(());
     }
     record(connection, scope, "dead letters listed", &format!("{target} until {}", until.0), now)?;
@@ -193,7 +201,7 @@ pub(in crate::storage) fn viewing(
 
 /// Adds a record to the chain of a tenant. Where the head is not what was signed, that is recorded first: what is signed from
 /// then on says so for good.
-fn append(
+pub(in crate::storage::sqlite) fn append(
     connection: &dyn Connection,
     tenant: &str,
     entry: &Entry<'_>,

@@ -22,7 +22,7 @@ pub struct Record {
     pub at: u64,
     /// What was done.
     pub action: String,
-    /// `allowed` or `refused`; empty for what the server notes by itself.
+    /// `allowed`, `granted` (by an access grant) or `refused`; empty for what the server notes by itself.
     pub outcome: String,
     /// Who.
     #[serde(skip_serializing_if = "Option::is_none")]
