@@ -130,7 +130,7 @@ impl SqliteDocuments {
             decided_by: None,
             ends,
         };
-        note(&*transaction, &grant, &grant.by, "access requested", now)?;
+        note(&transaction, &grant, &grant.by, "access requested", now)?;
         insert(&transaction, &grant)?;
         transaction.commit().map_err(StorageError::from)?;
         Ok(grant)
@@ -179,7 +179,7 @@ impl SqliteDocuments {
         if decision != Decision::Withdraw {
             grant.decided_by = Some(by.clone());
         }
-        note(&*transaction, &grant, &by, action, now)?;
+        note(&transaction, &grant, &by, action, now)?;
         let sql = "UPDATE grants SET state = ?2, ends = ?3, decider_tenant = ?4, decider = ?5 WHERE id = ?1";
         let decider = grant.decided_by.as_ref().map(|officer| (&*officer.tenant, &*officer.subject));
         let (tenant, subject) = decider.unzip();

@@ -214,7 +214,7 @@ fn a_database_of_version_2_goes_on_with_all_it_has() {
     drop(open(&new));
     let first = only(open(&old).commit_group(operations())).unwrap();
     let back =
-        "DROP TABLE viewings; DROP TABLE origins; DROP TABLE refused; DROP TABLE refused_tenants; DROP TABLE audit; DROP TABLE audit_parts; DROP TABLE audit_heads; DROP TABLE audit_starts; DROP TABLE revocations; DROP INDEX judgements_by_maker;
+        "DROP TABLE grants; DROP TABLE viewings; DROP TABLE origins; DROP TABLE refused; DROP TABLE refused_tenants; DROP TABLE audit; DROP TABLE audit_parts; DROP TABLE audit_heads; DROP TABLE audit_starts; DROP TABLE revocations; DROP INDEX judgements_by_maker;
         ALTER TABLE judgements DROP COLUMN maker; PRAGMA user_version = 2";
     Connection::open(&old).unwrap().execute_batch(back).unwrap();
     let again = only(open(&old).commit_group(operations())).unwrap();
@@ -242,7 +242,7 @@ fn a_database_of_version_4_knows_what_was_refused_and_what_operators_have_applie
     assert_eq!(retry(&mut documents, there[0].id), ClientFate::Applied);
     drop(documents);
     let back =
-        "DROP TABLE revocations; DROP TABLE viewings; DROP TABLE origins; DROP INDEX refused_by_origin; ALTER TABLE refused DROP COLUMN origin_client;
+        "DROP TABLE grants; DROP TABLE revocations; DROP TABLE viewings; DROP TABLE origins; DROP INDEX refused_by_origin; ALTER TABLE refused DROP COLUMN origin_client;
         ALTER TABLE refused DROP COLUMN origin_seq; PRAGMA user_version = 4";
     let older = Connection::open(&old).unwrap();
     older.execute_batch(back).unwrap();
