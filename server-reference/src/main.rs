@@ -50,7 +50,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the server until SIGTERM or SIGINT.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Print a development token, made with the secret in the data folder.
     Token(Token),
     /// Forget deletions that are older than a number of days. A running server does so by itself.
@@ -171,7 +171,7 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Serve(options) => {
             // Ended outside of the runtime, as its end may wait.
             let _logging = trace::start(options.log)?;
-            serve(options)
+            serve(*options)
         }
         Command::Token(Token { data, subject, tenant, ttl, access, superadmin }) => {
             let issuer = DevIssuer::load_or_create(&data).map_err(StartError::DevSecret)?;

@@ -116,7 +116,12 @@ async fn read_all(socket: &mut Socket, sub: u64, count: usize) -> Vec<String> {
     while all.len() < count {
         let Events { from, to, events, recovered, more, .. } = match socket.next_answer().await {
             Some(ServerFrame::Events(events)) if events.sub == sub => events,
-            Some(ServerFrame::Events(_) | ServerFrame::Outcomes(_) | ServerFrame::Changes(_)) => continue,
+            Some(
+                ServerFrame::Events(_)
+                | ServerFrame::Outcomes(_)
+                | ServerFrame::Changes(_)
+                | ServerFrame::Ping {},
+            ) => continue,
             other => panic!("no events but {other:?}"),
         };
         assert!(
