@@ -16,6 +16,8 @@ use crate::{
     transactions::TransactionsConfig,
 };
 
+/// How long the head of a request may take, where nothing else was said.
+const HEAD_DEADLINE: Duration = Duration::from_secs(20);
 /// How long a peer may take to accept one frame, where nothing else was said.
 const WRITE_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -42,6 +44,8 @@ pub struct ServerConfig {
     pub quotas: Quotas,
     /// What decides conflicts on the server.
     pub resolvers: Resolvers,
+    /// How long the head of a request may take, from when a connection is there or its last request was answered.
+    pub head_deadline: Duration,
     /// How long a peer may take to accept one frame before it is dropped.
     pub write_deadline: Duration,
     /// How long it is remembered that a document was deleted. A reader that comes back later starts anew.
@@ -228,6 +232,7 @@ impl ServerConfig {
             limits,
             quotas,
             resolvers,
+            head_deadline: HEAD_DEADLINE,
             write_deadline,
             tombstone_age,
             streams,

@@ -34,6 +34,7 @@ pub mod resolvers;
 pub mod rooms;
 pub mod server;
 pub mod service;
+mod serving;
 pub mod snapshot;
 pub mod storage;
 pub mod streams;

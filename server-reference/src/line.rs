@@ -14,10 +14,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    extract::connect_info::Connected,
-    serve::{IncomingStream, Listener},
-};
+use axum::serve::Listener;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -25,7 +22,15 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    time::{Sleep, sleep},
 };
+
+use crate::limits::Seat;
+
+/// Bytes that the system keeps of what it has not sent, about. It asks for more when half of them are gone, so that a
+/// peer who takes less than that within a write deadline takes too little.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT: u32 = 32 * 1024;
 
 /// Listens for connections.
 pub(crate) struct Lines {
@@ -40,22 +45,17 @@ impl Lines {
     }
 }
 
-impl Listener for Lines {
-    type Io = Line;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Line, SocketAddr) {
+impl Lines {
+    /// The next connection. One that failed before it was there is none.
+    pub(crate) async fn accept(&mut self) -> (TcpStream, SocketAddr) {
         let (connection, address) = Listener::accept(&mut self.listener).await;
         // Frames are small and answer one another: waiting to fill a packet only delays them.
         if let Err(error) = connection.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         drop_if_slow(&connection, self.write_deadline);
-        (Line::new(connection, address), address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        keep_little(&connection);
+        (connection, address)
     }
 }
 
@@ -72,21 +72,40 @@ fn drop_if_slow(connection: &TcpStream, time: Duration) {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn drop_if_slow(_: &TcpStream, _: Duration) {}
 
+/// Has the system keep little that it has not sent yet: with very many connections whose peers do not read, that would be
+/// most of all memory, which no cap in here knows of.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn keep_little(connection: &TcpStream) {
+    if let Err(error) = SockRef::from(connection).set_tcp_notsent_lowat(UNSENT) {
+        tracing::debug!(%error, "no TCP_NOTSENT_LOWAT");
+    }
+}
+
+/// Elsewhere it keeps what it likes.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn keep_little(_: &TcpStream) {}
+
 /// A connection, as its owner reads and writes it.
 pub(crate) struct Line {
     reading: OwnedReadHalf,
     shared: Arc<Shared>,
+    deadline: Duration,
+    /// When writing has to go on; none while it does.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 /// What a connection shares with its wires.
+#[derive(Debug)]
 struct Shared {
     peer: SocketAddr,
+    /// Held until it is known who is at the other end.
+    stranger: Mutex<Option<Seat>>,
     writing: Mutex<Writing>,
     half: OwnedWriteHalf,
 }
 
 /// How far writing has come.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Writing {
     /// The owner is gone.
     over: bool,
@@ -97,14 +116,8 @@ struct Writing {
 }
 
 /// A connection, for others than its owner. It ends with its owner all the same.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Wire(Arc<Shared>);
-
-impl Connected<IncomingStream<'_, Lines>> for Wire {
-    fn connect_info(stream: IncomingStream<'_, Lines>) -> Self {
-        Self(stream.io().shared.clone())
-    }
-}
 
 impl Wire {
     /// Writes a whole message, if the owner is not in the midst of one and the network takes some of it at once. What is
@@ -130,6 +143,11 @@ impl Wire {
         self.0.peer
     }
 
+    /// It is known now who that is.
+    pub(crate) fn known(&self) {
+        self.0.stranger.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
     /// Looks at the memory that a write needs; see [`Shortcut::approach`](crate::hub::Shortcut::approach).
     pub(crate) fn approach(&self) {
         black_box(SockRef::from(self.0.connection()));
@@ -148,9 +166,36 @@ pub(crate) enum Written {
 }
 
 impl Line {
-    fn new(connection: TcpStream, peer: SocketAddr) -> Self {
+    /// A connection, and the place of somebody who is not known, if it needs one.
+    pub(crate) fn new(
+        connection: TcpStream,
+        peer: SocketAddr,
+        stranger: Option<Seat>,
+        deadline: Duration,
+    ) -> Self {
         let (reading, half) = connection.into_split();
-        Self { reading, shared: Arc::new(Shared { peer, writing: Mutex::default(), half }) }
+        let (writing, stranger) = (Mutex::default(), Mutex::new(stranger));
+        Self { reading, shared: Arc::new(Shared { peer, stranger, writing, half }), deadline, stalled: None }
+    }
+
+    /// The same for others.
+    pub(crate) fn wire(&self) -> Wire {
+        Wire(self.shared.clone())
+    }
+}
+
+impl Line {
+    /// What became of a write, or that it has been waiting for too long. Whatever the network takes, it takes some
+    /// kilobytes at least, so that who reads a byte now and then does not read.
+    fn in_time<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let deadline = self.deadline;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(deadline)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -225,25 +270,33 @@ impl AsyncRead for Line {
 }
 
 impl AsyncWrite for Line {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.shared.poll_own(context, bytes.len(), |connection| connection.try_write(bytes))
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.shared.poll_own(context, bytes.len(), |connection| connection.try_write(bytes));
+        self.in_time(context, written)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let bytes = pieces.iter().map(|piece| piece.len()).sum();
-        self.shared.poll_own(context, bytes, |connection| connection.try_write_vectored(pieces))
+        let written =
+            self.shared.poll_own(context, bytes, |connection| connection.try_write_vectored(pieces));
+        self.in_time(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.shared.half.is_write_vectored()
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.shared.poll_rest(&mut self.shared.writing(), context)
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.shared.poll_rest(&mut self.shared.writing(), context);
+        self.in_time(context, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -262,12 +315,14 @@ mod tests {
 
     use super::*;
 
+    const DEADLINE: Duration = Duration::from_secs(60);
+
     async fn pair() -> (Line, Wire, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (connection, address) = listener.accept().await.unwrap();
-        let line = Line::new(connection, address);
-        let wire = Wire(line.shared.clone());
+        let line = Line::new(connection, address, None, DEADLINE);
+        let wire = line.wire();
         (line, wire, peer)
     }
 

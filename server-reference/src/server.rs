@@ -1,7 +1,7 @@
 //! A server from start to stop.
 
 use std::{
-    future::{Future, IntoFuture},
+    future::Future,
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -36,11 +36,12 @@ use crate::{
     hub::Hub,
     identity,
     limits::guard,
-    line::{Lines, Wire},
+    line::Lines,
     metrics::{Measured, Metrics, Scraped, observe},
     random,
     rooms::Rooms,
     service::{MAX_SESSIONS, Service, Stores},
+    serving,
     snapshot::{self, Snapshots, store::SnapshotStore},
     storage::{
         StorageError,
@@ -242,9 +243,8 @@ impl Server {
             write_deadline,
             _data,
         } = self;
-        let service = router.into_make_service_with_connect_info::<Wire>();
         let lines = Lines::new(listener, write_deadline);
-        let serving = axum::serve(lines, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let serving = serving::serve(lines, router, scraped.service.clone());
         let sessions_ended = async {
             stop.cancelled().await;
             // A closed semaphore would be as good a sign.
@@ -257,8 +257,8 @@ impl Server {
             sleep(DRAIN).await;
         };
         tokio::select! {
-            // Upgraded connections are no longer axum's to wait for.
-            (served, ()) = async { tokio::join!(serving.into_future(), sessions_ended) } => served,
+            // Upgraded connections are no longer waited for with the others.
+            ((), ()) = async { tokio::join!(serving, sessions_ended) } => Ok(()),
             never = upkeep::forget_deletions(&store, tombstone_age) => match never {},
             never = upkeep::tidy_topics(&events) => match never {},
             never = upkeep::forget_keys(&transactions, keys_kept) => match never {},

@@ -72,6 +72,7 @@ pub struct Service {
     pub(crate) limiter: Arc<Limiter>,
     /// By which all of it counts.
     pub(crate) clock: Clock,
+    pub(crate) head_deadline: Duration,
     pub(crate) write_deadline: Duration,
     pub(crate) sessions: Arc<Semaphore>,
     pub(crate) greetings: Arc<Semaphore>,
@@ -147,6 +148,7 @@ impl Service {
             origins,
             limits,
             quotas,
+            head_deadline,
             write_deadline,
             streams,
             transactions: config,
@@ -186,6 +188,7 @@ impl Service {
             limits,
             limiter: Limiter::new(quotas),
             clock: Clock::start(),
+            head_deadline,
             write_deadline,
             sessions: Arc::new(Semaphore::new(MAX_SESSIONS as usize)),
             greetings: Arc::new(Semaphore::new(MAX_GREETINGS)),

@@ -20,6 +20,9 @@ use crate::service::MAX_REQUESTS;
 const MAX_ACCOUNTS: usize = 65_536;
 /// Accounts of one kind below which nobody looks for those that are not in use.
 const FEW: usize = 1_024;
+/// Connections of one address by nobody who is known yet, for each of those that may greet at one time: a browser opens
+/// several, and has not said who it is while it loads a page.
+const STRANGERS: usize = 4;
 /// Requests under way of one user, tenant or address: half of what the server has room for, so that no one takes all.
 const REQUESTS: usize = MAX_REQUESTS / 2;
 
@@ -36,7 +39,18 @@ struct Places {
     connections: Arc<Semaphore>,
     requests: Arc<Semaphore>,
     /// Addresses alone have these.
-    greetings: Option<Arc<Semaphore>>,
+    doorstep: Option<Doorstep>,
+}
+
+/// What there is before anybody has said who it is.
+#[derive(Debug)]
+pub(super) struct Doorstep {
+    /// WebSockets without a valid hello.
+    pub(super) greetings: Arc<Semaphore>,
+    /// Connections of nobody who is known.
+    pub(super) strangers: Arc<Semaphore>,
+    /// Connections at all.
+    pub(super) lines: Arc<Semaphore>,
 }
 
 impl Account {
@@ -45,7 +59,15 @@ impl Account {
         let places = Places {
             connections: semaphore(quota.connections),
             requests: semaphore(REQUESTS),
-            greetings: greetings.map(semaphore),
+            doorstep: greetings.map(|greetings| {
+                let strangers = greetings.saturating_mul(STRANGERS);
+                let lines = quota.connections.saturating_add(strangers);
+                Doorstep {
+                    greetings: semaphore(greetings),
+                    strangers: semaphore(strangers),
+                    lines: semaphore(lines),
+                }
+            }),
         };
         Self { limit, spent: Mutex::new(Spent::nothing(quota.rates, now)), places }
     }
@@ -76,8 +98,8 @@ impl Account {
         places.clone().try_acquire_owned().ok()
     }
 
-    pub(super) fn greetings(&self) -> Option<&Arc<Semaphore>> {
-        self.places.greetings.as_ref()
+    pub(super) fn doorstep(&self) -> Option<&Doorstep> {
+        self.places.doorstep.as_ref()
     }
 
     fn spent(&self) -> MutexGuard<'_, Spent> {
@@ -87,12 +109,12 @@ impl Account {
 
     /// Whether forgetting it changes nothing for anybody.
     fn is_idle(&self, now: Millis) -> bool {
-        let Places { connections, requests, greetings } = &self.places;
+        let Places { connections, requests, doorstep } = &self.places;
+        let doorstep = doorstep
+            .iter()
+            .flat_map(|Doorstep { greetings, strangers, lines }| [greetings, strangers, lines]);
         let is_free = |places: &Arc<Semaphore>| Arc::strong_count(places) == 1;
-        is_free(connections)
-            && is_free(requests)
-            && greetings.as_ref().is_none_or(is_free)
-            && self.spent().is_nothing(now)
+        [connections, requests].into_iter().chain(doorstep).all(is_free) && self.spent().is_nothing(now)
     }
 }
 

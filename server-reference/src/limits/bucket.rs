@@ -53,13 +53,24 @@ pub(crate) enum Unit {
     Connections,
     /// Requests under way.
     Requests,
-    /// Connections that have not said who they are.
+    /// WebSockets that have not said who they are.
     Greetings,
+    /// Connections that have shown no token.
+    Strangers,
+    /// Connections at all.
+    Lines,
 }
 
 impl Unit {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Messages, Self::Bytes, Self::Connections, Self::Requests, Self::Greetings];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Messages,
+        Self::Bytes,
+        Self::Connections,
+        Self::Requests,
+        Self::Greetings,
+        Self::Strangers,
+        Self::Lines,
+    ];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -68,6 +79,8 @@ impl Unit {
             Self::Connections => "connections",
             Self::Requests => "requests",
             Self::Greetings => "greetings",
+            Self::Strangers => "strangers",
+            Self::Lines => "lines",
         }
     }
 }

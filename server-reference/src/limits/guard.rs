@@ -36,8 +36,9 @@ impl<S: Sync> FromRequestParts<S> for Metered {
 
 /// Counts a request, and what comes of its body, and refuses it where its address has sent too much.
 pub(crate) async fn guard(State(service): State<Arc<Service>>, mut request: Request, next: Next) -> Response {
+    let line = request.extensions().get::<ConnectInfo<Wire>>().map(|ConnectInfo(wire)| wire.clone());
     let source = service.limiter.source(peer(request.extensions()), request.headers());
-    let meter = service.limiter.meter(source, service.now());
+    let meter = service.limiter.meter(source, service.now()).over(line);
     if let Err(exceeded) = meter.admit(service.now()) {
         return Problem::from(exceeded).into_response();
     }

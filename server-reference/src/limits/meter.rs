@@ -1,18 +1,12 @@
 //! Who is charged for what one connection or one request brings.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::sync::{Arc, OnceLock};
 
 use sdk_core::{
     clock::Millis,
     protocol::{ErrorCode, ProtocolError},
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Answer, Limit, Limiter,
@@ -20,12 +14,7 @@ use super::{
     bucket::{Unit, Verdict},
     quotas::Rates,
 };
-use crate::{auth::AuthError, tenant::TenantScope};
-
-/// Milliseconds after which another try is worth it where places were taken: they come back when somebody leaves.
-const PLACES_RETRY: u64 = 5_000;
-/// How long a connection waits for its turn when very many greet at once.
-const GREETING_QUEUE: Duration = Duration::from_secs(5);
+use crate::{auth::AuthError, line::Wire, tenant::TenantScope};
 
 /// The accounts of one connection or request: that of its address from the start, those of its user and tenant once a
 /// token was verified.
@@ -34,24 +23,33 @@ pub struct Meter {
     limiter: Arc<Limiter>,
     address: Arc<Account>,
     known: OnceLock<[Arc<Account>; 2]>,
+    /// Whose connection is a stranger's until somebody is known.
+    line: Option<Wire>,
 }
 
 /// A limit was reached, and nothing was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exceeded {
-    limit: Limit,
-    unit: Unit,
+    pub(super) limit: Limit,
+    pub(super) unit: Unit,
     /// Milliseconds until another try is worth it.
     pub(crate) wait: u64,
 }
 
 /// Two places among connections, or requests. They are free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Seat(#[expect(dead_code, reason = "they are held, and no more")] [OwnedSemaphorePermit; 2]);
+pub(crate) struct Seat(
+    #[expect(dead_code, reason = "they are held, and no more")] pub(super) [OwnedSemaphorePermit; 2],
+);
 
 impl Meter {
     pub(super) fn new(limiter: Arc<Limiter>, address: Arc<Account>) -> Self {
-        Self { limiter, address, known: OnceLock::new() }
+        Self { limiter, address, known: OnceLock::new(), line: None }
+    }
+
+    /// The same of what comes over a connection of this server.
+    pub(super) fn over(self, line: Option<Wire>) -> Self {
+        Self { line, ..self }
     }
 
     /// What a session may send.
@@ -80,6 +78,9 @@ impl Meter {
             let Limiter { users, tenants, .. } = &*self.limiter;
             [users.of((tenant.clone(), subject.clone()), now), tenants.of(tenant.clone(), now)]
         });
+        if let Some(line) = &self.line {
+            line.known();
+        }
         // The user first: what one may not do is not charged to all.
         known.iter().try_for_each(|account| self.admit_to(account, now))
     }
@@ -109,7 +110,7 @@ impl Meter {
     /// A place in the server for a connection, or a request under way, and one among those of its address.
     pub(crate) fn seat(&self, unit: Unit, server: &Arc<Semaphore>) -> Result<Seat, Exceeded> {
         let place = server.clone().try_acquire_owned();
-        let place = place.map_err(|_| self.no_place(Limit::Server, unit))?;
+        let place = place.map_err(|_| self.limiter.no_place(Limit::Server, unit))?;
         Ok(Seat([place, self.place(&self.address, unit)?]))
     }
 
@@ -121,9 +122,9 @@ impl Meter {
 
     /// Waits for a turn to greet: few may do so at once, of one address and of all.
     pub(crate) async fn greet(&self, server: &Arc<Semaphore>) -> Result<Seat, Exceeded> {
-        let own = self.address.greetings().unwrap_or(server);
-        let of_address = self.turn(own, self.address.limit).await?;
-        Ok(Seat([of_address, self.turn(server, Limit::Server).await?]))
+        let own = self.address.doorstep().map_or(server, |doorstep| &doorstep.greetings);
+        let own = self.limiter.turn(own, self.address.limit, Unit::Greetings).await?;
+        Ok(Seat([own, self.limiter.turn(server, Limit::Server, Unit::Greetings).await?]))
     }
 
     /// Remembers that a limit was reached, and what was answered.
@@ -131,19 +132,8 @@ impl Meter {
         self.limiter.figures.add(limit, unit, answer);
     }
 
-    async fn turn(&self, places: &Arc<Semaphore>, limit: Limit) -> Result<OwnedSemaphorePermit, Exceeded> {
-        let turn = timeout(GREETING_QUEUE, places.clone().acquire_owned()).await;
-        turn.ok().and_then(Result::ok).ok_or_else(|| self.no_place(limit, Unit::Greetings))
-    }
-
     fn place(&self, account: &Account, unit: Unit) -> Result<OwnedSemaphorePermit, Exceeded> {
-        account.place(unit).ok_or_else(|| self.no_place(account.limit, unit))
-    }
-
-    fn no_place(&self, limit: Limit, unit: Unit) -> Exceeded {
-        let exceeded = Exceeded { limit, unit, wait: PLACES_RETRY };
-        self.count(exceeded, Answer::Refused);
-        exceeded
+        account.place(unit).ok_or_else(|| self.limiter.no_place(account.limit, unit))
     }
 
     fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {

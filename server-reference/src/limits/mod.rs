@@ -12,6 +12,7 @@
 mod account;
 mod address;
 mod bucket;
+mod door;
 mod figures;
 mod guard;
 mod meter;
@@ -35,6 +36,7 @@ pub use quotas::{Quota, Quotas, Rates};
 
 use account::Accounts;
 use address::Address;
+use door::Door;
 
 /// Whose limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,7 @@ pub struct Limiter {
     users: Accounts<(Arc<str>, Arc<str>)>,
     tenants: Accounts<Arc<str>>,
     addresses: Accounts<Address>,
+    door: Door,
     pub(crate) figures: Figures,
 }
 
@@ -68,6 +71,7 @@ impl Limiter {
             addresses: Accounts::new(Limit::Address, quotas.address, Some(quotas.greetings)),
             quotas,
             untrusted: Once::new(),
+            door: Door::default(),
             figures: Figures::default(),
         })
     }

@@ -6,6 +6,7 @@ mod cloudevents;
 mod conflicts;
 mod grants;
 mod groups;
+mod hostile;
 mod http;
 mod letters;
 mod limits;

@@ -19,7 +19,7 @@ use tokio_tungstenite::{
 };
 
 /// Longer than anything here takes; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A development server in this process.
 pub(crate) struct Running {
