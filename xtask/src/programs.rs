@@ -39,6 +39,23 @@ pub(crate) fn redis() -> Result<PathBuf> {
     bring("redis-server")
 }
 
+/// The folder of PostgreSQL's programs: what `POSTGRES` names, or that of the distribution's newest release.
+pub(crate) fn postgres() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("POSTGRES") {
+        return Ok(named.into());
+    }
+    let newest = || {
+        // Not on the search path: several releases may be there beside one another.
+        let releases = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        releases.map(|release| release.path().join("bin")).filter(|bin| bin.join("initdb").is_file()).max()
+    };
+    if let Some(found) = newest() {
+        return Ok(found);
+    }
+    install("postgresql")?;
+    newest().context("the package postgresql has brought no programs")
+}
+
 /// Another one: what `NATS_SERVER` names, or a release that is put into `folder`. It has to be able to sync each message, which
 /// the distribution's may be too old for.
 pub(crate) fn nats(folder: &Path) -> Result<PathBuf> {

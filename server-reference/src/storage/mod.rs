@@ -10,6 +10,8 @@ pub(crate) mod contract;
 pub mod events;
 pub mod grants;
 pub(crate) mod history;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod refusals;
 mod resolution;
 pub mod revocations;

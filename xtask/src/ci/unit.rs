@@ -1,7 +1,7 @@
 //! The tests that need no browser.
 
 use super::npm_tests;
-use crate::{process::Run, report::Report, workspace::Workspace};
+use crate::{process::Run, programs, report::Report, workspace::Workspace};
 
 pub(super) fn run(workspace: &Workspace, report: &mut Report) {
     let cargo = |words: &str| Ok(Run::cargo(words.split_whitespace()).dir(workspace.root()));
@@ -10,6 +10,10 @@ pub(super) fn run(workspace: &Workspace, report: &mut Report) {
     report.tests("the Rust workspace", || {
         let features = "sdk-core/native,sdk-core/testing,server-reference/otlp";
         cargo(&format!("test --workspace --no-fail-fast --features {features}"))
+    });
+    report.tests("the store on PostgreSQL", || {
+        let test = cargo("test --package server-reference --lib --features postgres storage::postgres")?;
+        Ok(test.env("POSTGRES", programs::postgres()?))
     });
     report.tests("the npm package", || npm_tests(workspace, "npm"));
 }

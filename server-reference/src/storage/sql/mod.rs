@@ -15,6 +15,7 @@ pub(super) mod read;
 pub(super) mod refusals;
 pub(super) mod upkeep;
 mod value;
+mod writer;
 
 use std::ops::ControlFlow;
 
@@ -23,6 +24,7 @@ use sdk_core::protocol::{Epoch, Limits};
 #[cfg(test)]
 pub(super) use earlier::EARLIER;
 pub(super) use value::{Row, Value, Values};
+pub(super) use writer::{Commits, Writer, stopped};
 
 use super::StorageError;
 use crate::resolvers::Resolvers;

@@ -30,7 +30,7 @@ use super::{
     Batch, Committed, Page, ResolutionRecord, StorageError,
     events::{LogError, Which},
     refusals::{ClientChange, ClientDead, Note},
-    sql::{self, Rules, commit, conflict, corrupt, letters, read, refusals, upkeep},
+    sql::{self, Commits, Rules, commit, conflict, corrupt, letters, read, refusals, upkeep},
 };
 use crate::{resolvers::Resolvers, snapshot::Export, tenant::TenantScope};
 
@@ -239,6 +239,12 @@ impl SqliteDocuments {
             [],
             |_| Ok(()),
         )?)
+    }
+}
+
+impl Commits for SqliteDocuments {
+    fn commit_group(&mut self, group: Vec<Batch>) -> Vec<Result<Committed, StorageError>> {
+        Self::commit_group(self, group)
     }
 }
 

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
 use super::schema;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, sql::stopped};
 
 /// Reads at one time.
 const READERS: usize = 4;
@@ -67,8 +67,4 @@ fn at_one_time<T, E: From<StorageError>>(
 fn lock(connections: &Mutex<Vec<Connection>>) -> MutexGuard<'_, Vec<Connection>> {
     // A reader that panicked took its connection with it and left the list whole.
     connections.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-pub(super) fn stopped() -> StorageError {
-    StorageError::Unavailable("the store has stopped".into())
 }

@@ -38,12 +38,12 @@ impl Key {
     }
 
     /// A key that ends with this value, for a database that does.
-    pub(super) fn fleeting() -> io::Result<Self> {
+    pub(in crate::storage) fn fleeting() -> io::Result<Self> {
         Ok(Self { pair: Ed25519KeyPair::generate().map_err(io::Error::other)? })
     }
 
     /// What a chain is called: unlike any other of this server, and of servers with another key. It is the name of the key, too.
-    pub(super) fn origin(&self, chain: &str, tenant: &str) -> String {
+    pub(in crate::storage) fn origin(&self, chain: &str, tenant: &str) -> String {
         let server = hex(&sha256(&[self.pair.public_key().as_ref()])[..8]);
         // No space or plus may be in it.
         let tenant: String = form_urlencoded::byte_serialize(tenant.as_bytes()).collect();
@@ -57,11 +57,17 @@ impl Key {
         format!("{origin}+{}+{key}", hex(&self.id(origin)))
     }
 
-    pub(super) fn sign(&self, origin: &str, size: u64, root: &Sha256) -> Vec<u8> {
+    pub(in crate::storage) fn sign(&self, origin: &str, size: u64, root: &Sha256) -> Vec<u8> {
         self.pair.sign(text(origin, size, root).as_bytes()).as_ref().to_vec()
     }
 
-    pub(super) fn has_signed(&self, origin: &str, size: u64, root: &Sha256, signature: &[u8]) -> bool {
+    pub(in crate::storage) fn has_signed(
+        &self,
+        origin: &str,
+        size: u64,
+        root: &Sha256,
+        signature: &[u8],
+    ) -> bool {
         let key = UnparsedPublicKey::new(&ED25519, self.pair.public_key().as_ref());
         key.verify(text(origin, size, root).as_bytes(), signature).is_ok()
     }

@@ -15,10 +15,7 @@ use tokio::{
 };
 
 use super::{
-    super::readers::{Readers, stopped},
-    Caps, NewBits, SqliteEvents, append, create,
-    group::Group,
-    publish, read,
+    super::readers::Readers, Caps, NewBits, SqliteEvents, append, create, group::Group, publish, read,
 };
 use crate::{
     metrics::Held,
@@ -28,6 +25,7 @@ use crate::{
             Answer, Append, Appended, Created, EventLog, LogError, NewTopic, News, Publications, Publish,
             Published, Read, Slice, TopicName, TopicState,
         },
+        sql::stopped,
     },
     tenant::TenantScope,
 };

@@ -18,13 +18,11 @@ use sdk_core::clock::Millis;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
-use super::{
-    audit,
-    readers::{Readers, stopped},
-};
+use super::{audit, readers::Readers};
 use crate::{
     storage::{
         StorageError,
+        sql::stopped,
         transactions::{
             Ask, Backlog, Fate, Misuse, NotRun, Outgoing, Parcel, ParcelId, Ran, Run, Transactions, Verdict,
         },

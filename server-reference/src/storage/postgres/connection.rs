@@ -1,0 +1,180 @@
+//! How the statements that all databases share reach PostgreSQL.
+
+use std::{cell::RefCell, collections::HashMap, error::Error as StdError, ops::ControlFlow};
+
+use postgres::{
+    Row as PostgresRow, Statement, Transaction,
+    types::{IsNull, ToSql, Type, private::BytesMut, to_sql_checked},
+};
+
+use crate::storage::{
+    StorageError,
+    sql::{Connection, Each, Row, Value, corrupt},
+    sqlite::audit::Key,
+};
+
+/// Rows that are brought at one time where there may be many.
+const SLICE: i32 = 256;
+
+/// Statements by the text that all databases share. There are as many as the program has.
+#[derive(Default)]
+pub(super) struct Statements(RefCell<HashMap<String, Statement>>);
+
+/// What the chains of an audit are signed with, and what they are called.
+pub(super) struct Signer {
+    pub(super) key: Key,
+    pub(super) chain: &'static str,
+}
+
+/// A connection with a transaction under way.
+pub(super) struct Open<'a> {
+    transaction: RefCell<Transaction<'a>>,
+    statements: &'a Statements,
+    signer: &'a Signer,
+}
+
+impl<'a> Open<'a> {
+    pub(super) fn new(transaction: Transaction<'a>, statements: &'a Statements, signer: &'a Signer) -> Self {
+        Self { transaction: RefCell::new(transaction), statements, signer }
+    }
+
+    pub(super) fn commit(self) -> Result<(), StorageError> {
+        Ok(self.transaction.into_inner().commit()?)
+    }
+
+    fn prepare(&self, sql: &str) -> Result<Statement, StorageError> {
+        if let Some(known) = self.statements.0.borrow().get(sql) {
+            return Ok(known.clone());
+        }
+        let statement = self.transaction.borrow_mut().prepare(&translated(sql))?;
+        self.statements.0.borrow_mut().insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+}
+
+/// A statement as PostgreSQL has it: its parameters are `$1`, and its planner takes no advice.
+fn translated(sql: &str) -> String {
+    let mut words = sql.replace('?', "$");
+    while let Some((before, advice)) = words.split_once(" INDEXED BY ") {
+        let behind = advice.find(char::is_whitespace).map_or("", |end| &advice[end..]);
+        words = [before, behind].concat();
+    }
+    words
+}
+
+fn parameters<'v>(values: &'v [Value<'v>]) -> Vec<&'v (dyn ToSql + Sync)> {
+    values.iter().map(|value| value as _).collect()
+}
+
+impl Connection for Open<'_> {
+    fn run(&self, sql: &str, values: &[Value<'_>]) -> Result<usize, StorageError> {
+        let statement = self.prepare(sql)?;
+        let changed = self.transaction.borrow_mut().execute(&statement, &parameters(values))?;
+        usize::try_from(changed).map_err(corrupt("a count of rows"))
+    }
+
+    fn fetch(&self, sql: &str, values: &[Value<'_>], each: &mut Each<'_>) -> Result<(), StorageError> {
+        let statement = self.prepare(sql)?;
+        let rows = self.transaction.borrow_mut().query(&statement, &parameters(values))?;
+        for row in &rows {
+            if each(row)? == ControlFlow::Break(()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn scan(&self, sql: &str, values: &[Value<'_>], each: &mut Each<'_>) -> Result<(), StorageError> {
+        let statement = self.prepare(sql)?;
+        let portal = self.transaction.borrow_mut().bind(&statement, &parameters(values))?;
+        loop {
+            let rows = self.transaction.borrow_mut().query_portal(&portal, SLICE)?;
+            for row in &rows {
+                if each(row)? == ControlFlow::Break(()) {
+                    return Ok(());
+                }
+            }
+            if rows.len() < SLICE as usize {
+                return Ok(());
+            }
+        }
+    }
+
+    fn control(&self, sql: &'static str) -> Result<(), StorageError> {
+        Ok(self.transaction.borrow_mut().batch_execute(sql)?)
+    }
+
+    fn sign(&self, tenant: &str, size: u64, root: &[u8; 32]) -> Result<Vec<u8>, StorageError> {
+        let Signer { key, chain } = self.signer;
+        Ok(key.sign(&key.origin(chain, tenant), size, root))
+    }
+
+    fn has_signed(
+        &self,
+        tenant: &str,
+        size: u64,
+        root: &[u8; 32],
+        signature: &[u8],
+    ) -> Result<bool, StorageError> {
+        let Signer { key, chain } = self.signer;
+        Ok(key.has_signed(&key.origin(chain, tenant), size, root, signature))
+    }
+}
+
+impl Row for PostgresRow {
+    fn value(&self, column: usize) -> Result<Value<'_>, StorageError> {
+        let kind = self.columns().get(column).map(|column| column.type_().clone());
+        let value = match kind {
+            Some(Type::INT8) => self.try_get::<_, Option<i64>>(column)?.map(Value::Integer),
+            Some(Type::INT4) => {
+                self.try_get::<_, Option<i32>>(column)?.map(|number| Value::Integer(number.into()))
+            }
+            Some(Type::BOOL) => self.try_get::<_, Option<bool>>(column)?.map(Value::Bool),
+            Some(Type::TEXT) => self.try_get::<_, Option<&str>>(column)?.map(Value::Text),
+            Some(Type::BYTEA) => self.try_get::<_, Option<&[u8]>>(column)?.map(Value::Bytes),
+            _ => return Err(corrupt("a row")(Unknown(column))),
+        };
+        Ok(value.unwrap_or(Value::Null))
+    }
+}
+
+/// A column has a type that no statement of ours asks for.
+#[derive(Debug, thiserror::Error)]
+#[error("column {0} has a type that is not known here")]
+struct Unknown(usize);
+
+/// A parameter cannot be what the statement wants.
+#[derive(Debug, thiserror::Error)]
+#[error("a parameter is not of type {0}")]
+struct Unfit(Type);
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        match (self, kind) {
+            (Self::Null, _) => Ok(IsNull::Yes),
+            (Self::Bool(so), &Type::BOOL) => so.to_sql(kind, out),
+            (Self::Integer(number), &Type::INT8) => number.to_sql(kind, out),
+            (Self::Unsigned(number), &Type::INT8) => i64::try_from(*number)?.to_sql(kind, out),
+            (Self::Text(text), &Type::TEXT) => text.to_sql(kind, out),
+            (Self::Bytes(bytes), &Type::BYTEA) => bytes.to_sql(kind, out),
+            _ => Err(Unfit(kind.clone()).into()),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_sqlite_understands_is_left_out() {
+        let sql = "SELECT a FROM b INDEXED BY c\n WHERE d = ?1 AND e = ?12";
+        assert_eq!(translated(sql), "SELECT a FROM b\n WHERE d = $1 AND e = $12");
+    }
+}

@@ -1,0 +1,22 @@
+//! The store of several servers: one PostgreSQL, which all of them write to.
+//!
+//! What a store does is [written once](super::sql); here is how it reaches this database, and what the embedded store has by
+//! its one writer. Before anything else a transaction takes a lock for each tenant that it writes for, held until it is over,
+//! across all instances: so a tenant's heads, actors, letters and records of the audit follow one another in the order of
+//! commits, and no position is ever seen before one that is less. Upkeep, which is every tenant's, waits for all and lets
+//! nobody else write for the length of a slice.
+//!
+//! Each tenant is one writer's of an instance: what it commits is told in the order of commits.
+
+mod connection;
+mod readers;
+mod schema;
+mod session;
+mod settings;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use schema::migrate;
+pub use settings::{Options, Timeouts};
+pub use store::{OnAdvance, PostgresStore, Shared};
