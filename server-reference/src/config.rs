@@ -143,6 +143,9 @@ pub enum StartError {
     /// Anybody who reaches a development server may have a token.
     #[error("--dev listens on loopback only, not on {0}")]
     DevNotLoopback(SocketAddr),
+    /// Two kinds of tokens.
+    #[error("--dev takes tokens of its own alone, and goes with no keys")]
+    DevWithKeys,
     /// The development secret can neither be read nor made.
     #[error("the development secret cannot be used")]
     DevSecret(#[source] io::Error),

@@ -2,6 +2,7 @@
 
 mod auditing;
 mod limiting;
+mod settings;
 
 use std::{
     error::Error,
@@ -12,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use sdk_core::protocol::Limits;
 use server_reference::{
     access::Grant,
@@ -34,6 +35,7 @@ use server_reference::{
 };
 
 use limiting::Limiting;
+use settings::Settings;
 
 /// A request makes and drops many small things, each on whichever thread has it then.
 #[global_allocator]
@@ -43,6 +45,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(name = "webwaka-server", version)]
 struct Cli {
+    /// A file of settings in TOML: the options of `serve` by their names. The command line and the environment come first.
+    #[arg(long, global = true, env = "WEBWAKA_CONFIG")]
+    config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -51,6 +56,9 @@ struct Cli {
 enum Command {
     /// Run the server until SIGTERM or SIGINT.
     Serve(Box<Serve>),
+    /// Look at the settings of `serve` without serving.
+    #[command(subcommand)]
+    Config(Config),
     /// Print a development token, made with the secret in the data folder.
     Token(Token),
     /// Forget deletions that are older than a number of days. A running server does so by itself.
@@ -78,10 +86,18 @@ enum Command {
     },
 }
 
+#[derive(Subcommand)]
+enum Config {
+    /// Check them, and print each with where it comes from.
+    Check(Box<Serve>),
+    /// Print the JSON Schema of a file of settings.
+    Schema,
+}
+
 #[derive(Args)]
 struct Serve {
     /// Needs no configuration: loopback only, a secret of this machine, tokens from POST /dev/token.
-    #[arg(long, conflicts_with = "keys")]
+    #[arg(long, conflicts_with = "keys", env = "WEBWAKA_DEV")]
     dev: bool,
     /// Where to listen; port 0 is any free one.
     #[arg(long, default_value = "127.0.0.1:8787", env = "WEBWAKA_LISTEN")]
@@ -154,7 +170,7 @@ struct Token {
 }
 
 fn main() -> ExitCode {
-    let Err(error) = run(Cli::parse().command) else { return ExitCode::SUCCESS };
+    let Err(error) = started() else { return ExitCode::SUCCESS };
     let mut causes = Vec::new();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -166,11 +182,30 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn run(command: Command) -> Result<(), Box<dyn Error>> {
+fn started() -> Result<(), Box<dyn Error>> {
+    let settings = settings::read(Cli::command())?;
+    run(Cli::from_arg_matches(&settings.matches)?.command, &settings)
+}
+
+/// Whether a server could start with these settings, as far as that can be told without doing so.
+fn check(options: &Serve) -> Result<(), StartError> {
+    let Serve { dev, listen, data, keys, origins, .. } = options;
+    match (dev, keys) {
+        (true, Some(_)) => Err(StartError::DevWithKeys),
+        (true, None) if listen.ip().is_loopback() => Ok(()),
+        (true, None) => Err(StartError::DevNotLoopback(*listen)),
+        (false, _) => {
+            ServerConfig::production(*listen, data.clone(), keys.clone(), origins.clone()).map(drop)
+        }
+    }
+}
+
+fn run(command: Command, settings: &Settings) -> Result<(), Box<dyn Error>> {
     match command {
         Command::Serve(options) => {
             // Ended outside of the runtime, as its end may wait.
             let _logging = trace::start(options.log)?;
+            check(&options)?;
             serve(*options)
         }
         Command::Token(Token { data, subject, tenant, ttl, access, superadmin }) => {
@@ -194,6 +229,11 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             println!("{count} deletions are forgotten");
             Ok(())
         }
+        Command::Config(Config::Schema) => Ok(print(&format!("{:#}\n", settings.schema()))?),
+        Command::Config(Config::Check(options)) => {
+            check(&options)?;
+            Ok(print(&settings.show())?)
+        }
         Command::Audit(auditing) => auditing::run(auditing),
         Command::Heal { data } => {
             let (_folder, mut documents) = open(&data)?;
@@ -209,6 +249,10 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             Ok(())
         }
     }
+}
+
+fn print(text: &str) -> std::io::Result<()> {
+    std::io::stdout().lock().write_all(text.as_bytes())
 }
 
 /// The database of a server that is not running; nobody else may have it until both values are dropped.
@@ -289,4 +333,28 @@ fn signal() -> std::io::Result<impl Future<Output = ()>> {
         // Without it the server can only be killed, which loses nothing acknowledged.
         let _ = tokio::signal::ctrl_c().await;
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_of_serve_is_a_setting_in_three_places_and_on_the_page() {
+        let cli = Cli::command();
+        cli.clone().debug_assert();
+        let page = include_str!("../../docs/operations.md");
+        let mut count = 0;
+        for arg in cli.find_subcommand("serve").unwrap().get_arguments() {
+            let long = arg.get_long().unwrap_or_else(|| panic!("{} has no name", arg.get_id()));
+            let variable = arg.get_env().unwrap_or_else(|| panic!("--{long} is not in the environment"));
+            let usual = format!("WEBWAKA_{}", long.to_uppercase().replace('-', "_"));
+            assert!(page.contains(&format!("`--{long}")), "--{long} is not on the page");
+            let named = variable.to_str().unwrap();
+            assert!(named == usual || page.contains(&format!("`{named}`")), "{named} is not on the page");
+            assert!(arg.get_help().is_some(), "--{long} has no help");
+            count += 1;
+        }
+        assert!(count >= 25, "{count}");
+    }
 }

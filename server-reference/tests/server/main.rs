@@ -14,6 +14,8 @@ mod metrics;
 #[cfg(unix)]
 mod process;
 mod revocations;
+#[cfg(unix)]
+mod settings;
 mod snapshots;
 mod streams;
 mod subscriptions;
