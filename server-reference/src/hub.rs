@@ -4,16 +4,16 @@
 //! nothing waits for a slow one, and it is told in one word that it has missed something.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     hash::Hash,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
+        atomic::{AtomicU64, AtomicUsize, Ordering, fence},
     },
 };
 
 use sdk_core::protocol::CollectionName;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
 use crate::{storage::Advance, tenant::TenantScope};
 
@@ -76,8 +76,19 @@ impl<T: Told> Default for Hub<T> {
 struct Subscriber<T> {
     id: u64,
     shortcut: Option<Box<dyn Shortcut<T>>>,
-    queue: mpsc::Sender<Arc<T>>,
-    missed: Arc<AtomicBool>,
+    queue: Arc<Queue<T>>,
+}
+
+/// What waits for one follower. There may be very many that are told nothing: an empty one holds next to nothing.
+struct Queue<T> {
+    waiting: Mutex<Waiting<T>>,
+    more: Notify,
+}
+
+struct Waiting<T> {
+    news: VecDeque<Arc<T>>,
+    /// There was no room for some of them.
+    missed: bool,
 }
 
 /// One follower's end. It stops following when it is dropped.
@@ -85,9 +96,7 @@ pub struct Follower<T: Told> {
     hub: Weak<Hub<T>>,
     id: u64,
     spots: Vec<Spot<T>>,
-    sender: mpsc::Sender<Arc<T>>,
-    queue: mpsc::Receiver<Arc<T>>,
-    missed: Arc<AtomicBool>,
+    queue: Arc<Queue<T>>,
 }
 
 /// What a follower is told.
@@ -103,17 +112,16 @@ impl<T: Told> Hub<T> {
     /// Follows things of the scope's tenant from now on.
     pub fn follow(self: &Arc<Self>, scope: &TenantScope, keys: Vec<T::Key>) -> Follower<T> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let (sender, queue) = mpsc::channel(QUEUE);
-        let missed = Arc::new(AtomicBool::new(false));
+        let queue = Arc::new(Queue::default());
         let spots: Vec<Spot<T>> = keys.into_iter().map(|key| (scope.tenant().clone(), key)).collect();
         let mut all = self.spots();
         for spot in &spots {
-            let subscriber = Subscriber { id, shortcut: None, queue: sender.clone(), missed: missed.clone() };
+            let subscriber = Subscriber { id, shortcut: None, queue: queue.clone() };
             join(&mut all, spot, subscriber);
         }
         self.count(&all);
         drop(all);
-        Follower { hub: Arc::downgrade(self), id, spots, sender, queue, missed }
+        Follower { hub: Arc::downgrade(self), id, spots, queue }
     }
 
     /// Whether there is any follower. For who has committed something and asks then: who begins to follow while this says no,
@@ -150,10 +158,7 @@ impl<T: Told> Hub<T> {
             if subscriber.shortcut.as_ref().is_some_and(|shortcut| shortcut.take(advance)) {
                 continue;
             }
-            if subscriber.queue.try_send(advance.clone()).is_err() {
-                // The queue is full, so its owner has something to wake up for and then sees this.
-                subscriber.missed.store(true, Ordering::Release);
-            }
+            subscriber.queue.put(advance);
         }
         (end < subscribers.len()).then(|| subscribers[end - 1].id)
     }
@@ -169,8 +174,7 @@ impl<T: Told> Follower<T> {
     pub(crate) fn add(&mut self, scope: &TenantScope, key: T::Key, shortcut: Option<Box<dyn Shortcut<T>>>) {
         let Some(hub) = self.hub.upgrade() else { return };
         let spot = (scope.tenant().clone(), key);
-        let (queue, missed) = (self.sender.clone(), self.missed.clone());
-        let subscriber = Subscriber { id: self.id, shortcut, queue, missed };
+        let subscriber = Subscriber { id: self.id, shortcut, queue: self.queue.clone() };
         let mut all = hub.spots();
         join(&mut all, &spot, subscriber);
         hub.count(&all);
@@ -195,16 +199,57 @@ impl<T: Told> Follower<T> {
 
     /// The next notice; waits for one. Cancel safe.
     pub async fn next(&mut self) -> Notice<T> {
-        if self.missed.load(Ordering::Relaxed) && self.missed.swap(false, Ordering::Acquire) {
+        self.queue.next().await
+    }
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self { waiting: Mutex::new(Waiting { news: VecDeque::new(), missed: false }), more: Notify::new() }
+    }
+}
+
+impl<T> Queue<T> {
+    fn put(&self, advance: &Arc<T>) {
+        let mut waiting = self.waiting();
+        if waiting.news.len() < QUEUE {
+            waiting.news.push_back(advance.clone());
+        } else {
+            waiting.missed = true;
+        }
+        drop(waiting);
+        self.more.notify_one();
+    }
+
+    async fn next(&self) -> Notice<T> {
+        loop {
+            if let Some(notice) = self.waiting().take() {
+                return notice;
+            }
+            // One that comes in between has left its mark.
+            self.more.notified().await;
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting<T>> {
+        // Each change is one call that leaves it whole.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Waiting<T> {
+    fn take(&mut self) -> Option<Notice<T>> {
+        if self.missed {
             // All of it is covered by what the follower reads now.
-            while self.queue.try_recv().is_ok() {}
-            return Notice::Lagged;
+            *self = Self { news: VecDeque::new(), missed: false };
+            return Some(Notice::Lagged);
         }
-        match self.queue.recv().await {
-            Some(advance) => Notice::Advanced(advance),
-            // The hub is gone: nothing will come any more.
-            None => std::future::pending().await,
+        let next = self.news.pop_front();
+        if next.is_none() {
+            // Memory of a burst is not kept for a follower that idles.
+            self.news = VecDeque::new();
         }
+        next.map(Notice::Advanced)
     }
 }
 
@@ -237,6 +282,7 @@ fn leave<T: Told>(all: &mut HashMap<Spot<T>, Vec<Subscriber<T>>>, spot: &Spot<T>
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
     use sdk_core::protocol::{Epoch, Offset, StreamPosition};
 
     use super::*;
@@ -260,13 +306,17 @@ mod tests {
         hub.follow(&scope(tenant), vec![CollectionName::new("cards").unwrap()])
     }
 
+    fn told(follower: &mut Follower<Advance>) -> Option<Notice<Advance>> {
+        follower.next().now_or_never()
+    }
+
     #[tokio::test]
     async fn only_the_tenants_own_followers_are_told() {
         let hub = Arc::new(Hub::default());
         let (mut ours, mut theirs) = (follow(&hub, "ours"), follow(&hub, "theirs"));
         hub.publish(&advance("ours", 1));
         assert_eq!(ours.next().await, Notice::Advanced(advance("ours", 1)));
-        assert!(theirs.queue.try_recv().is_err());
+        assert_eq!(told(&mut theirs), None);
     }
 
     #[tokio::test]
@@ -293,7 +343,7 @@ mod tests {
         hub.publish(&advance("t", 1));
         for follower in &mut followers {
             assert_eq!(follower.next().await, Notice::Advanced(advance("t", 1)));
-            assert!(follower.queue.try_recv().is_err());
+            assert_eq!(told(follower), None);
         }
     }
 
@@ -308,7 +358,7 @@ mod tests {
         follower.remove(&CollectionName::new("cards").unwrap());
         assert!(hub.spots().is_empty());
         hub.publish(&advance("t", 3));
-        assert!(follower.queue.try_recv().is_err());
+        assert_eq!(told(&mut follower), None);
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use sdk_core::protocol::TopicPosition;
-use tungstenite::protocol::frame::{
+use tokio_tungstenite::tungstenite::protocol::frame::{
     Frame,
     coding::{Data, OpCode},
 };

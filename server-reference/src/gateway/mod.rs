@@ -12,6 +12,7 @@ pub(crate) mod socket;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod websocket;
 mod work;
 
 pub(crate) use frame::{CLIENT_FRAMES, check_rejected, too_many_operations};

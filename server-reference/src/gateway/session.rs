@@ -105,7 +105,12 @@ impl Session {
 
     /// What to do next, until there is nothing more.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        let next = self.effects.pop_front();
+        if next.is_none() {
+            // Very many sessions idle, each for long, and an effect has room for the largest.
+            self.effects = VecDeque::new();
+        }
+        next
     }
 
     /// When, on the monotonic clock, to come back with [`Input::Timeout`] at the latest.

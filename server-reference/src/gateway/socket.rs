@@ -4,35 +4,46 @@
 //! a frame is in the buffer, which has a bound, before the next input is looked at, and the hub's queue is short. A peer
 //! that does not take what it is sent within the configured time is dropped.
 
-use std::{convert::Infallible, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use axum::{
     Router,
-    extract::{
-        ConnectInfo, Extension, RawQuery, State,
-        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
-    },
-    http::{HeaderMap, header},
+    body::Body,
+    extract::{ConnectInfo, Extension, RawQuery, Request, State},
+    http::{HeaderMap, HeaderValue, header},
     response::Response,
     routing::get,
 };
 use futures::{
-    FutureExt, SinkExt, StreamExt,
+    FutureExt, StreamExt,
     future::{BoxFuture, pending, poll_fn, ready},
-    stream::{FuturesUnordered, SplitSink, SplitStream},
+    stream::FuturesUnordered,
 };
+use hyper_util::rt::TokioIo;
 use sdk_core::protocol::{ErrorCode, ProtocolError, SUBPROTOCOL};
 use tokio::{
     sync::watch,
     time::{Sleep, error::Elapsed, sleep, timeout},
 };
+use tokio_tungstenite::tungstenite::{
+    Message,
+    error::Error as SocketError,
+    handshake::server::create_response_with_body,
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
 use tracing::{Instrument, Span};
-use tungstenite::error::Error as SocketError;
 
 use super::{
     level::{Level, Past},
     publishing::publish,
     session::{Closing, Effect, Input, Session},
+    websocket::WebSocket,
 };
 use crate::{
     auth::AuthError,
@@ -54,11 +65,6 @@ use crate::{
 const LINGER: Duration = Duration::from_secs(1);
 /// What a client is told when the server stops.
 const GOING_AWAY: &str = "going_away";
-/// Bytes that one connection reads ahead.
-const READ_BUFFER: usize = 4 * 1024;
-/// Bytes that the outgoing buffer may hold beyond one frame.
-const WRITE_SLACK: usize = 64 * 1024;
-
 pub(crate) fn routes() -> Router<Arc<Service>> {
     Router::new().route("/v1/realtime", get(upgrade))
 }
@@ -66,55 +72,63 @@ pub(crate) fn routes() -> Router<Arc<Service>> {
 async fn upgrade(
     State(service): State<Arc<Service>>,
     wire: Option<Extension<ConnectInfo<Wire>>>,
-    headers: HeaderMap,
     RawQuery(query): RawQuery,
     Metered(meter): Metered,
-    upgrade: WebSocketUpgrade,
+    mut request: Request,
 ) -> Result<Response, Problem> {
-    if let Some(origin) = headers.get(header::ORIGIN)
+    if let Some(origin) = request.headers().get(header::ORIGIN)
         && !origin.to_str().is_ok_and(|origin| service.origins.allow(origin))
     {
         tracing::info!(?origin, "origin refused");
         return Err(ProtocolError::new(ErrorCode::Forbidden, "this origin is not allowed").into());
     }
-    let upgrade = upgrade.protocols([SUBPROTOCOL]);
-    if upgrade.selected_protocol().is_none() {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let mut response = create_response_with_body(&request, Body::empty)
+        .map_err(|error| ProtocolError::new(ErrorCode::Malformed, error.to_string()))?;
+    if !offers_protocol(request.headers()) {
         let message = format!("the WebSocket must offer the subprotocol {SUBPROTOCOL}");
         return Err(ProtocolError::new(ErrorCode::UnsupportedVersion, message).into());
     }
+    let protocol = HeaderValue::from_static(SUBPROTOCOL);
+    response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     let seat = meter.seat(Unit::Connections, &service.sessions)?;
     let greeting = meter.greet(&service.greetings).await?;
 
     let ticket = admitted(&service, &meter, query.as_deref())?.map(Box::new);
     let wire = wire.map(|Extension(ConnectInfo(wire))| wire);
-    let limits = service.limits;
-    let span = trace::session();
-    Ok(upgrade
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(READ_BUFFER)
-        // A frame of events has one at least, however large.
-        .max_write_buffer_size(limits.frame_bytes.max(service.streams.event_bytes) + WRITE_SLACK)
-        .max_message_size(limits.frame_bytes)
-        .max_frame_size(limits.frame_bytes)
-        .on_upgrade(move |socket| {
-            let going_on = async move {
-                let _seat = seat;
-                Connection::new(service, socket, meter, greeting, ticket, wire).run().await;
-            };
-            going_on.instrument(span)
-        }))
+    let going_on = async move {
+        let _seat = seat;
+        // Otherwise the peer has gone before it could be told that it may.
+        if let Ok(upgraded) = upgrade.await {
+            let limits = service.limits;
+            // A frame of events has one at least, however large.
+            let most_out = limits.frame_bytes.max(service.streams.event_bytes);
+            let socket = WebSocket::new(TokioIo::new(upgraded), limits.frame_bytes, most_out).await;
+            // In a place of its own, once: what a task holds has room for all that it ever holds.
+            let mut connection = Box::new(Connection::new(service, socket, meter, greeting, ticket, wire));
+            connection.run().await;
+        }
+    };
+    tokio::spawn(going_on.instrument(trace::session()));
+    Ok(response)
+}
+
+/// Whether our protocol is among those that a client speaks.
+fn offers_protocol(headers: &HeaderMap) -> bool {
+    let offers = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    offers
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|name| name.trim_ascii() == SUBPROTOCOL.as_bytes())
 }
 
 struct Connection {
     service: Arc<Service>,
-    sink: SplitSink<WebSocket, Message>,
-    /// Resting here while no frame is wanted; otherwise one of the events is the next message.
-    stream: Option<SplitStream<WebSocket>>,
+    socket: WebSocket,
     session: Session,
     clock: Clock,
     /// What is waited for and seldom comes: only what was woken of it is polled. At most one commit, one batch
-    /// of events, one read of documents and one of events, one verification, one message and the server's end.
-    events: FuturesUnordered<BoxFuture<'static, Event>>,
+    /// of events, one read of documents and one of events, one verification and the server's end.
+    answers: FuturesUnordered<BoxFuture<'static, Input>>,
     alarm: Pin<Box<Sleep>>,
     follower: Option<Follower<Advance>>,
     /// Changes when a token that counted may count no longer.
@@ -138,10 +152,16 @@ struct Connection {
     traced: Option<Box<Traced>>,
 }
 
-/// Something that was waited for.
-enum Event {
-    Answer(Input),
-    Message(Option<Result<Message, axum::Error>>, SplitStream<WebSocket>),
+/// What a connection comes to when it has done all that it was asked for.
+enum Turn {
+    Input(Input),
+    Message(Option<Result<Message, SocketError>>),
+    /// Some token counts no longer.
+    Revoked,
+    /// The peer has to be waited for, or is gone.
+    Flush,
+    /// Nothing is to be done, and memory can be given back.
+    Idle,
 }
 
 /// The connection is gone.
@@ -174,16 +194,14 @@ impl Connection {
         ticket: Option<Box<TenantScope>>,
         wire: Option<Wire>,
     ) -> Self {
-        let (sink, stream) = socket.split();
         let clock = service.clock;
         let stopping = service.stopping.clone();
-        let stops = stopping.cancelled_owned().map(|()| Event::Answer(Input::Shutdown));
+        let stops = stopping.cancelled_owned().map(|()| Input::Shutdown);
         Self {
             session: Session::new(service.limits, meter.clone(), clock.now()),
-            sink,
-            stream: Some(stream),
+            socket,
             clock,
-            events: FuturesUnordered::from_iter([stops.boxed()]),
+            answers: FuturesUnordered::from_iter([stops.boxed()]),
             alarm: Box::pin(sleep(Duration::ZERO)),
             follower: None,
             revoked: service.verifier.revoked().changes(),
@@ -200,7 +218,7 @@ impl Connection {
         }
     }
 
-    async fn run(mut self) {
+    async fn run(&mut self) {
         let Err(gone) = self.go_on().await;
         self.service.metrics.closed(gone.reason());
     }
@@ -223,76 +241,91 @@ impl Connection {
     /// The next input. Frames that are to be sent wait while there is one, so that those that come together share a
     /// write; while the peer does not take what is sent, no input is taken either.
     async fn next_input(&mut self) -> Result<Input, Gone> {
-        if self.session.wants_frame()
-            && let Some(stream) = self.stream.take()
-        {
-            let message = stream.into_future().map(|(message, stream)| Event::Message(message, stream));
-            self.events.push(message.boxed());
-        }
         let deadline = self.session.poll_timeout().and_then(|at| self.clock.at(at));
         if let Some(at) = deadline.filter(|at| *at != self.alarm.deadline()) {
             self.alarm.as_mut().reset(at);
         }
         loop {
-            let notice = async {
-                match &mut self.follower {
-                    Some(follower) => follower.next().await,
-                    None => pending().await,
-                }
-            };
-            let news = async {
-                match &mut self.reader {
-                    Some(reader) => reader.next().await,
-                    None => pending().await,
-                }
-            };
-            let mail = async {
-                match &self.presence {
-                    Some(presence) => presence.mailbox().next().await,
-                    None => pending().await,
-                }
-            };
-            // Polled last, when nothing else is to be done. Completes if the peer has to be waited for, or is gone.
-            let flush = poll_fn(|context| match self.sink.poll_flush_unpin(context) {
-                Poll::Ready(Ok(())) => {
-                    self.level.drain(..).for_each(|level| level.open());
-                    Poll::Pending
-                }
-                Poll::Ready(Err(_)) => Poll::Ready(Err(Gone::Lost)),
-                Poll::Pending => Poll::Ready(Ok(())),
-            });
-            tokio::select! {
-                biased;
-                Some(event) = self.events.next() => match event {
-                    Event::Answer(input) => return Ok(input),
-                    Event::Message(message, stream) => {
-                        self.stream = Some(stream);
-                        self.broken = matches!(message, Some(Err(_)));
-                        if let Some(Ok(Message::Text(text))) = &message {
-                            self.service.metrics.received.count(text);
-                            self.traced = Traced::frame(text).or(self.traced.take());
-                        }
-                        return received(message).ok_or(Gone::Lost);
+            match self.next_turn(deadline.is_some()).await {
+                Turn::Input(input) => return Ok(input),
+                Turn::Message(message) => {
+                    self.broken = matches!(message, Some(Err(_)));
+                    if let Some(Ok(Message::Text(text))) = &message {
+                        self.service.metrics.received.count(text);
+                        self.traced = Traced::frame(text).or(self.traced.take());
                     }
-                },
-                () = self.alarm.as_mut(), if deadline.is_some() => return Ok(Input::Timeout),
-                Ok(()) = self.revoked.changed() => match self.withdrawn() {
-                    Some(error) => return Ok(Input::Withdrawn(error)),
-                    None => continue,
-                },
-                notice = notice => return Ok(match notice {
+                    return received(message).ok_or(Gone::Lost);
+                }
+                Turn::Revoked => {
+                    if let Some(error) = self.withdrawn() {
+                        return Ok(Input::Withdrawn(error));
+                    }
+                }
+                Turn::Flush => taken(timeout(self.service.write_deadline, self.socket.flush()).await)?,
+                Turn::Idle => self.socket.slim().await,
+            }
+        }
+    }
+
+    async fn next_turn(&mut self, has_deadline: bool) -> Turn {
+        let Self { session, socket, answers, alarm, revoked, follower, presence, reader, level, .. } = self;
+        let wants_frame = session.wants_frame();
+        let mut revoked = pin!(revoked.changed());
+        let mut notice = pin!(async {
+            match follower {
+                Some(follower) => follower.next().await,
+                None => pending().await,
+            }
+        });
+        let mut news = pin!(async {
+            match reader {
+                Some(reader) => reader.next().await,
+                None => pending().await,
+            }
+        });
+        let mut mail = pin!(async {
+            match presence {
+                Some(presence) => presence.mailbox().next().await,
+                None => pending().await,
+            }
+        });
+        poll_fn(|context| {
+            if let Poll::Ready(Some(input)) = answers.poll_next_unpin(context) {
+                return Poll::Ready(Turn::Input(input));
+            }
+            if wants_frame && let Poll::Ready(message) = socket.poll_next(context) {
+                return Poll::Ready(Turn::Message(message));
+            }
+            if has_deadline && alarm.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Turn::Input(Input::Timeout));
+            }
+            // An error would mean that nobody is left who could take one back.
+            if let Poll::Ready(Ok(())) = revoked.as_mut().poll(context) {
+                return Poll::Ready(Turn::Revoked);
+            }
+            if let Poll::Ready(notice) = notice.as_mut().poll(context) {
+                return Poll::Ready(Turn::Input(match notice {
                     Notice::Advanced(advance) => Input::Advanced(advance),
                     Notice::Lagged => Input::Lagged,
-                }),
-                notice = news => return Ok(match notice {
+                }));
+            }
+            if let Poll::Ready(notice) = news.as_mut().poll(context) {
+                return Poll::Ready(Turn::Input(match notice {
                     Notice::Advanced(news) => Input::Moved(news),
                     Notice::Lagged => Input::MissedNews,
-                }),
-                mail = mail => return Ok(Input::Mail(mail)),
-                waits = flush => waits?,
+                }));
             }
-            taken(timeout(self.service.write_deadline, self.sink.flush()).await)?;
-        }
+            if let Poll::Ready(mail) = mail.as_mut().poll(context) {
+                return Poll::Ready(Turn::Input(Input::Mail(mail)));
+            }
+            // Last, when nothing else is to be done.
+            match socket.poll_flush(context) {
+                Poll::Ready(Ok(())) => level.drain(..).for_each(|level| level.open()),
+                Poll::Ready(Err(_)) | Poll::Pending => return Poll::Ready(Turn::Flush),
+            }
+            if socket.is_fat() { Poll::Ready(Turn::Idle) } else { Poll::Pending }
+        })
+        .await
     }
 
     /// Why the session may not go on, if its token was taken back.
@@ -387,8 +420,8 @@ impl Connection {
             }
             Effect::Send(text) => {
                 self.service.metrics.sent.count(&text);
-                let message = Message::Text((&*text).into());
-                return taken(timeout(self.service.write_deadline, self.sink.feed(message)).await);
+                let message = Message::text(&*text);
+                return taken(timeout(self.service.write_deadline, self.socket.feed(message)).await);
             }
             Effect::Close(closing) => {
                 self.close(closing).await;
@@ -399,7 +432,7 @@ impl Connection {
     }
 
     fn answer(&mut self, input: impl Future<Output = Input> + Send + 'static) {
-        self.events.push(input.map(Event::Answer).boxed());
+        self.answers.push(input.boxed());
     }
 
     /// The same, for the frame that named a trace.
@@ -415,11 +448,14 @@ impl Connection {
         // Nobody sends past a session that is over, or sees it.
         (self.reader, self.presence) = (None, None);
         let (code, reason) = match closing {
-            Closing::GoingAway => (close_code::AWAY, GOING_AWAY),
+            Closing::GoingAway => (CloseCode::Away, GOING_AWAY),
             Closing::Refused(code) => (close_number(code), code.as_str()),
         };
         let frame = CloseFrame { code, reason: reason.into() };
-        let close = self.sink.send(Message::Close(Some(frame)));
+        let close = async {
+            self.socket.feed(Message::Close(Some(frame))).await?;
+            self.socket.flush().await
+        };
         if taken(timeout(self.service.write_deadline, close).await).is_err() {
             return;
         }
@@ -433,21 +469,12 @@ impl Connection {
     }
 
     async fn peer_closed(&mut self) {
-        while self.stream.is_none() {
-            match self.events.next().await {
-                Some(Event::Message(Some(Ok(_)), stream)) => self.stream = Some(stream),
-                Some(Event::Answer(_)) => {}
-                Some(Event::Message(..)) | None => return,
-            }
-        }
-        if let Some(stream) = &mut self.stream {
-            while let Some(Ok(_)) = stream.next().await {}
-        }
+        while let Some(Ok(_)) = poll_fn(|context| self.socket.poll_next(context)).await {}
     }
 }
 
 /// What became of a frame that was to be taken in time.
-fn taken(result: Result<Result<(), axum::Error>, Elapsed>) -> Result<(), Gone> {
+fn taken(result: Result<Result<(), SocketError>, Elapsed>) -> Result<(), Gone> {
     match result {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Gone::Lost),
@@ -459,27 +486,25 @@ fn taken(result: Result<Result<(), axum::Error>, Elapsed>) -> Result<(), Gone> {
 }
 
 /// The input that a message makes; none if the connection is gone.
-fn received(message: Option<Result<Message, axum::Error>>) -> Option<Input> {
+fn received(message: Option<Result<Message, SocketError>>) -> Option<Input> {
     match message? {
         Ok(Message::Text(text)) => Some(Input::Received(text.as_str().to_owned())),
         Ok(Message::Binary(_)) => Some(Input::Unreadable(ErrorCode::Malformed)),
         // Answered by the socket itself; what counts for liveness are the protocol's own pings.
         Ok(Message::Ping(_) | Message::Pong(_)) => Some(Input::Timeout),
-        Ok(Message::Close(_)) => None,
-        Err(error) => match error.into_inner().downcast_ref::<SocketError>()? {
-            SocketError::Capacity(_) => Some(Input::Unreadable(ErrorCode::FrameTooLarge)),
-            SocketError::Utf8(_) => Some(Input::Unreadable(ErrorCode::Malformed)),
-            _ => None,
-        },
+        Ok(Message::Close(_) | Message::Frame(_)) => None,
+        Err(SocketError::Capacity(_)) => Some(Input::Unreadable(ErrorCode::FrameTooLarge)),
+        Err(SocketError::Utf8(_)) => Some(Input::Unreadable(ErrorCode::Malformed)),
+        Err(_) => None,
     }
 }
 
 /// The WebSocket close code (RFC 6455, section 7.4.1) beside one of ours.
-fn close_number(code: ErrorCode) -> u16 {
+fn close_number(code: ErrorCode) -> CloseCode {
     match code {
-        ErrorCode::FrameTooLarge => close_code::SIZE,
-        ErrorCode::Overloaded | ErrorCode::StorageUnavailable => close_code::AGAIN,
-        ErrorCode::Internal => close_code::ERROR,
-        _ => close_code::POLICY,
+        ErrorCode::FrameTooLarge => CloseCode::Size,
+        ErrorCode::Overloaded | ErrorCode::StorageUnavailable => CloseCode::Again,
+        ErrorCode::Internal => CloseCode::Error,
+        _ => CloseCode::Policy,
     }
 }
