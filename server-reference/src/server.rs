@@ -300,7 +300,7 @@ pub fn router(service: impl Into<Arc<Service>>, web: Option<&Path>) -> Router {
                 .collect::<Vec<_>>(),
         )
         .max_age(PREFLIGHT_AGE);
-    let mut routes = gateway::socket::routes()
+    let mut routes = gateway::upgrade::routes()
         .merge(sync::routes())
         .merge(snapshot::routes())
         .merge(streams::routes())

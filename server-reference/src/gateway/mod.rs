@@ -8,10 +8,11 @@ pub(crate) mod misplaced;
 mod open;
 pub(crate) mod publishing;
 pub mod session;
-pub(crate) mod socket;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod topics;
+pub(crate) mod upgrade;
 mod websocket;
 mod work;
 
