@@ -30,8 +30,9 @@ struct Bag {
 
 #[derive(Default)]
 struct Waiting {
+    /// In the order in which they came, also those without their events: however busy topics are, each has its turn.
     news: VecDeque<News>,
-    /// Topics of which there is more news than there was room for.
+    /// Topics of which there is more news than there was room for; each is among the others once for that.
     moved: HashSet<(Arc<str>, TopicName)>,
     ended: bool,
 }
@@ -73,8 +74,8 @@ impl Bag {
         let mut waiting = self.waiting();
         if waiting.news.len() < QUEUE {
             waiting.news.push_back(news);
-        } else {
-            waiting.moved.insert((news.tenant, news.topic));
+        } else if waiting.moved.insert((news.tenant.clone(), news.topic.clone())) {
+            waiting.news.push_back(News { events: None, ..news });
         }
         drop(waiting);
         self.more.notify_one();
@@ -85,12 +86,10 @@ impl Bag {
         let mut waiting = self.waiting();
         loop {
             if let Some(news) = waiting.news.pop_front() {
+                if news.events.is_none() && !waiting.moved.is_empty() {
+                    waiting.moved.remove(&(news.tenant.clone(), news.topic.clone()));
+                }
                 return Some(news);
-            }
-            if let Some(spot) = waiting.moved.iter().next().cloned() {
-                waiting.moved.remove(&spot);
-                let (tenant, topic) = spot;
-                return Some(News { tenant, topic, events: None });
             }
             if waiting.ended {
                 return None;
@@ -128,5 +127,25 @@ mod tests {
         }
         assert_eq!(bag.next(), Some(news("over")));
         assert_eq!(bag.next(), None);
+    }
+
+    #[test]
+    fn a_topic_has_its_turn_while_others_stay_busy() {
+        let bag = Bag::default();
+        for _ in 0..QUEUE {
+            bag.add(news("busy"));
+        }
+        bag.add(news("calm"));
+        // As many come as go.
+        let told = (0..=QUEUE).map(|_| {
+            bag.add(news("busy"));
+            bag.next()
+        });
+        assert_eq!(told.last(), Some(Some(news("calm"))));
+        bag.add(news("calm"));
+        bag.waiting().ended = true;
+        let rest = std::iter::from_fn(|| bag.next()).filter(|each| *each == news("calm"));
+        assert_eq!(rest.count(), 1);
+        assert!(bag.waiting().moved.is_empty());
     }
 }

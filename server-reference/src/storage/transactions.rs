@@ -58,7 +58,8 @@ pub trait Transactions: Send + Sync + 'static {
 
 /// The events that transactions have caused and that are not in their topics yet.
 pub trait Outgoing: Send + Sync + 'static {
-    /// Events to be appended now, [`PARCELS`] topics of them at most, of each the oldest.
+    /// Events to be appended now, [`PARCELS`] topics of them at most, of each the oldest. Topics take turns, so that none
+    /// waits for ever behind busy ones.
     ///
     /// # Errors
     /// [`StorageError`]

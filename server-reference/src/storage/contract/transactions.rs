@@ -50,6 +50,7 @@ macro_rules! transactions_contract {
             events_wait_in_the_order_of_commits_until_they_are_settled,
             events_of_what_was_refused_are_none,
             a_topic_that_takes_nothing_holds_up_no_other,
+            each_topic_has_its_turn_however_busy_the_others_are,
             events_that_wait_are_capped_and_make_room_when_they_go,
         );
     };

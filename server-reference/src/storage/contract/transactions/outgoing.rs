@@ -6,19 +6,20 @@ use sdk_core::protocol::TopicName;
 use serde_json::Value;
 
 use super::*;
-use crate::storage::transactions::{Backlog, Fate, Parcel};
+use crate::storage::transactions::{Backlog, Fate, PARCELS, Parcel};
 
 /// Emits an event of the body's number to a topic.
-fn emits(topic: &'static str) -> impl Handler {
+fn emits(topic: &str) -> impl Handler + use<> {
+    let topic = TopicName::new(topic).unwrap();
     act(move |call, records: &mut dyn Records| {
         let data = call.body.clone();
         let event = Emitted { kind: "test.done".to_owned(), subject: Some("s".to_owned()), data };
-        records.emit(TopicName::new(topic).unwrap(), event)?;
+        records.emit(topic.clone(), event)?;
         null()
     })
 }
 
-async fn emit(store: &Both, n: u64, topic: &'static str) -> Result<Ran, NotRun> {
+async fn emit(store: &Both, n: u64, topic: &str) -> Result<Ran, NotRun> {
     ran(store, run(&format!("k{n}"), &n.to_string(), emits(topic))).await
 }
 
@@ -95,6 +96,34 @@ pub(crate) async fn a_topic_that_takes_nothing_holds_up_no_other(store: Both) {
     store.outgoing.settle(vec![(parcels[1].id, Fate::Appended)]).await.unwrap();
     let then = store.outgoing.waiting(later).await.unwrap();
     assert_eq!(then.iter().map(numbers).collect::<Vec<_>>(), [[1, 3]]);
+}
+
+pub(crate) async fn each_topic_has_its_turn_however_busy_the_others_are(store: Both) {
+    let busy: Vec<String> = (0..PARCELS).map(|n| format!("busy-{n}")).collect();
+    // What is of another tenant is another topic.
+    let emit_all = async |key: &str, tenants: &[String]| {
+        for tenant in tenants {
+            let run = run(key, "1", emits("one"));
+            store.transactions.run(scope(tenant, "ada"), run, START).await.unwrap();
+        }
+    };
+    emit_all("first", &busy).await;
+    emit_all("first", &["quiet".to_owned()]).await;
+    let whose = |parcels: &[Parcel]| -> Vec<String> {
+        parcels.iter().map(|parcel| parcel.tenant.to_string()).collect()
+    };
+    let first = waiting(&store).await;
+    assert_eq!(whose(&first), busy);
+    // There is more of each by the time that the first of it is appended; and one takes nothing for now.
+    emit_all("second", &busy).await;
+    let fate = |parcel: &Parcel| match &*parcel.tenant {
+        "busy-0" => Fate::Until(START),
+        _ => Fate::Appended,
+    };
+    store.outgoing.settle(first.iter().map(|parcel| (parcel.id, fate(parcel))).collect()).await.unwrap();
+    let mut turns = vec!["quiet".to_owned()];
+    turns.extend_from_slice(&busy[..PARCELS - 1]);
+    assert_eq!(whose(&waiting(&store).await), turns);
 }
 
 pub(crate) async fn events_that_wait_are_capped_and_make_room_when_they_go(store: Both) {

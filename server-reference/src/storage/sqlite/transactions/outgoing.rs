@@ -22,7 +22,7 @@ const FORGET_SLICE: usize = 512;
 const PARCEL_BYTES: usize = 512 * 1024;
 
 pub(super) fn waiting(connection: &Connection, now: Millis) -> Result<Vec<Parcel>, StorageError> {
-    let sql = "SELECT lane, tenant, topic FROM lanes WHERE until <= ?1 ORDER BY until, lane LIMIT ?2";
+    let sql = "SELECT lane, tenant, topic FROM lanes WHERE until <= ?1 ORDER BY turn LIMIT ?2";
     let mut lanes = connection.prepare_cached(sql)?;
     let mut rows = lanes.query((now.0, PARCELS))?;
     let mut parcels = Vec::new();
@@ -72,6 +72,9 @@ pub(super) fn settle(connection: &Connection, fates: &[(ParcelId, Fate)]) -> Res
                 connection.prepare_cached(sql)?.execute((lane, until.0))?;
             }
         }
+        // However much more there is of it, the others come first.
+        let sql = "UPDATE lanes SET turn = (SELECT max(turn) FROM lanes) + 1 WHERE lane = ?1";
+        connection.prepare_cached(sql)?.execute([lane])?;
     }
     Ok(())
 }

@@ -100,7 +100,8 @@ impl Changing<'_> {
 
     /// The place of a topic among those that events wait for.
     fn lane(&self, topic: &TopicName) -> Result<i64, StorageError> {
-        let sql = "INSERT INTO lanes (tenant, topic) VALUES (?1, ?2)
+        let sql = "INSERT INTO lanes (tenant, topic, turn)
+                   VALUES (?1, ?2, (SELECT coalesce(max(turn), 0) + 1 FROM lanes))
                    ON CONFLICT (tenant, topic) DO UPDATE SET tenant = tenant RETURNING lane";
         let mut lane = self.seen.connection.prepare_cached(sql)?;
         Ok(lane.query_row((&**self.seen.tenant, topic.as_str()), |row| row.get(0))?)
