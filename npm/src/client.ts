@@ -13,8 +13,9 @@ import { DeviceStorage, noteClient } from "./storage.js";
 import { BoundRoom, BoundUser, direct } from "./room.js";
 import { asyncDispose } from "./symbols.js";
 import { BoundTopic } from "./topic.js";
-import { transact } from "./transact.js";
+import { ask, transact } from "./transact.js";
 import type {
+  AskOptions,
   Client,
   ClientOptions,
   Collection,
@@ -25,6 +26,7 @@ import type {
   Message,
   OpenConflict,
   Operation,
+  QueryAnswer,
   RejectedEvent,
   RejectedOperation,
   Room,
@@ -197,8 +199,21 @@ class LocalClient<C extends Collections> implements Client<C> {
     body: unknown,
     options?: TransactionOptions,
   ): Promise<TransactionOutcome<T>> {
+    return transact<T>(this.#caller(), name, body, options);
+  }
+
+  async ask<T = unknown>(
+    name: string,
+    parameters?: Readonly<Record<string, string | number | boolean>>,
+    options?: AskOptions,
+  ): Promise<QueryAnswer<T>> {
+    return ask<T>(this.#caller(), name, parameters, options);
+  }
+
+  /** As whom requests are made that go past the engine. */
+  #caller() {
     const { link } = this.#bridge.call(() => this.#bridge.readStatus());
-    return transact<T>(this.#server, this.#token, link !== "down", name, body, options);
+    return { server: this.#server, token: this.#token, reachable: link !== "down" };
   }
 
   setNetwork(allowed: boolean): void {

@@ -6,6 +6,7 @@ import { Listeners } from "./listeners.js";
 import { randomName } from "./random.js";
 import type { WireQuery } from "./seam.js";
 import { share } from "./snapshot.js";
+import { outcomes } from "./transact.js";
 import type { CloudEvent, PublishOptions, SubscribeOptions, Topic, TopicEvent } from "./topics.js";
 import type { Operation } from "./types.js";
 import { orAborted } from "./waiting.js";
@@ -196,7 +197,7 @@ function checked(event: CloudEvent): object {
             ? value.length > 0 && value.length <= 256 && !WRONG.test(`${name}=${value}`)
             : !CORE.test(name) && (typeof value === "boolean" || value === ((value as number) | 0)))),
   );
-  if (!good || !event.type || said.length > MOST) {
+  if (!good || !event.type || said.length > MOST || outcomes.has(event)) {
     throw new RealtimeError("invalid_value", "this is no CloudEvent; nothing was stored");
   }
   return Object.fromEntries(said);

@@ -1,4 +1,5 @@
 import type { ErrorCode } from "./errors.js";
+import type { decided } from "./transactions.js";
 import type { Operation, Submitting, Waiting } from "./types.js";
 
 /** A topic of the server: events of which each has its position, and which stay when they were read. */
@@ -40,6 +41,8 @@ export interface CloudEvent {
   readonly subject?: string | undefined;
   readonly data?: unknown;
   readonly [attribute: string]: unknown;
+  /** The outcome of a transaction is none: what it caused is published by the server. */
+  readonly [decided]?: never;
 }
 
 /** How an event is published. */

@@ -7,7 +7,7 @@ import type { Migrations } from "./schema.js";
 import type { Incident, Status } from "./status.js";
 import type { Message, Room, RoomOptions, User } from "./rooms.js";
 import type { RejectedEvent, Topic } from "./topics.js";
-import type { TransactionOptions, TransactionOutcome } from "./transactions.js";
+import type { AskOptions, QueryAnswer, TransactionOptions, TransactionOutcome } from "./transactions.js";
 
 /** How concurrent edits of a document are resolved. The first client to name a collection settles it. */
 export type Strategy =
@@ -175,6 +175,19 @@ export interface Client<C extends Collections = Collections> extends AsyncDispos
     body: unknown,
     options?: TransactionOptions,
   ): Promise<TransactionOutcome<T>>;
+  /**
+   * Asks the server's application something of its transactions' records, such as a balance: one request, repeated where an
+   * answer gets lost. It changes nothing and is kept nowhere; what it says was so at one moment. A refusal by the application is an
+   * answer.
+   *
+   * Rejects with a {@link RealtimeError}: `offline` if there is no connection (at once), or no answer came in time; with the
+   * server's code if it does not answer that; with code `invalid_value` for a name that can be none; and with the signal's reason.
+   */
+  ask<T = unknown>(
+    name: string,
+    parameters?: Readonly<Record<string, string | number | boolean>>,
+    options?: AskOptions,
+  ): Promise<QueryAnswer<T>>;
   /** Allows the network, or forbids it: the client then works as if offline. */
   setNetwork(allowed: boolean): void;
   /** Hints that the network may be back. The client also listens to the browser for that. */

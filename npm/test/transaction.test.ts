@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import test, { type TestContext } from "node:test";
 import { openClient } from "../src/client.js";
-import type { Client, Operation, TransactionError, TransactionOutcome } from "../src/types.js";
+import type { Client, CloudEvent, Operation, TransactionError, TransactionOutcome } from "../src/types.js";
 import { ScriptedEngine } from "./scripted_engine.js";
 import { settled } from "./setup.js";
 
@@ -157,12 +157,72 @@ test("what cannot be sent is not, and whoever aborts hears no more of it", async
   await assert.rejects(client.transaction("pay", {}), { code: "closed" });
 });
 
+test("an outcome is no event, also where nothing has looked at types", async (t) => {
+  const { client, engine } = await start(
+    t,
+    says(200, 1),
+    says(409, { code: "transaction_refused", error: {} }),
+  );
+  for (const name of ["one", "two"]) {
+    const outcome: object = await client.transaction(name, {});
+    const event = outcome as CloudEvent;
+    await assert.rejects(client.topic("t").publish(event), { code: "invalid_value" });
+  }
+  assert.deepEqual(engine.called("submit"), []);
+});
+
+test("a question is one request without a key, and its answer is the application's", async (t) => {
+  const error = { code: "no_such_account", message: "none" };
+  const { client, engine, came } = await start(
+    t,
+    says(200, { balance: 7 }),
+    says(409, { code: "transaction_refused", detail: "none", error }),
+  );
+  const answer = await client.ask<{ balance: number }>("ledger.balance", {
+    account: "a b&c",
+    deep: true,
+    n: 1,
+  });
+  assert.deepEqual(answer, { type: "done", answer: { balance: 7 } });
+  assert.deepEqual(await client.ask("ledger.balance"), { type: "refused", ...error });
+  assert.deepEqual(
+    came.map(({ path, key, token, body }) => [path, key, token, body]),
+    [
+      ["/base/v1/transactions/ledger.balance?account=a+b%26c&deep=true&n=1", "undefined", "Bearer t1", ""],
+      ["/base/v1/transactions/ledger.balance", "undefined", "Bearer t2", ""],
+    ],
+  );
+  assert.deepEqual(engine.called("submit"), []);
+});
+
+test("a question is asked again where its answer is lost, and refused at once without a connection", async (t) => {
+  const unknown = says(404, { code: "no_such_transaction", detail: "none" });
+  const { client, engine, came } = await start(t, breaks, foreign(502, "bad gateway"), says(200, 5), unknown);
+  assert.deepEqual(await client.ask("q"), { type: "done", answer: 5 });
+  await assert.rejects(client.ask("q"), { code: "no_such_transaction", retryable: false });
+  await assert.rejects(client.ask("?"), { code: "invalid_value" });
+  assert.equal(came.length, 4);
+  engine.statusNow = { ...engine.statusNow, link: "down" };
+  engine.emit("statusChanged");
+  await settled();
+  await assert.rejects(client.ask("q"), { code: "offline", retryable: true });
+  const ended = AbortSignal.abort(new Error("enough"));
+  await assert.rejects(client.ask("q", {}, { signal: ended }), { message: "enough" });
+  assert.equal(came.length, 4);
+});
+
 /** Compiled and never run: a transaction is none of the things that are queued or go over the socket. */
 export async function typed(client: Client<{ cards: "fieldLevel" }>, operation: Operation) {
   const paid: Promise<TransactionOutcome<{ balance: number }>> = client.transaction("pay", {});
   const outcome = await paid;
   // @ts-expect-error a transaction is no event, to be published
   await client.topic("t").publish(paid);
+  // @ts-expect-error nor is its outcome
+  await client.topic("t").publish(outcome);
+  // @ts-expect-error nor with something added
+  await client.topic("t").publish({ ...outcome, subject: "ada" });
+  // @ts-expect-error nor in the place of one that was refused
+  await client.topic("t").republish(operation, outcome);
   // @ts-expect-error an event is not sent after one
   await client.topic("t").publish({ type: "t" }, { after: paid });
   // @ts-expect-error nor after its outcome

@@ -13,6 +13,7 @@ import type {
   Operation,
   Outcome,
   Status,
+  QueryAnswer,
   TransactionError,
   TransactionOutcome,
 } from "@webwaka/realtime";
@@ -103,6 +104,16 @@ export async function pay(client: Client, signal: AbortSignal): Promise<string> 
   return outcome.type === "done" ? String(outcome.answer.balance) : outcome.code;
 }
 
+export async function balance(client: Client): Promise<QueryAnswer<{ balance: number }>> {
+  const answer = await client.ask<{ balance: number }>(
+    "ledger.balance",
+    { account: "a" },
+    { timeout: 5_000 },
+  );
+  same<typeof answer, QueryAnswer<{ balance: number }>>(true);
+  return answer;
+}
+
 export function again(error: TransactionError): string {
   return error.idempotencyKey;
 }
@@ -154,6 +165,8 @@ export async function mistakes(
   }
   // @ts-expect-error only what is done has an answer
   (await client.transaction("pay", {})).answer;
+  // @ts-expect-error what was decided is no event
+  await client.topic("t").publish(await client.transaction("pay", {}));
   // @ts-expect-error a transaction is never queued behind an operation
   await client.transaction("pay", {}, { after: client.operation(1) });
   // @ts-expect-error nor does anything wait for one
