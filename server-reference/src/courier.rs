@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn news(topic: &str) -> News {
-        News { tenant: "t".into(), topic: TopicName::new(topic).unwrap(), events: None }
+        News { tenant: "t".into(), topic: TopicName::new(topic).unwrap(), appended: 0, events: None }
     }
 
     #[test]

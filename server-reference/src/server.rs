@@ -118,14 +118,17 @@ impl Server {
         let news = Arc::new(Hub::default());
         let courier =
             Courier::start(news.clone()).map_err(|error| StorageError::Unavailable(Box::new(error)))?;
+        let metrics = Metrics::new().map_err(|error| StartError::Metrics(Box::new(error)))?;
+        let metrics = Arc::new(metrics);
         let moved = Arc::new(Moved::default());
-        let noted = moved.clone();
+        let (noted, counted) = (moved.clone(), metrics.clone());
         let events = Arc::new(EventStore::open(
             &data.events(),
             Caps { topics: config.streams.topics },
             random::bits(),
             Box::new(move |news| {
                 noted.note(&news);
+                counted.events_appended.inc_by(news.appended);
                 courier.take(news);
             }),
         )?);
@@ -162,8 +165,6 @@ impl Server {
             woken,
             figures: figures.clone(),
         };
-        let metrics = Metrics::new().map_err(|error| StartError::Metrics(Box::new(error)))?;
-        let metrics = Arc::new(metrics);
         let stores = Stores {
             documents: Arc::new(Measured::new(store.clone(), "documents", metrics.clone())),
             snapshots,

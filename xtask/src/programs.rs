@@ -39,6 +39,19 @@ pub(crate) fn redis() -> Result<PathBuf> {
     bring("redis-server")
 }
 
+/// What checks metrics and alert rules: what `PROMTOOL` names, or the distribution's.
+pub(crate) fn promtool() -> Result<PathBuf> {
+    const PROMTOOL: &str = "promtool";
+    if let Some(named) = named("PROMTOOL") {
+        return named;
+    }
+    if let Some(found) = find(PROMTOOL) {
+        return Ok(found);
+    }
+    install("prometheus")?;
+    find(PROMTOOL).context("the package prometheus has brought no promtool")
+}
+
 /// The folder of PostgreSQL's programs: what `POSTGRES` names, or that of the distribution's newest release.
 pub(crate) fn postgres() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("POSTGRES") {

@@ -8,13 +8,15 @@ mod frames;
 mod http;
 mod stores;
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 
 use prometheus::{
     Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, Result, TextEncoder,
     register_histogram_vec_with_registry, register_int_counter_vec_with_registry,
     register_int_counter_with_registry, register_int_gauge_with_registry,
 };
+
+use sdk_core::protocol::{Judgement, Outcome};
 
 use crate::{auth::AuthError, service::Service, transactions::Observed};
 pub(crate) use frames::{Frames, kind};
@@ -40,6 +42,10 @@ pub struct Metrics {
     transactions: IntCounterVec,
     transactions_misused: IntCounter,
     outbox_appended: IntCounter,
+    pub(crate) events_appended: IntCounter,
+    operations: IntCounterVec,
+    transaction_seconds: HistogramVec,
+    webhook_calls: IntCounterVec,
     gauges: Gauges,
     /// Held while the numbers of others are taken over, so that no two do it at once.
     taking: Mutex<()>,
@@ -60,6 +66,9 @@ struct Gauges {
     group_leases: IntGauge,
     group_letters: IntGauge,
     client_letters: IntGauge,
+    subscriptions: IntGauge,
+    subscriptions_failing: IntGauge,
+    subscription_lag: IntGauge,
 }
 
 /// What the stores hold that somebody has to do something about.
@@ -73,6 +82,12 @@ pub(crate) struct Held {
     pub(crate) group_leases: i64,
     /// Dead letters of groups.
     pub(crate) group_letters: i64,
+    /// Subscriptions of workers.
+    pub(crate) subscriptions: i64,
+    /// Those of them whose worker could not be told last time.
+    pub(crate) subscriptions_failing: i64,
+    /// Events that they have not done with.
+    pub(crate) subscription_lag: i64,
 }
 
 impl Metrics {
@@ -144,6 +159,22 @@ impl Metrics {
                 "webwaka_outbox_events_appended_total",
                 "Events of transactions that came to their topics.",
             )?,
+            events_appended: counter("webwaka_events_appended_total", "Events appended to topics.")?,
+            operations: counters(
+                "webwaka_operations_total",
+                "Operations on documents that were judged, by the answer; one that is sent again is answered again.",
+                &["outcome"],
+            )?,
+            transaction_seconds: seconds(
+                "webwaka_transaction_duration_seconds",
+                "Time from a critical transaction's body to its outcome, its turn waited for and the disk.",
+                &["outcome"],
+            )?,
+            webhook_calls: counters(
+                "webwaka_webhook_calls_total",
+                "Calls of webhooks: done at once, taken to be done, or failed.",
+                &["outcome"],
+            )?,
             gauges: Gauges {
                 connections: gauge("webwaka_connections", "WebSocket connections.")?,
                 greeting: gauge("webwaka_connections_greeting", "Those without a valid hello yet.")?,
@@ -158,6 +189,15 @@ impl Metrics {
                 group_leases: gauge("webwaka_group_leases", "Leases of events.")?,
                 group_letters: gauge("webwaka_group_dead_letters", "Dead letters of groups.")?,
                 client_letters: gauge("webwaka_client_dead_letters", "Dead letters of clients.")?,
+                subscriptions: gauge("webwaka_subscriptions", "Subscriptions of workers.")?,
+                subscriptions_failing: gauge(
+                    "webwaka_subscriptions_failing",
+                    "Those whose worker could not be told last time.",
+                )?,
+                subscription_lag: gauge(
+                    "webwaka_subscription_lag_events",
+                    "Events that subscriptions have not done with.",
+                )?,
             },
             taking: Mutex::new(()),
             registry,
@@ -170,6 +210,26 @@ impl Metrics {
 
     pub(crate) fn token_refused(&self, error: &AuthError) {
         self.tokens_refused.with_label_values(&[error.reason()]).inc();
+    }
+
+    /// Operations were judged.
+    fn judged(&self, judgements: &[Judgement]) {
+        for judgement in judgements {
+            let outcome = match &judgement.outcome {
+                Outcome::Accepted {} => "accepted",
+                Outcome::Merged { .. } => "merged",
+                Outcome::Superseded {} => "superseded",
+                Outcome::Rejected(_) => "rejected",
+                Outcome::Conflicted(_) => "conflicted",
+                _ => "other",
+            };
+            self.operations.with_label_values(&[outcome]).inc();
+        }
+    }
+
+    /// A transaction has come to its outcome.
+    pub(crate) fn transacted(&self, outcome: &str, took: Duration) {
+        self.transaction_seconds.with_label_values(&[outcome]).observe(took.as_secs_f64());
     }
 
     fn request(&self, method: &str, route: &str) -> Histogram {
@@ -194,6 +254,9 @@ impl Metrics {
         for (labels, to) in service.limiter.figures.read() {
             catch_up(&self.limits_reached.with_label_values(&labels), to);
         }
+        for (outcome, to) in service.subscriptions.calls() {
+            catch_up(&self.webhook_calls.with_label_values(&[outcome]), to);
+        }
         let observed = service.transactions.figures.read();
         self.take_over(&observed);
         gauges.outbox_events.set(observed.events_waiting.try_into().unwrap_or(i64::MAX));
@@ -205,6 +268,9 @@ impl Metrics {
             gauges.group_lag.set(held.group_lag);
             gauges.group_leases.set(held.group_leases);
             gauges.group_letters.set(held.group_letters);
+            gauges.subscriptions.set(held.subscriptions);
+            gauges.subscriptions_failing.set(held.subscriptions_failing);
+            gauges.subscription_lag.set(held.subscription_lag);
         }
         if let Some(letters) = letters {
             gauges.client_letters.set(letters);

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use sdk_core::{clock::Millis, protocol::Changes};
 use tracing::Instrument;
 
@@ -71,7 +71,10 @@ impl<S> Measured<S> {
 
 impl<S: Documents> Documents for Measured<S> {
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Committed, StorageError>> {
-        self.measure("commit", self.store.commit(batch))
+        let commit = self.store.commit(batch).inspect_ok(|committed| {
+            self.metrics.judged(&committed.judgements);
+        });
+        self.measure("commit", commit.boxed())
     }
 
     fn changes(&self, scope: TenantScope, page: Page) -> BoxFuture<'_, Result<Changes, StorageError>> {

@@ -1,6 +1,6 @@
 //! `/v1/transactions/{name}`: POST has a transaction done, GET asks a question.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -48,18 +48,17 @@ async fn run(
     let figures = &service.transactions.figures;
     let field = HeaderValue::try_from(key.to_field());
     let run = Run { name, key, body, handler: handler.clone() };
-    let Ran { verdict, replayed } = service
-        .transactions
-        .store
-        .run(scope, run, wall())
-        .await
-        .inspect_err(|_| Figures::add(&figures.not_run, 1))?;
-    let count = match (&verdict, replayed) {
-        (_, true) => &figures.replayed,
-        (Verdict::Done(_), false) => &figures.done,
-        (Verdict::Refused(_), false) => &figures.refused,
+    let began = Instant::now();
+    let ran = service.transactions.store.run(scope, run, wall()).await;
+    let (outcome, count) = match &ran {
+        Err(_) => ("not_run", &figures.not_run),
+        Ok(Ran { replayed: true, .. }) => ("replayed", &figures.replayed),
+        Ok(Ran { verdict: Verdict::Done(_), .. }) => ("done", &figures.done),
+        Ok(Ran { verdict: Verdict::Refused(_), .. }) => ("refused", &figures.refused),
     };
     Figures::add(count, 1);
+    service.metrics.transacted(outcome, began.elapsed());
+    let Ran { verdict, replayed } = ran?;
     let mut response = answer(verdict).unwrap_or_else(axum::response::IntoResponse::into_response);
     // So that nobody takes what something in between answers for a decision.
     if let Ok(field) = field {

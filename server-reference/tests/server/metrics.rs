@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
-use reqwest::StatusCode;
+use reqwest::{Client, Method, StatusCode};
 use sdk_core::protocol::ServerFrame;
+use serde_json::json;
 use tokio::time::timeout;
 
 use crate::support::{Running, push, set};
@@ -116,6 +117,70 @@ async fn metrics_are_not_for_everybody_who_reaches_the_server() {
     let reply = reqwest::get(server.http("/metrics")).await.unwrap();
     assert_eq!(reply.status(), StatusCode::NOT_FOUND);
     assert_eq!(Running::start().await.metrics, None);
+}
+
+#[tokio::test]
+async fn what_subscriptions_have_not_done_and_what_became_of_things_is_told() {
+    let server = observed().await;
+    let token = server.token("acme", "ada");
+    let ask = async |method: Method, path: &str, body: serde_json::Value| {
+        let request = Client::new().request(method, server.http(path)).bearer_auth(&token);
+        let request = request.header("content-type", "application/json").header("idempotency-key", "\"k\"");
+        request.body(body.to_string()).send().await.unwrap().status().as_u16()
+    };
+    // Nobody listens there.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let hook =
+        json!({ "type": "webhook", "pattern": "jobs/*", "webhook": { "url": format!("http://{closed}/") } });
+    assert_eq!(ask(Method::PUT, "/v1/streams/__ds/subscriptions/s", hook).await, 201);
+    assert_eq!(ask(Method::PUT, "/v1/streams/jobs/1", json!([1, 2, 3])).await, 201);
+    assert_eq!(ask(Method::POST, "/v1/streams/jobs/1", json!([4, 5])).await, 204);
+    assert_eq!(ask(Method::POST, "/v1/transactions/no.such", json!(null)).await, 404);
+    let mut session = server.session(1).await;
+    session.send(&push(vec![set(1, "a", "x", "1"), set(2, "a", "x", "2")])).await;
+    assert!(matches!(session.next_answer().await, Some(ServerFrame::Outcomes(_))));
+    let told = async {
+        loop {
+            let scrape = Scrape::of(&server).await;
+            let failed = scrape.0.get("webwaka_webhook_calls_total{outcome=\"failed\"}");
+            if failed.is_some_and(|failed| *failed >= 1.0)
+                && scrape.value("webwaka_subscriptions_failing") == 1.0
+                && scrape.value("webwaka_subscription_lag_events") == 5.0
+            {
+                break scrape;
+            }
+        }
+    };
+    let scrape = timeout(PATIENCE, told).await.expect("a webhook that is not there is told of");
+    assert_eq!(scrape.value("webwaka_subscriptions"), 1.0);
+    assert_eq!(scrape.value("webwaka_events_appended_total"), 5.0);
+    assert_eq!(scrape.value("webwaka_operations_total{outcome=\"accepted\"}"), 2.0);
+}
+
+/// Started by the continuous integration, with the program in `PROMTOOL`.
+#[tokio::test]
+#[ignore = "needs promtool"]
+async fn prometheus_has_nothing_to_say_against_metrics_and_alerts() {
+    let promtool = std::env::var_os("PROMTOOL").expect("PROMTOOL names the program");
+    let server = observed().await;
+    let mut session = server.session(1).await;
+    session.send(&push(vec![set(1, "a", "x", "1")])).await;
+    assert!(matches!(session.next_answer().await, Some(ServerFrame::Outcomes(_))));
+    let metrics = reqwest::get(format!("http://{}/metrics", server.metrics.unwrap())).await.unwrap();
+    let file = server.data.path().join("metrics");
+    std::fs::write(&file, metrics.text().await.unwrap()).unwrap();
+    let alerts = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations/alerts.yaml");
+    for (arguments, input) in [
+        (&["check", "metrics"][..], Some(&file)),
+        (&["check", "rules", "--lint=all", "--lint-fatal", alerts], None),
+    ] {
+        let mut check = std::process::Command::new(&promtool);
+        let input =
+            input.map_or(std::process::Stdio::null(), |file| std::fs::File::open(file).unwrap().into());
+        let output = check.args(arguments).stdin(input).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+    }
 }
 
 /// The metrics that a text names, without what a histogram adds to its name.

@@ -11,6 +11,13 @@ pub(super) fn run(workspace: &Workspace, report: &mut Report) {
         let features = "sdk-core/native,sdk-core/testing,server-reference/otlp";
         cargo(&format!("test --workspace --no-fail-fast --features {features}"))
     });
+    report.tests("metrics and alerts, by promtool", || {
+        // With the features of before, so that nothing is built anew.
+        let features = "sdk-core/native,sdk-core/testing,server-reference/otlp";
+        let test = "--test server -- --ignored prometheus_has_nothing_to_say";
+        let run = cargo(&format!("test --workspace --features {features} {test}"))?;
+        Ok(run.env("PROMTOOL", programs::promtool()?))
+    });
     report.tests("the store on PostgreSQL", || {
         let test = cargo("test --package server-reference --lib --features postgres storage::postgres")?;
         Ok(test.env("POSTGRES", programs::postgres()?))

@@ -298,6 +298,8 @@ pub struct News {
     pub tenant: Arc<str>,
     /// Which one.
     pub topic: TopicName,
+    /// How many events were appended; none where it ended, or that is not known any more.
+    pub appended: u64,
     /// What happened, if it is little enough to carry along and not the topic's end.
     pub events: Option<Fresh>,
 }

@@ -201,7 +201,14 @@ impl Subscriptions {
     ) {
         let Some(webhook) = &announced.setup.webhook else { return };
         let signature = self.keys.sign(&body, wall());
-        match self.caller.call(&webhook.url, body, signature, &place).await {
+        let answer = self.caller.call(&webhook.url, body, signature, &place).await;
+        let count = match answer {
+            Some(true) => &self.calls.done,
+            Some(false) => &self.calls.taken,
+            None => &self.calls.failed,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        match answer {
             Some(true) => self.settle(&tenant, &id, &announced, true).await,
             // It calls back, or lets the lease go by.
             Some(false) => {}

@@ -15,7 +15,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -52,6 +52,15 @@ pub struct Subscriptions {
     public: String,
     moved: Arc<Moved>,
     revoked: Arc<Revoked>,
+    calls: Calls,
+}
+
+/// What became of calls of webhooks, from the start of the server on.
+#[derive(Default)]
+struct Calls {
+    done: AtomicU64,
+    taken: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// A topic of a tenant.
@@ -128,7 +137,23 @@ impl Subscriptions {
         moved: Arc<Moved>,
         revoked: Arc<Revoked>,
     ) -> Result<Self, reqwest::Error> {
-        Ok(Self { store, events, keys, caller: Caller::new(local)?, public, moved, revoked })
+        Ok(Self {
+            store,
+            events,
+            keys,
+            caller: Caller::new(local)?,
+            public,
+            moved,
+            revoked,
+            calls: Calls::default(),
+        })
+    }
+
+    /// How many calls of webhooks there were, by what became of them.
+    pub(crate) fn calls(&self) -> [(&'static str, u64); 3] {
+        let Calls { done, taken, failed } = &self.calls;
+        [("done", done), ("taken", taken), ("failed", failed)]
+            .map(|(outcome, count)| (outcome, count.load(Ordering::Relaxed)))
     }
 
     /// Says that what moves a topic while the answer is held belongs to the current trace, and so what it wakes.

@@ -164,7 +164,7 @@ impl<'a> Group<'a> {
                 if !hidden {
                     self.names.insert((tenant.clone(), name.clone()), None);
                 }
-                self.ended.push(News { tenant: tenant.clone(), topic: name, events: None });
+                self.ended.push(News { tenant: tenant.clone(), topic: name, appended: 0, events: None });
             }
             if hidden {
                 continue;
@@ -308,9 +308,10 @@ impl Held {
         let topic = &self.topic;
         let name = TopicName::new(topic.name.as_deref()?).ok()?;
         let (from, events) = self.news.take()?;
+        let appended = topic.tail.saturating_sub(from);
         let from = Position { epoch: topic.epoch, offset: from };
         let fresh = |events| Fresh::new(from, topic.tail(), events, topic.closed);
-        Some(News { tenant: topic.tenant.clone(), topic: name, events: events.map(fresh) })
+        Some(News { tenant: topic.tenant.clone(), topic: name, appended, events: events.map(fresh) })
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::future::FutureExt;
-use sdk_core::clock::Millis;
+use sdk_core::{clock::Millis, protocol::TopicPosition};
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     sync::{mpsc, oneshot},
@@ -87,7 +87,7 @@ impl EventStore {
         Ok(())
     }
 
-    /// What consumer groups hold, of all tenants.
+    /// What consumer groups and subscriptions hold, of all tenants.
     ///
     /// # Errors
     /// [`StorageError::Unavailable`]
@@ -98,15 +98,38 @@ impl EventStore {
                     FILTER (WHERE groups.name IS NOT NULL), 0),
                 (SELECT count(*) FROM leases), coalesce(sum(groups.letters), 0)
             FROM groups LEFT JOIN topics ON topics.key = groups.topic";
+        const LINKS: &str = "
+            SELECT links.value ->> '$.acked', topics.epoch, topics.tail
+            FROM subscriptions, json_each(subscriptions.text, '$.links') AS links
+            JOIN topics ON topics.tenant = subscriptions.tenant AND topics.name = links.key
+                AND topics.hidden = 0";
+        const SUBSCRIPTIONS: &str = "
+            SELECT count(*), count(*) FILTER (WHERE text ->> '$.failures' > 0) FROM subscriptions";
         let read = |row: &rusqlite::Row<'_>| {
             Ok(Held {
                 groups: row.get(0)?,
                 group_lag: row.get(1)?,
                 group_leases: row.get(2)?,
                 group_letters: row.get(3)?,
+                ..Held::default()
             })
         };
-        self.readers.read(move |connection| Ok(connection.query_row(HELD, [], read)?)).await
+        let call = move |connection: &rusqlite::Connection| {
+            let mut held = connection.query_row(HELD, [], read)?;
+            let counts = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            (held.subscriptions, held.subscriptions_failing) =
+                connection.query_row(SUBSCRIPTIONS, [], counts)?;
+            let mut statement = connection.prepare_cached(LINKS)?;
+            let mut links = statement.query([])?;
+            while let Some(link) = links.next()? {
+                let (acked, epoch, tail): (String, u64, u64) = (link.get(0)?, link.get(1)?, link.get(2)?);
+                let acked = acked.parse::<TopicPosition>().ok().filter(|acked| acked.epoch.0 == epoch);
+                let waits = tail.saturating_sub(acked.map_or(0, |acked| acked.offset));
+                held.subscription_lag += i64::try_from(waits).unwrap_or(i64::MAX);
+            }
+            Ok(held)
+        };
+        self.readers.read(call).await
     }
 
     /// Has the writer's thread take part for a caller.
