@@ -25,6 +25,8 @@ pub(crate) struct Entry {
     appended: bool,
     /// Several storages had it, or one twice: it goes out whatever one of them has done about it, and when that is.
     shared: bool,
+    /// An operator may have sent it, whatever its client does.
+    operated: bool,
 }
 
 impl Entry {
@@ -35,7 +37,7 @@ impl Entry {
 
     /// The same, if that is the order in which its maker's events are in their topic.
     pub(crate) fn order(&self) -> Option<(usize, Seq)> {
-        self.place().filter(|_| !self.shared)
+        self.place().filter(|_| !self.shared && !self.operated)
     }
 
     /// The storage under whose number it was made.
@@ -83,7 +85,7 @@ impl Ledger {
     /// An application is going to publish an event; returns its number.
     pub(crate) fn ask(&mut self, client: usize, topic: usize, key: Option<u8>, twin: Option<usize>) -> usize {
         let (maker, state, seq) = (self.maker(client), State::Asked, None);
-        let (appended, shared) = (false, false);
+        let (appended, shared, operated) = (false, false, false);
         self.entries.push(Entry {
             client,
             maker,
@@ -95,6 +97,7 @@ impl Ledger {
             seq,
             appended,
             shared,
+            operated,
         });
         self.entries.len() - 1
     }
@@ -159,6 +162,11 @@ impl Ledger {
         }
         let entry = &mut self.entries[number];
         (entry.state, entry.seq, entry.shared) = (State::Taken, Some(seq), shared);
+    }
+
+    /// An operator is going to publish it.
+    pub(crate) fn operated(&mut self, number: usize) {
+        self.entries[number].operated = true;
     }
 
     /// The client did not take it.

@@ -23,6 +23,7 @@ mod client;
 mod ledger;
 mod log;
 mod network;
+mod operator;
 mod plan;
 mod publisher;
 mod reader;

@@ -35,6 +35,10 @@ pub(crate) struct Plan {
     pub(crate) calm: u64,
     /// Milliseconds that a fault lasts, at most.
     pub(crate) lasts: u64,
+    /// How often an operator looks at what clients were refused, per mille of the looks that are taken at a run.
+    pub(crate) operator: u64,
+    /// How often an application does so, per mille of its acts.
+    pub(crate) care: u64,
     /// Which faults there are.
     pub(crate) faults: Vec<Fault>,
 }
@@ -137,6 +141,8 @@ impl Plan {
             skew: pick(random, &[0, 30_000, 365 * 24 * 3_600_000]),
             calm: pick(random, &[10_000, 40_000, 120_000]),
             lasts: pick(random, &[20_000, 120_000, 300_000]),
+            operator: pick(random, &[0, 0, 200, 800]),
+            care: pick(random, &[1_000, 100]),
             faults: FAULTS.into_iter().filter(|_| random.bool()).collect(),
         }
     }

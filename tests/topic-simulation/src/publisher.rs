@@ -29,7 +29,9 @@ pub(crate) async fn run(sim: Arc<Sim>, client: Handle, tasks: Tasks, number: usi
         for _ in 0..sim.up_to(4) {
             publish(&sim, &client, &tasks, number).await;
         }
-        care(&sim, &client, number).await;
+        if sim.chance(sim.plan.care) {
+            care(&sim, &client, number).await;
+        }
     }
 }
 

@@ -120,6 +120,12 @@ impl Server {
         self.issuer.mint("acme", &format!("subject-{client}"), 86_400, now).expect("a key of 32 bytes signs")
     }
 
+    /// A token for who administers all of the tenant.
+    pub(crate) fn operator_token(&self) -> String {
+        let now = server_reference::clock::wall();
+        self.issuer.mint("acme", "operator", 86_400, now).expect("a key of 32 bytes signs")
+    }
+
     /// The process that runs, if one does, and takes requests.
     pub(crate) fn running(&self) -> Option<Running> {
         let state = self.state();

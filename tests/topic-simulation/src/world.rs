@@ -11,6 +11,7 @@ use crate::{
     books::Books,
     client::Device,
     network::{Requests, Sockets},
+    operator,
     plan::{Fault, HEALING, NOTICED, Plan},
     publisher,
     reader::{self, Mark, Memory, of_client},
@@ -81,6 +82,9 @@ impl World {
             }
             if self.sim.chance(100) {
                 self.server.sync();
+            }
+            if self.sim.chance(self.sim.plan.operator) {
+                tokio::spawn(operator::act(self.sim.clone(), self.server.clone()));
             }
             self.look()?;
             if next == 0 {
