@@ -8,6 +8,7 @@ mod ci;
 mod conformance;
 mod demo;
 mod fingerprint;
+mod fuzz;
 mod process;
 mod programs;
 mod report;
@@ -25,6 +26,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     conformance::Suite,
+    fuzz::Fuzz,
     report::{Report, Steps},
     sim::Seeds,
     size::Download,
@@ -79,6 +81,10 @@ enum Chore {
     },
     /// Run the simulator.
     Sim(Seeds),
+    /// Look for inputs under which what reads them does not hold.
+    Fuzz(Fuzz),
+    /// What the continuous integration does at night: fuzz every target, and simulate seeds that it does not by day.
+    Nightly,
 }
 
 fn main() -> ExitCode {
@@ -111,6 +117,12 @@ fn run(chore: Chore) -> Result<ExitCode> {
             }
             download.print(&workspace, json)?;
         }
+        Chore::Fuzz(fuzz) => {
+            let mut report = Report::default();
+            fuzz.run(&workspace, &mut report);
+            return Ok(report.close());
+        }
+        Chore::Nightly => return Ok(ci::nightly(&workspace)),
         Chore::Sim(seeds) => sim::chosen(&workspace, &seeds)?.done()?,
     }
     Ok(ExitCode::SUCCESS)

@@ -42,6 +42,26 @@ pub(crate) fn npm_packages(dir: &Path) -> Result<()> {
     inputs.write(&stamp)
 }
 
+/// Installs a program that comes as a crate into a folder, unless this version is there.
+pub(crate) fn cargo_tool(folder: &Path, name: &str, version: &str, features: &[&str]) -> Result<()> {
+    let (stamp, wanted) = (folder.join("version"), [name, version, &features.join(",")].join(" "));
+    if fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) {
+        return Ok(());
+    }
+    let install = Run::cargo([
+        "install",
+        "--quiet",
+        "--locked",
+        "--no-default-features",
+        "--force",
+        "--version",
+        version,
+    ]);
+    let install = install.args(["--features", &features.join(","), "--root"]).arg(folder).arg(name);
+    install.done().with_context(|| format!("{name} could not be installed"))?;
+    fs::write(&stamp, wanted).with_context(|| format!("{} could not be written", stamp.display()))
+}
+
 /// Where the digest of a piece of work in an npm package is kept: it goes when `npm ci` clears its folder.
 pub(crate) fn stamp(dir: &Path, work: &str) -> PathBuf {
     dir.join("node_modules/.cache/xtask").join(work)

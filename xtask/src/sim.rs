@@ -1,6 +1,8 @@
 //! `cargo xtask sim`: the simulators, of clients with their server, of the tabs of a browser, of the event bus, and of
 //! clients that publish and read.
 
+use std::ops::Range;
+
 use anyhow::Result;
 use clap::Args;
 
@@ -50,9 +52,14 @@ impl Seeds {
 
     /// So many seeds, from 0.
     pub(crate) fn first(count: u64) -> Self {
+        Self::range(0..count)
+    }
+
+    /// These seeds.
+    pub(crate) fn range(seeds: Range<u64>) -> Self {
         Self {
             seed: None,
-            seeds: Some(count.to_string()),
+            seeds: Some(format!("{}..{}", seeds.start, seeds.end)),
             tabs: false,
             bus: false,
             topics: false,

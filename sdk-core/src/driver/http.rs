@@ -56,6 +56,18 @@ where
     heard(id, request, result)
 }
 
+/// Does what an effect asks of HTTP, apart from a client; returns what the engine hears of it, or none if it asks for nothing
+/// there. Of an answer that goes on, what comes is given to `tell`, which says whether more is wanted.
+#[cfg(feature = "testing")]
+pub async fn asked<T, F>(transport: &T, effect: Effect, tell: &F) -> Option<Input>
+where
+    T: Transport,
+    F: Fn(HttpId, TopicReply) -> bool + MaybeSync,
+{
+    let (id, request) = Request::of(effect)?;
+    Some(exchange(transport, id, request, tell).await)
+}
+
 fn heard(id: HttpId, request: Request, result: Result<HttpReply, TransportError>) -> Input {
     let reply = result.map_err(|_| HttpFailure::Unreachable);
     match request {

@@ -10,6 +10,8 @@ mod store;
 mod topics;
 mod transport;
 
+#[cfg(feature = "testing")]
+pub use http::asked;
 pub use memory::MemoryStore;
 pub use parts::{EventSink, Parts, Platform};
 pub use rules::{Migration, Rules};

@@ -6,7 +6,7 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 
 use super::{
-    jwks::is_safe_point,
+    jwks::{self, BadKeys, is_safe_point},
     source::{KEEP, PAUSE, Pace, REFRESH, Source, SourceError},
 };
 
@@ -67,6 +67,14 @@ pub enum KeyError {
 }
 
 impl Key {
+    /// The keys of a JWK Set (RFC 7517). Those that cannot be used here are left out.
+    ///
+    /// # Errors
+    /// [`BadKeys`]: none of it counts.
+    pub fn of_set(document: &[u8]) -> Result<Vec<Self>, BadKeys> {
+        jwks::keys(document)
+    }
+
     /// A shared secret for HS256.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    jwks::{self, BadKeys, MAX_DOCUMENT},
+    jwks::{BadKeys, MAX_DOCUMENT},
     keys::Key,
 };
 
@@ -131,7 +131,7 @@ impl Source {
             }
             Place::Url(url, client) => fetch(client, url).await?,
         };
-        Ok(jwks::keys(&bytes)?)
+        Ok(Key::of_set(&bytes)?)
     }
 
     /// Keeps the keys up to date, for as long as it is polled: hands out what was read, and nothing once what was read last

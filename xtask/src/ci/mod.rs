@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use crate::{
     bundle,
     conformance::{self, Suite},
+    fuzz::Fuzz,
     process::Run,
     report::{Report, Steps},
     setup,
@@ -26,6 +27,8 @@ const TOPIC_SEEDS: u64 = 500;
 const BUS_SEEDS: u64 = 500;
 /// Seeds that the continuous integration simulates.
 const SEEDS: u64 = 2_000;
+/// How many times as many seeds a night has.
+const NIGHT: u64 = 5;
 
 /// One job of the continuous integration, fast ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -67,6 +70,18 @@ pub(crate) fn all(workspace: &Workspace) -> ExitCode {
         steps.next(format_args!("{}: {}", value.get_name(), value.get_help().unwrap_or_default()));
         run(workspace, *job, &mut report);
     }
+    report.close()
+}
+
+/// What takes too long by day: fuzzing, and the seeds after those of the day.
+pub(crate) fn nightly(workspace: &Workspace) -> ExitCode {
+    let mut report = Report::default();
+    Fuzz::all().run(workspace, &mut report);
+    let night = |seeds: u64| Seeds::range(seeds..seeds * NIGHT);
+    report.check("simulator", &sim::run(workspace, &night(SEEDS)));
+    report.check("simulator of the event bus", &sim::run(workspace, &night(BUS_SEEDS).of_bus()));
+    report.check("simulator of topics", &sim::run(workspace, &night(TOPIC_SEEDS).of_topics()));
+    report.claim("simulator of tabs", || sim::tabs(workspace, &night(SEEDS))?.done());
     report.close()
 }
 
