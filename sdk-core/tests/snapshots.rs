@@ -293,7 +293,7 @@ fn what_was_judged_before_a_snapshot_settles_also_if_nothing_came_after_it() {
     let (intents, doc) = (vec![Intent::Set([field].into())], DocKey::new("cards", "a").unwrap());
     device.input(&store, Input::Submit { ticket: Ticket(1), doc, schema: 0, intents, after: vec![] });
     let (seq, outcome) = (Seq(1), Outcome::Accepted {});
-    let judgements = vec![Judgement { seq, outcome, position: Some(at("former", 9)), by: None }];
+    let judgements = vec![Judgement { seq, outcome, position: Some(at("former", 9)), by: None, event: None }];
     device.receive(&store, ServerFrame::Outcomes(Outcomes { judgements }));
     device.receive(&store, first_page("e", false));
     device.serve(&store, &snapshot("e"), 9);

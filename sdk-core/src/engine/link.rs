@@ -167,7 +167,7 @@ impl Engine {
 
     fn reject(&mut self, seq: Seq, code: ErrorCode, message: &str) {
         let outcome = Outcome::Rejected(Rejection { code, message: message.to_owned() });
-        self.judge(Judgement { seq, outcome, position: None, by: None });
+        self.judge(Judgement { seq, outcome, position: None, by: None, event: None });
     }
 
     /// Closes the WebSocket, if there is one.

@@ -211,8 +211,13 @@ fn welcome(subject: &str) -> Welcome {
 }
 
 fn accepted(seq: u64, offset: u64) -> ServerFrame {
-    let judgement =
-        Judgement { seq: Seq(seq), outcome: Outcome::Accepted {}, position: Some(at(offset)), by: None };
+    let judgement = Judgement {
+        seq: Seq(seq),
+        outcome: Outcome::Accepted {},
+        position: Some(at(offset)),
+        by: None,
+        event: None,
+    };
     ServerFrame::Outcomes(Outcomes { judgements: vec![judgement] })
 }
 

@@ -2,7 +2,8 @@
 
 use crate::clock::{Dot, Millis};
 use crate::protocol::{
-    ActorId, Collision, DocKey, Operation, Outcome, Publication, Rejection, Seq, StreamPosition, TopicName,
+    ActorId, Collision, DocKey, EventName, Operation, Outcome, Publication, Rejection, Seq, StreamPosition,
+    TopicName,
 };
 use crate::wire::{encode, record};
 
@@ -61,6 +62,11 @@ impl Entry {
             Work::Edit(_) => None,
             Work::Event(publication, _) => Some(publication),
         }
+    }
+
+    /// The name of the event that it is.
+    pub(super) fn event_name(&self) -> Option<EventName> {
+        EventName::of(self.event()?.event.as_str()).ok()
     }
 
     /// What it keeps its order in.

@@ -20,8 +20,12 @@ impl Outbox {
     /// letters by it, which are those that waited for a rejected one, too. After an operation that was not rejected the
     /// rest of its lane moves onto the new base.
     pub fn judge(&mut self, judgement: Judgement, actor: Option<ActorId>, at: Millis) -> Option<Vec<Seq>> {
-        let Judgement { seq, outcome, position, by } = judgement;
+        let Judgement { seq, outcome, position, by, event } = judgement;
         let entry = self.entries.get(&seq)?;
+        if event.is_some_and(|event| entry.event_name().as_ref() != Some(&event)) {
+            // It is about what a copy of this client holds under that number.
+            return None;
+        }
         let asked = match &entry.state {
             State::InFlight | State::Queued => true,
             // Somebody has applied it all the same.

@@ -3,7 +3,10 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     clock::{Dot, Hlc, Millis},
-    protocol::{ActorId, Base, ErrorCode, Intent, Judgement, Limits, Operation, Outcome, Rejection, encode},
+    protocol::{
+        ActorId, Base, ErrorCode, EventName, Intent, Json, Judgement, Limits, Operation, Outcome,
+        Publication, Rejection, TopicName, TopicPosition, encode,
+    },
 };
 
 fn operation(seq: u64, id: &str) -> Operation {
@@ -53,12 +56,12 @@ fn seqs(batch: &Batch) -> Vec<u64> {
 }
 
 fn accepted(seq: u64) -> Judgement {
-    Judgement { seq: Seq(seq), outcome: Outcome::Accepted {}, position: None, by: None }
+    Judgement { seq: Seq(seq), outcome: Outcome::Accepted {}, position: None, by: None, event: None }
 }
 
 fn rejected(seq: u64) -> Judgement {
     let reason = Rejection { code: ErrorCode::DocumentTooLarge, message: "big".into() };
-    Judgement { seq: Seq(seq), outcome: Outcome::Rejected(reason), position: None, by: None }
+    Judgement { seq: Seq(seq), outcome: Outcome::Rejected(reason), position: None, by: None, event: None }
 }
 
 fn next(outbox: &mut Outbox) -> Vec<u64> {
@@ -402,4 +405,26 @@ fn what_waits_for_another_holds_its_lane_also_if_a_later_one_is_being_saved() {
     outbox.confirm();
     add(&mut outbox, 4, "lane");
     assert_eq!(next(&mut outbox), [1], "3 does not overtake 2");
+}
+
+#[test]
+fn what_was_published_of_a_copy_ends_nothing_here() {
+    let mut outbox = Outbox::default();
+    let event = r#"{"specversion":"1.0","type":"t","source":"/a","id":"mine"}"#;
+    let topic = TopicName::new("t").unwrap();
+    let publication = Publication { seq: Seq(1), topic, event: Json::parse(event).unwrap() };
+    outbox.add(Work::Event(publication, None), 100, vec![]).unwrap();
+    outbox.flush();
+    outbox.confirm();
+    outbox.take_batch(&Limits::default(), usize::MAX, None);
+    outbox.judge(rejected(1), None, Millis(0));
+    let published = |id: &str| Judgement {
+        outcome: Outcome::Published { position: TopicPosition::ZERO },
+        event: Some(EventName { source: "/a".to_owned(), id: id.to_owned() }),
+        ..accepted(1)
+    };
+    assert_eq!(outbox.judge(published("theirs"), None, Millis(0)), None);
+    assert_eq!(outbox.rejected(), 1);
+    assert_eq!(outbox.judge(published("mine"), None, Millis(0)), Some(vec![]));
+    assert_eq!(outbox.rejected(), 0);
 }

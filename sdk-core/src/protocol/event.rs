@@ -42,6 +42,11 @@ pub struct EventName {
     pub id: String,
 }
 
+record!(EventName {
+    source: "source";
+    id: "id";
+});
+
 impl EventName {
     /// The name of an event, if the text is a CloudEvent.
     ///

@@ -2,6 +2,7 @@
 
 use super::{
     error::ErrorCode,
+    event::EventName,
     ids::{ActorId, FieldName, Seq},
     position::StreamPosition,
     topic::TopicPosition,
@@ -84,6 +85,9 @@ pub struct Judgement {
     /// In whose name it was judged, where that is another than the client's of the connection: a copy of the client had
     /// sent it before, or the client itself under a former id. Documents know it by that one.
     pub by: Option<ActorId>,
+    /// Which event it is of, where an operator has published that. Copies of a client may each hold one of this `seq`, and
+    /// it is about one of them.
+    pub event: Option<EventName>,
 }
 
 record!(Rejection {
@@ -106,6 +110,7 @@ record!(Judgement {
     outcome: "outcome";
     position: "position";
     by: "by";
+    event: "event";
 });
 
 /// The content of [`Outcome::Merged`].

@@ -113,7 +113,7 @@ impl Asked {
             if matches!(outcome, Outcome::Rejected(_)) {
                 refused.push(topic);
             }
-            Some(Judgement { seq, outcome, position: None, by: None })
+            Some(Judgement { seq, outcome, position: None, by: None, event: None })
         };
         self.0.into_iter().map(judge).collect()
     }

@@ -54,7 +54,13 @@ impl Bench {
 
 pub(super) fn rejected(seq: u64) -> ServerFrame {
     let reason = Rejection { code: ErrorCode::DocumentTooLarge, message: "big".into() };
-    let judgement = Judgement { seq: Seq(seq), outcome: Outcome::Rejected(reason), position: None, by: None };
+    let judgement = Judgement {
+        seq: Seq(seq),
+        outcome: Outcome::Rejected(reason),
+        position: None,
+        by: None,
+        event: None,
+    };
     ServerFrame::Outcomes(Outcomes { judgements: vec![judgement] })
 }
 

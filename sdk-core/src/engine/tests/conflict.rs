@@ -71,7 +71,7 @@ fn conflicted(seq: u64, offset: u64) -> ServerFrame {
     let author = Author { subject: "eve".into(), at: Millis(900) };
     let collision = Collision { fields: vec![field()], theirs: Some(author) };
     let outcome = Outcome::Conflicted(collision);
-    let judgement = Judgement { seq: Seq(seq), outcome, position: Some(at(offset)), by: None };
+    let judgement = Judgement { seq: Seq(seq), outcome, position: Some(at(offset)), by: None, event: None };
     ServerFrame::Outcomes(Outcomes { judgements: vec![judgement] })
 }
 

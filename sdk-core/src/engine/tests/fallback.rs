@@ -37,7 +37,13 @@ fn http_stands_in_while_the_websocket_is_refused_and_the_websocket_is_tried_agai
     let calls = bench.calls();
     let [(id, CallBody::Push(request))] = &calls[..] else { panic!("{calls:?}") };
     assert_eq!(request.operations.len(), 1);
-    let judgement = Judgement { seq: Seq(1), outcome: Outcome::Accepted {}, position: Some(at(1)), by: None };
+    let judgement = Judgement {
+        seq: Seq(1),
+        outcome: Outcome::Accepted {},
+        position: Some(at(1)),
+        by: None,
+        event: None,
+    };
     let reply = crate::protocol::PushReply { welcome: welcome("ada"), judgements: vec![judgement] };
     bench.input(Input::HttpDone(*id, Ok(Reply::Push(reply))));
     assert_eq!(bench.engine.status().link, crate::routing::LinkState::Degraded);

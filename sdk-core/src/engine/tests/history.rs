@@ -13,8 +13,13 @@ fn a_judgement_of_a_former_epoch_settles_with_the_present_one() {
     bench.frames();
     // Committed before the server began anew; the answer was lost then, and is repeated now.
     let position = StreamPosition { epoch: Epoch::new("former").unwrap(), offset: Offset(3) };
-    let judgement =
-        Judgement { seq: Seq(1), outcome: Outcome::Accepted {}, position: Some(position), by: None };
+    let judgement = Judgement {
+        seq: Seq(1),
+        outcome: Outcome::Accepted {},
+        position: Some(position),
+        by: None,
+        event: None,
+    };
     bench.receive(link, ServerFrame::Outcomes(Outcomes { judgements: vec![judgement] }));
     assert_eq!(bench.engine.status().pending, 1, "either epoch may be the later one");
     assert!(matches!(&bench.frames()[..], [ClientFrame::Pull(resume)] if resume.after == Some(at(5))));

@@ -8,7 +8,13 @@ use crate::{
 
 fn reused(seq: u64) -> ServerFrame {
     let reason = Rejection { code: ErrorCode::OperationIdReused, message: "used".into() };
-    let judgement = Judgement { seq: Seq(seq), outcome: Outcome::Rejected(reason), position: None, by: None };
+    let judgement = Judgement {
+        seq: Seq(seq),
+        outcome: Outcome::Rejected(reason),
+        position: None,
+        by: None,
+        event: None,
+    };
     ServerFrame::Outcomes(Outcomes { judgements: vec![judgement] })
 }
 
@@ -109,8 +115,13 @@ fn what_was_judged_in_the_name_of_a_copy_is_not_shown_twice_and_is_known_to_what
     count(&mut bench, 1);
     let sent = bench.pushed().remove(0);
     let by = Dot { actor: ActorId(9), seq: Seq(1) };
-    let judgement =
-        Judgement { seq: Seq(1), outcome: Outcome::Accepted {}, position: Some(at(3)), by: Some(by.actor) };
+    let judgement = Judgement {
+        seq: Seq(1),
+        outcome: Outcome::Accepted {},
+        position: Some(at(3)),
+        by: Some(by.actor),
+        event: None,
+    };
     bench.receive(link, ServerFrame::Outcomes(Outcomes { judgements: vec![judgement] }));
     let write = Write {
         operation: &sent,
@@ -152,8 +163,13 @@ fn an_edit_upon_one_that_a_copy_had_sent_descends_from_it_also_if_its_document_i
     bench.commit();
     bench.pushed();
     let by = Dot { actor: ActorId(9), seq: Seq(1) };
-    let judgement =
-        Judgement { seq: Seq(1), outcome: Outcome::Accepted {}, position: Some(at(3)), by: Some(by.actor) };
+    let judgement = Judgement {
+        seq: Seq(1),
+        outcome: Outcome::Accepted {},
+        position: Some(at(3)),
+        by: Some(by.actor),
+        event: None,
+    };
     bench.receive(link, ServerFrame::Outcomes(Outcomes { judgements: vec![judgement] }));
     for ticket in [2, 3] {
         bench.submit(ticket, "a", 2);

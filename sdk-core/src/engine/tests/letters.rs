@@ -76,8 +76,13 @@ fn what_an_operator_has_applied_ends_what_was_tried_again() {
     let (mut bench, link) = refused();
     bench.amend(2, 1, Amendment::Edit(0, set(2)));
     bench.commit();
-    let superseded =
-        Judgement { seq: Seq(2), outcome: Outcome::Superseded {}, position: Some(at(5)), by: None };
+    let superseded = Judgement {
+        seq: Seq(2),
+        outcome: Outcome::Superseded {},
+        position: Some(at(5)),
+        by: None,
+        event: None,
+    };
     bench.receive(link, ServerFrame::Outcomes(Outcomes { judgements: vec![superseded] }));
     bench.receive(link, changes(None, 5, "a"));
     bench.commit();

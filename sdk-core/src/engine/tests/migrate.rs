@@ -305,7 +305,8 @@ fn a_client_takes_no_other_id_while_a_form_that_may_have_been_sent_is_not_durabl
     assert_eq!(forms(&bench.pushed()), [(1, 2, 10)]);
     let before = bench.engine.client();
     let reason = Rejection { code: ErrorCode::OperationIdReused, message: "used".into() };
-    let judgement = Judgement { seq: Seq(1), outcome: Outcome::Rejected(reason), position: None, by: None };
+    let judgement =
+        Judgement { seq: Seq(1), outcome: Outcome::Rejected(reason), position: None, by: None, event: None };
     let again = bench.questions();
     bench.migrate(again);
     bench.receive(link, ServerFrame::Outcomes(Outcomes { judgements: vec![judgement] }));

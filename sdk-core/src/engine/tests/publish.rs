@@ -25,12 +25,13 @@ fn appended(seq: u64, offset: u64) -> Judgement {
         outcome: Outcome::Published { position: position(offset) },
         position: None,
         by: None,
+        event: None,
     }
 }
 
 fn refused(seq: u64) -> Judgement {
     let reason = Rejection { code: ErrorCode::TopicClosed, message: "closed".into() };
-    Judgement { seq: Seq(seq), outcome: Outcome::Rejected(reason), position: None, by: None }
+    Judgement { seq: Seq(seq), outcome: Outcome::Rejected(reason), position: None, by: None, event: None }
 }
 
 fn answer(judgements: Vec<Judgement>) -> ServerFrame {

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use sdk_core::protocol::{
-    ClientId, ErrorCode, Intent, Json, Judgement, OpId, Operation, Outcome, Publication, Rejection, Seq,
-    encode,
+    ClientId, ErrorCode, EventName, Intent, Json, Judgement, OpId, Operation, Outcome, Publication,
+    Rejection, Seq, encode,
 };
 use serde_json::json;
 
@@ -45,6 +45,7 @@ macro_rules! refusals_contract {
             what_a_client_does_not_hold_any_more_is_over,
             a_refused_event_is_kept_until_it_is_published,
             an_edited_event_stays_edited_when_its_client_tries_it_again,
+            of_two_copies_that_hold_an_event_each_the_one_is_told_whose_was_published,
             letters_of_a_client_are_capped_and_the_oldest_go_first,
             what_clients_were_refused_is_for_those_who_administer_it,
         );
@@ -409,4 +410,35 @@ pub(crate) async fn what_clients_were_refused_is_for_those_who_administer_it(sto
     let answer = store.letters.change_client_letters(admin, ClientChange::Retry(id), START).await;
     assert!(matches!(answer, Err(LogError::Forbidden)), "{answer:?}");
     assert_eq!(store.all().await.len(), 3);
+}
+
+pub(crate) async fn of_two_copies_that_hold_an_event_each_the_one_is_told_whose_was_published(
+    store: Letters,
+) {
+    let of = |id: &str| event(1).replace(r#""id":"1""#, &format!(r#""id":"{id}""#));
+    let elsewhere = |id| Publication { topic: TopicName::new("u").unwrap(), ..publication(1, &of(id)) };
+    store.refuse_event(publication(1, &of("one"))).await;
+    store.refuse_event(elsewhere("other")).await;
+    let [letter] = &store.all().await[..] else { panic!("one letter") };
+    let place = Place::Topic(TopicName::new("u").unwrap());
+    assert_eq!(
+        (&letter.place, store.one(letter.id).await.body),
+        (&place, of("other")),
+        "where that was to go"
+    );
+    store.change(ClientChange::Edit(letter.id, of("another"))).await;
+    store.refuse_event(elsewhere("other")).await;
+    let [letter] = &store.all().await[..] else { panic!("one letter") };
+    let position = Position { epoch: LogEpoch(7), offset: 3 };
+    assert_eq!(store.change(ClientChange::Settle(letter.id, Ok(position))).await, ClientFate::Applied);
+    // Whichever of them comes, it is told what that is about.
+    let [told] = &store.back(client(1), &[1]).await[..] else { panic!("one judgement") };
+    assert_eq!(told.event, Some(EventName { source: "/a".into(), id: "other".into() }));
+
+    // A number of an operation is not that of an event, be it the same.
+    let refused = store.refuse(vec![count(2, "theirs/1")]).await;
+    store.refuse_event(publication(2, &of("one"))).await;
+    let [letter] = &store.all().await[..] else { panic!("one letter") };
+    assert!(matches!(letter.place, Place::Document(_)), "{:?}", letter.place);
+    assert_eq!(store.refuse(vec![count(2, "theirs/1")]).await, refused);
 }

@@ -87,6 +87,7 @@ const TABLES: &str = r#"
         outcome TEXT,
         origin_client TEXT COLLATE "C" NOT NULL,
         origin_seq BIGINT NOT NULL,
+        event TEXT,
         UNIQUE (tenant, client, seq)
     );
     CREATE INDEX refused_by_tenant ON refused (tenant, key);

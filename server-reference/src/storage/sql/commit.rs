@@ -256,6 +256,7 @@ impl<'a> Judge<'a> {
                 outcome: Outcome::Rejected(rejection),
                 position: None,
                 by: None,
+                event: None,
             });
         }
         if bytes > self.limits.operation_bytes {
@@ -307,6 +308,7 @@ impl<'a> Judge<'a> {
                 outcome: Outcome::Rejected(rejection),
                 position: None,
                 by: None,
+                event: None,
             });
         }
         if let Some(Decided { conflict, resolution, by, on_server }) = decided {
@@ -329,6 +331,7 @@ impl<'a> Judge<'a> {
             outcome: applied.outcome,
             position: Some(open.collection.position()),
             by: None,
+            event: None,
         })
     }
 
@@ -398,9 +401,15 @@ fn document(
 
 fn rejected(operation: &Operation, code: ErrorCode, message: impl Into<String>) -> Judgement {
     let outcome = Outcome::Rejected(Rejection { code, message: message.into() });
-    Judgement { seq: operation.seq, outcome, position: None, by: None }
+    Judgement { seq: operation.seq, outcome, position: None, by: None, event: None }
 }
 
 fn conflicted(operation: &Operation, collision: Collision, head: StreamPosition) -> Judgement {
-    Judgement { seq: operation.seq, outcome: Outcome::Conflicted(collision), position: Some(head), by: None }
+    Judgement {
+        seq: operation.seq,
+        outcome: Outcome::Conflicted(collision),
+        position: Some(head),
+        by: None,
+        event: None,
+    }
 }

@@ -111,7 +111,7 @@ pub(in crate::storage) fn change(
             let fate = match find(connection, scope, *id)? {
                 None => ClientFate::Gone,
                 Some(stored) => {
-                    let judgement = published(&stored.letter, answer);
+                    let judgement = published(&stored, answer);
                     settle(connection, scope, stored, judgement, now)?
                 }
             };
@@ -212,12 +212,12 @@ fn batch(
     })
 }
 
-fn published(letter: &ClientLetter, answer: &Result<TopicPosition, Rejection>) -> Judgement {
+fn published(stored: &Stored, answer: &Result<TopicPosition, Rejection>) -> Judgement {
     let outcome = match answer {
         Ok(position) => Outcome::Published { position: *position },
         Err(why) => Outcome::Rejected(why.clone()),
     };
-    Judgement { seq: letter.seq, outcome, position: None, by: None }
+    Judgement { seq: stored.letter.seq, outcome, position: None, by: None, event: stored.event.clone() }
 }
 
 /// Ends a letter, or keeps it with one more attempt.

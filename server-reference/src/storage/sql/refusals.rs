@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use sdk_core::{
     clock::Millis,
     protocol::{
-        ClientId, DocKey, ErrorCode, Judgement, Operation, Outcome, Rejection, Seq, Strategy, decode, encode,
+        ClientId, DocKey, ErrorCode, EventName, Judgement, Operation, Outcome, Rejection, Seq, Strategy,
+        decode, encode,
     },
 };
 
@@ -42,8 +43,8 @@ impl Refused<'_> {
         let history = encode_history(&[self.attempt()])?;
         let sql = "INSERT INTO refused
             (tenant, client, seq, subject, kind, name, document, strategy, body, edited, since, round, history,
-            origin_client, origin_seq)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, FALSE, ?10, 1, ?11, ?12, ?13)
+            origin_client, origin_seq, event)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, FALSE, ?10, 1, ?11, ?12, ?13, ?14)
             ON CONFLICT (tenant, client, seq) DO NOTHING";
         let new = connection.execute(
             sql,
@@ -61,6 +62,7 @@ impl Refused<'_> {
                 history,
                 self.origin.0,
                 self.origin.1.0,
+                self.event(),
             ),
         )?;
         if new > 0 {
@@ -70,15 +72,25 @@ impl Refused<'_> {
         Ok(())
     }
 
-    /// Keeps an event. Its client may have tried it once more, or mended it; what an operator has made of it stays.
+    /// The name of the event that it is, as it is kept.
+    fn event(&self) -> Option<String> {
+        let Place::Topic(_) = &self.place else { return None };
+        EventName::of(&self.body).ok().map(|name| encode(&name))
+    }
+
+    /// Keeps an event. Its client may have tried it once more, or mended it, or a copy of the client has another of that
+    /// number: the newest is kept, but what an operator has made of one stays.
     fn keep_event(&self, connection: &dyn Connection) -> Result<(), StorageError> {
         let (tenant, client) = (self.scope.tenant(), self.client.to_string());
         let sql = format!("{COLUMNS} WHERE tenant = ?1 AND client = ?2 AND seq = ?3");
         let there = connection.optional(&sql, (tenant, &client, self.seq.0), stored)?;
         let Some(there) = there else { return self.keep(connection) };
+        if matches!(there.letter.place, Place::Document(_)) {
+            // An edit of a copy of the client has that number.
+            return Ok(());
+        }
         let edited = there.letter.edited && there.outcome.is_none();
-        let other = if edited { None } else { Some(self.body.as_str()) };
-        there.refused_again(connection, tenant, self.attempt(), other)
+        there.refused_again(connection, tenant, self.attempt(), (!edited).then_some(self))
     }
 
     fn attempt(&self) -> Attempt {
@@ -179,6 +191,8 @@ pub(super) struct Stored {
     pub(super) strategy: Option<Strategy>,
     pub(super) outcome: Option<Judgement>,
     origin: (String, Seq),
+    /// The name of the event that its client holds, whatever an operator has made of it.
+    pub(super) event: Option<EventName>,
 }
 
 impl Stored {
@@ -234,17 +248,20 @@ impl Stored {
         connection: &dyn Connection,
         tenant: &str,
         attempt: Attempt,
-        other: Option<&str>,
+        other: Option<&Refused<'_>>,
     ) -> Result<(), StorageError> {
-        let Self { letter, .. } = self;
+        let Self { letter, event, .. } = self;
         let edited = letter.edited && other.is_none();
-        let body = other.unwrap_or(&letter.body);
+        let body = other.map_or(&letter.body, |other| &other.body);
+        let (_, name, _) = columns(other.map_or(&letter.place, |other| &other.place));
+        let event = other.map_or_else(|| event.map(|event| encode(&event)), Refused::event);
         let (mut attempts, since) = (letter.attempts, attempt.at);
         attempts.push(attempt);
         attempts.drain(..attempts.len().saturating_sub(MAX_HISTORY));
         let sql = "UPDATE refused SET body = ?2, edited = ?3, since = ?4, history = ?5, round = round + 1,
-            outcome = NULL WHERE key = ?1";
-        connection.execute(sql, (letter.id.key, body, edited, since, encode_history(&attempts)?))?;
+            outcome = NULL, name = ?6, event = ?7 WHERE key = ?1";
+        let history = encode_history(&attempts)?;
+        connection.execute(sql, (letter.id.key, body, edited, since, history, name, event))?;
         count(connection, tenant, 0, signed(body.len()) - signed(letter.body.len()))
     }
 
@@ -261,7 +278,11 @@ impl Stored {
         if let Some(origin) = self.origin(tenant) {
             origin.applied(connection, &self.operation()?, outcome)?;
         }
-        // An operation that comes again, from whichever copy of its client, is told so as well. Events have no row.
+        if matches!(self.letter.place, Place::Topic(_)) {
+            // Events have no judgement that is kept; one of that number is of a copy's operation.
+            return Ok(());
+        }
+        // An operation that comes again, from whichever copy of its client, is told so as well.
         let sql = "UPDATE judgements SET judgement = ?4 WHERE tenant = ?1 AND client = ?2 AND seq = ?3";
         connection
             .execute(sql, (tenant, self.letter.client.to_string(), self.letter.seq.0, encode(outcome)))?;
@@ -330,7 +351,7 @@ fn signed(bytes: usize) -> i64 {
 
 const COLUMNS: &str =
     "SELECT key, round, client, seq, subject, kind, name, document, strategy, body, edited, since,
-    history, outcome, origin_client, origin_seq FROM refused";
+    history, outcome, origin_client, origin_seq, event FROM refused";
 const DOCUMENT: &str = "document";
 const TOPIC: &str = "topic";
 
@@ -368,7 +389,11 @@ fn stored(row: &dyn Row) -> Result<Stored, StorageError> {
     };
     let strategy = row.get::<Option<String>>(8)?.and_then(|text| Strategy::named(&text));
     let origin = (row.get(14)?, Seq(row.get(15)?));
-    Ok(Stored { letter, strategy, outcome, origin })
+    let named = row.get::<Option<String>>(16)?.and_then(|name| decode(&name).ok());
+    // One of before has no name; if nobody has edited it, it holds the event as it came.
+    let as_it_came = || EventName::of(&letter.body).ok().filter(|_| !letter.edited);
+    let event = named.or_else(|| matches!(letter.place, Place::Topic(_)).then(as_it_came).flatten());
+    Ok(Stored { letter, strategy, outcome, origin, event })
 }
 
 fn encode_history(attempts: &[Attempt]) -> Result<String, StorageError> {

@@ -193,4 +193,5 @@ tuples!(
     A B C D E F G H,
     A B C D E F G H I,
     A B C D E F G H I J K L M,
+    A B C D E F G H I J K L M N,
 );

@@ -12,7 +12,7 @@ use crate::storage::StorageError;
 /// The first release without the bug that can lose commits in WAL mode (3.7.0 to 3.51.2).
 const MIN_SQLITE: i32 = 3_051_003;
 /// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 8;
+const VERSION: i64 = 9;
 
 /// `buried` is the server's time when a document that is deleted last changed; it is missing while one lives.
 /// `judgements` is what makes a retry harmless, however late it comes: nothing is ever removed from it; `made` tells
@@ -165,6 +165,12 @@ const ORIGINS: &str = "
         WHERE outcome IS NOT NULL AND document IS NOT NULL;
 ";
 
+/// From version 8, in which what an operator had published of one copy of a client was told to another that had another event of
+/// that number. `event` names the one that the client holds.
+const NAMED: &str = "
+    ALTER TABLE refused ADD COLUMN event TEXT;
+";
+
 /// Settles durability before anything is written: a commit returns after its log is on the disk.
 const WRITER: &str = "
     PRAGMA journal_mode = WAL;
@@ -183,14 +189,15 @@ const READER: &str = "
 pub(super) fn prepare_writer(connection: &mut Connection) -> Result<(), StorageError> {
     settle(connection)?;
     migrate(connection, VERSION, |version| match version {
-        0 => Some(format!("{TABLES}{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}{GRANTS}")),
-        1 => Some(format!("{FROM_1}{FROM_2}{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}{GRANTS}")),
-        2 => Some(format!("{FROM_2}{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}{GRANTS}")),
-        3 => Some(format!("{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}{GRANTS}")),
-        4 => Some(format!("{REVOCATIONS}{ORIGINS}{VIEWINGS}{SET_ASIDE}{AUDIT}{GRANTS}")),
-        5 => Some(format!("{ORIGINS}{VIEWINGS}{SET_ASIDE}{AUDIT}{GRANTS}")),
-        6 => Some(format!("{SET_ASIDE}{AUDIT}{GRANTS}")),
-        7 => Some(GRANTS.to_owned()),
+        0 => Some(format!("{TABLES}{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}{GRANTS}{NAMED}")),
+        1 => Some(format!("{FROM_1}{FROM_2}{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}{GRANTS}{NAMED}")),
+        2 => Some(format!("{FROM_2}{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}{GRANTS}{NAMED}")),
+        3 => Some(format!("{REFUSED}{AUDIT}{REVOCATIONS}{ORIGINS}{VIEWINGS}{GRANTS}{NAMED}")),
+        4 => Some(format!("{REVOCATIONS}{ORIGINS}{VIEWINGS}{SET_ASIDE}{AUDIT}{GRANTS}{NAMED}")),
+        5 => Some(format!("{ORIGINS}{VIEWINGS}{SET_ASIDE}{AUDIT}{GRANTS}{NAMED}")),
+        6 => Some(format!("{SET_ASIDE}{AUDIT}{GRANTS}{NAMED}")),
+        7 => Some(format!("{GRANTS}{NAMED}")),
+        8 => Some(NAMED.to_owned()),
         _ => None,
     })?;
     audit::adopt(connection)

@@ -243,7 +243,7 @@ fn a_database_of_version_4_knows_what_was_refused_and_what_operators_have_applie
     drop(documents);
     let back =
         "DROP TABLE grants; DROP TABLE revocations; DROP TABLE viewings; DROP TABLE origins; DROP INDEX refused_by_origin; ALTER TABLE refused DROP COLUMN origin_client;
-        ALTER TABLE refused DROP COLUMN origin_seq; PRAGMA user_version = 4";
+        ALTER TABLE refused DROP COLUMN origin_seq; ALTER TABLE refused DROP COLUMN event; PRAGMA user_version = 4";
     let older = Connection::open(&old).unwrap();
     older.execute_batch(back).unwrap();
     older.execute_batch(UNDO).unwrap();
