@@ -65,7 +65,11 @@ pub(super) fn change(
 /// is no write of the field, so a concurrent write of it stands whenever it would have stood without this one. Where
 /// somebody is asked it is one, so that the concurrent write is seen to collide.
 pub(super) fn leave_out(register: &mut Register, stamp: Stamp, seen: &Seen<'_>, tie: Tie) {
-    if tie == Tie::Mine && register.shown().is_some() {
+    // What was counted or added unseen is not taken away, and that alone makes no collision.
+    let takes = register.value.is_some()
+        || register.increments.iter().any(|increment| seen.covers_contribution(increment))
+        || register.members.iter().any(|member| seen.covers_contribution(member));
+    if tie == Tie::Mine && takes {
         assign(register, None, stamp, seen, tie);
         return;
     }
