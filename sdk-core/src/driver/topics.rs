@@ -52,7 +52,7 @@ pub(super) fn take(
         else {
             return false;
         };
-        if from.plus(events.len() as u64).offset != to.offset {
+        if from.offset.checked_add(events.len() as u64) != Some(to.offset) {
             return false;
         }
         *at = Some(to);
@@ -126,7 +126,7 @@ fn page(sub: u64, start: &Start, reply: &HttpReply) -> Option<TopicReply> {
     let events = if reply.status == 204 { vec![] } else { decode::<Vec<Json>>(&reply.body).ok()? };
     let asked = start.position().filter(|asked| *asked != TopicPosition::ZERO);
     if asked.is_some_and(|asked| asked.offset != from.offset)
-        || from.plus(events.len() as u64).offset != to.offset
+        || from.offset.checked_add(events.len() as u64) != Some(to.offset)
     {
         return None;
     }

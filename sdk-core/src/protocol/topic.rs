@@ -26,9 +26,9 @@ impl TopicPosition {
     /// Before all events, in whichever epoch.
     pub const ZERO: Self = Self { epoch: LogEpoch(0), offset: 0 };
 
-    /// So many events further in the same epoch.
+    /// So many events further in the same epoch, as far as offsets go.
     pub fn plus(self, events: u64) -> Self {
-        Self { offset: self.offset + events, ..self }
+        Self { offset: self.offset.saturating_add(events), ..self }
     }
 }
 

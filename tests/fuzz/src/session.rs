@@ -1,6 +1,6 @@
 //! The server's side of a connection, whatever its peer says.
 
-use std::str::from_utf8;
+use std::{net::Ipv4Addr, panic::AssertUnwindSafe, str::from_utf8, sync::Arc};
 
 use bolero::check;
 use sdk_core::{
@@ -9,7 +9,8 @@ use sdk_core::{
 };
 use server_reference::{
     dev::DevIssuer,
-    gateway::session::{Effect, Input, Now, Rates, Session},
+    gateway::session::{Effect, Input, Now, Session},
+    limits::{Limiter, Quotas},
     storage::{Committed, StorageError},
     tenant::TenantScope,
 };
@@ -26,11 +27,13 @@ fn scope() -> TenantScope {
 #[test]
 fn of_any_client() {
     let scope = scope();
+    let limiter = AssertUnwindSafe(Limiter::new(Quotas::default()));
     check!().with_iterations(0).for_each(|input: &[u8]| {
         let Ok(text) = from_utf8(input) else { return };
         let mut at = 1_000;
+        let meter = limiter.meter(Ipv4Addr::LOCALHOST.into(), Millis(at));
         let now = |at: u64| Now { monotonic: Millis(at), wall: NOW };
-        let mut session = Session::new(Limits::default(), Rates::default(), now(at));
+        let mut session = Session::new(Limits::default(), Arc::new(meter), now(at));
         let mut frames = text.split('\n');
         let mut inputs = std::collections::VecDeque::new();
         let mut closed = false;
