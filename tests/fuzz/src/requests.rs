@@ -95,6 +95,7 @@ fn service(folder: &std::path::Path, issuer: &DevIssuer) -> Service {
         groups: events.clone(),
         letters: events,
         client_letters: documents.clone(),
+        grants: documents.clone(),
         revocations: documents,
         subscriptions: Arc::new(subscriptions.expect("TLS is there")),
         transactions: Arc::new(transactions.expect("a new database opens")),
