@@ -6,7 +6,7 @@ import { LatestIterator } from "./latest.js";
 import { logout, type Store } from "./logout.js";
 import { engineOptions, tokenSource } from "./options.js";
 import { conflict, resolution, rules, strategyOf } from "./rules.js";
-import type { OpenEngine } from "./seam.js";
+import type { OpenEngine, Sender } from "./seam.js";
 import type { Intent } from "./schema.js";
 import { share } from "./snapshot.js";
 import { DeviceStorage, noteClient } from "./storage.js";
@@ -48,7 +48,7 @@ export async function openClient<const C extends Collections>(
 ): Promise<Client<C>> {
   const wire = engineOptions(options);
   const ending = new AbortController();
-  const token = tokenSource(options.token, ending.signal);
+  const token = tokenSource(options, ending.signal);
   const note = (client: string) => noteClient(wire.name, client, () => bridge.readStatus().durable);
   const bridge: Bridge = new Bridge(wire.schema, options.onIncident, note);
   try {
@@ -102,7 +102,7 @@ class LocalClient<C extends Collections> implements Client<C> {
   readonly #ending: AbortController;
   readonly #device: DeviceStorage;
   readonly #server: string;
-  readonly #token: () => Promise<string>;
+  readonly #token: Sender;
   readonly #store: Store;
   #status: Status | undefined;
   #conflicts: readonly OpenConflict[] | undefined;
@@ -114,7 +114,7 @@ class LocalClient<C extends Collections> implements Client<C> {
     ending: AbortController,
     device: DeviceStorage,
     server: string,
-    token: () => Promise<string>,
+    token: Sender,
     store: Store,
   ) {
     this.#bridge = bridge;

@@ -1,7 +1,7 @@
 import { RealtimeError } from "./errors.js";
 import { strategyOf } from "./rules.js";
-import type { EngineOptions } from "./seam.js";
-import type { ClientOptions, TokenSource } from "./types.js";
+import type { EngineOptions, Sender } from "./seam.js";
+import type { ClientOptions } from "./types.js";
 
 /** Options of the engine, checked as far as the engine could not say as well what is wrong. */
 export function engineOptions(options: ClientOptions): EngineOptions {
@@ -37,18 +37,19 @@ export function engineOptions(options: ClientOptions): EngineOptions {
   };
 }
 
-/** The token, as the engine asks for it. */
-export function tokenSource(token: TokenSource, signal: AbortSignal): () => Promise<string> {
+/** The token and the trace, as the engine asks for them. */
+export function tokenSource({ token, traceparent }: ClientOptions, signal: AbortSignal): Sender {
   if (typeof token !== "string" && typeof token !== "function") {
     throw invalid("token must be text or a function");
   }
-  return async () => {
+  const source: Sender = async () => {
     const text: unknown = typeof token === "string" ? token : await token({ signal });
     if (typeof text !== "string") {
       throw invalid("token must give text");
     }
     return text;
   };
+  return Object.assign(source, traceparent && { traceparent });
 }
 
 function parse(url: string | URL): URL | undefined {

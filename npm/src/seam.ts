@@ -51,10 +51,16 @@ export interface WireOutdated {
   intents: Intent[];
 }
 
+/** Gives a token whenever one is needed, and the trace of what is sent now, if there is one. */
+export interface Sender {
+  (): Promise<string>;
+  traceparent?: () => string | undefined;
+}
+
 /** Opens an engine. */
 export type OpenEngine = (
   options: string,
-  token: () => Promise<string>,
+  token: Sender,
   events: (json: string) => void,
   encryption: Encryption | undefined,
   rules: Rules | undefined,

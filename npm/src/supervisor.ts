@@ -1,7 +1,7 @@
 import { type AnyEngine, type Arguments, OF_QUERY, READS, TICKETED, engineOf, movedOn } from "./calls.js";
 import { RealtimeError, realtimeError } from "./errors.js";
 import type { Instance } from "./instance.js";
-import type { OpenEngine, Rules, WireEvent, WireStatus } from "./seam.js";
+import type { OpenEngine, Rules, Sender, WireEvent, WireStatus } from "./seam.js";
 import type { Encryption } from "./types.js";
 
 /** Restarts within `WINDOW` milliseconds after which it is no accident any more. */
@@ -48,7 +48,7 @@ export function supervised(launch: () => Instance): OpenEngine {
 class Supervisor {
   readonly #launch: () => Instance;
   readonly #options: string;
-  readonly #token: () => Promise<string>;
+  readonly #token: Sender;
   readonly #tell: (json: string) => void;
   readonly #encryption: Encryption | undefined;
   readonly #rules: Rules | undefined;
@@ -73,7 +73,7 @@ class Supervisor {
   constructor(
     launch: () => Instance,
     options: string,
-    token: () => Promise<string>,
+    token: Sender,
     tell: (json: string) => void,
     encryption: Encryption | undefined,
     rules: Rules | undefined,

@@ -1,6 +1,7 @@
 import { RealtimeError } from "./errors.js";
 import { write } from "./intents.js";
 import { randomName } from "./random.js";
+import type { Sender } from "./seam.js";
 import type { AskOptions, QueryAnswer, TransactionOptions, TransactionOutcome } from "./transactions.js";
 import { orAborted } from "./waiting.js";
 
@@ -11,10 +12,20 @@ interface Answer {
   error?: { code: string; message: string };
 }
 
+/** The trace that the page is in, if it is one that may be sent. */
+function trace({ traceparent }: Sender): string | undefined {
+  try {
+    const parent = traceparent?.();
+    return /^[\da-f-]{55}$/.test(String(parent)) ? parent : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Where and as whom. */
 interface Caller {
   server: string;
-  token: () => Promise<string>;
+  token: Sender;
   reachable: boolean;
 }
 
@@ -82,14 +93,16 @@ async function request(
     const before = lost;
     lost = true;
     again = 0;
+    const traceparent = trace(token);
+    const traced = traceparent ? { authorization, traceparent } : { authorization };
     const response = await fetch(`${server.replace(/\/+$/, "")}/v1/transactions/${target}`, {
       ...(field
         ? {
             method: "POST",
-            headers: { authorization, "content-type": "application/json", "idempotency-key": field },
+            headers: { ...traced, "content-type": "application/json", "idempotency-key": field },
             body,
           }
-        : { headers: { authorization }, cache: "no-store" }),
+        : { headers: traced, cache: "no-store" }),
       credentials: "omit",
       redirect: "error",
     });

@@ -75,6 +75,11 @@ export interface ClientOptions<C extends Collections = Collections> {
   url: string | URL;
   /** Who this is, to the server. */
   token: TokenSource;
+  /**
+   * The trace that the page is in now, as a `traceparent` of W3C trace context: each request and frame that is sent names it, in
+   * the tab that sends for all. What is no such text is left out. A server of another origin has to know the header.
+   */
+  traceparent?: () => string | undefined;
   /** Every collection the client reads or writes; none (`{}`) where it has to do with topics alone. */
   collections: C;
   /** Names the storage on this device; clients of different names share nothing. Default: `"default"`. */

@@ -66,6 +66,49 @@ async fn frames_go_both_ways_in_order() {
     }
 }
 
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+#[tokio::test]
+async fn a_frame_names_the_trace_that_the_application_is_in_when_it_is_sent() {
+    let transport = serve(|stream| async {
+        let mut socket = accept(stream).await;
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_text() {
+                socket.send(message).await.unwrap();
+            }
+        }
+    });
+    let transport = transport.await;
+    let link = transport.open().await.unwrap();
+    let frame = r#"{"leave":{"room":"r"}}"#;
+    link.send(frame.into());
+    assert_eq!(receive(&link).await.as_deref(), Some(frame));
+    transport.trace_by(|| Some(PARENT.into()));
+    link.send(frame.into());
+    let traced = format!(r#"{{"leave":{{"traceparent":"{PARENT}","room":"r"}}}}"#);
+    assert_eq!(receive(&link).await, Some(traced));
+    transport.trace_by(|| Some("\"no trace\"".into()));
+    link.send(frame.into());
+    assert_eq!(receive(&link).await.as_deref(), Some(frame));
+}
+
+#[tokio::test]
+async fn a_request_names_its_trace_in_a_header() {
+    let transport = serve(|mut stream| async move {
+        let mut request = vec![0; 4096];
+        let length = stream.read(&mut request).await.unwrap();
+        let head = String::from_utf8_lossy(&request[..length]).to_lowercase();
+        let traced = head.contains(&format!("\r\ntraceparent: {PARENT}\r\n"));
+        let answer =
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{traced}", traced.to_string().len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    });
+    let transport = transport.await;
+    transport.trace_by(|| Some(PARENT.into()));
+    let request = HttpRequest { path: "v1/pull", token: "t".into(), body: String::new() };
+    assert_eq!(transport.post(request).await.unwrap().body, "true");
+}
+
 #[tokio::test]
 async fn a_server_that_does_not_agree_to_the_subprotocol_is_not_opened() {
     let transport = serve(|stream| async {

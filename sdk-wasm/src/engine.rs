@@ -21,7 +21,7 @@ use crate::{
     hints::Hints,
     runtime::BrowserRuntime,
     store::{BrowserStore, Cipher},
-    transport::BrowserTransport,
+    transport::{BrowserTransport, Traces},
 };
 
 #[wasm_bindgen]
@@ -94,7 +94,10 @@ impl Engine {
     /// whether or not there is a network.
     pub async fn open(
         options: String,
-        #[wasm_bindgen(unchecked_param_type = "() => Promise<string>")] token: Function,
+        #[wasm_bindgen(
+            unchecked_param_type = "{ (): Promise<string>; traceparent?: () => string | undefined }"
+        )]
+        token: Function,
         #[wasm_bindgen(unchecked_param_type = "(json: string) => void")] events: Function,
         #[wasm_bindgen(
             unchecked_optional_param_type = "{ seal(records: [string, string][]): Promise<string[]>; open(records: [string, string][]): Promise<string[]> }"
@@ -103,7 +106,7 @@ impl Engine {
         #[wasm_bindgen(unchecked_optional_param_type = "(json: string) => string")] rules: Option<Function>,
     ) -> Result<Engine, JsValue> {
         let options: Options = decode(&options).map_err(|error| CallError::options(error.message))?;
-        let transport = BrowserTransport::new(&options.url, cipher.is_some())
+        let transport = BrowserTransport::new(&options.url, cipher.is_some(), Traces::beside(&token))
             .ok_or_else(|| CallError::options("url must be an absolute http or https address"))?;
         let store = BrowserStore::open(&options.name, cipher).await.map_err(CallError::from)?;
 

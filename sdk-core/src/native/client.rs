@@ -2,7 +2,7 @@
 
 use std::{ops::Deref, path::Path};
 
-use super::{InvalidServer, NativeTransport, SqliteStore, Tokens, TokioRuntime};
+use super::{InvalidServer, NativeTransport, SqliteStore, Tokens, TokioRuntime, traces::Traces};
 use crate::{
     client::{Client, With},
     driver::Rules,
@@ -18,6 +18,7 @@ pub type Native = With<SqliteStore, NativeTransport, TokioRuntime, Tokens>;
 pub struct NativeClient {
     client: Client<Native>,
     store: SqliteStore,
+    traces: Traces,
 }
 
 impl Deref for NativeClient {
@@ -76,6 +77,7 @@ impl NativeClient {
         let named = |(name, strategy): &(&str, Strategy)| Ok((CollectionName::new(name)?, *strategy));
         let collections = collections.iter().map(named).collect::<Result<_, InvalidId>>()?;
         let transport = NativeTransport::new(server)?;
+        let traces = transport.traces().clone();
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(OpenError::Random)?;
         let seed = getrandom::u64().map_err(OpenError::Random)?;
@@ -83,7 +85,14 @@ impl NativeClient {
         let store = SqliteStore::open(folder).await?;
         let runtime = TokioRuntime::current();
         let client = Client::start(store.clone(), transport, runtime, tokens, rules, config, seed).await?;
-        Ok(Self { client, store })
+        Ok(Self { client, store, traces })
+    }
+
+    /// Has each request and frame that is sent from now on name a trace: what `source` gives at that moment, a `traceparent`
+    /// of [W3C trace context](https://www.w3.org/TR/trace-context/), or none. What is no such text is left out. It is asked from
+    /// tasks of the client, must not block, and must not call the client.
+    pub fn trace_by(&self, source: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        self.traces.ask(Box::new(source));
     }
 
     /// Ends it, and resolves when its folder is free for the next client. What is pending stays there and is sent

@@ -8,7 +8,7 @@ use reqwest::{
     redirect,
 };
 
-use super::{InvalidServer, MAX_MESSAGE};
+use super::{InvalidServer, MAX_MESSAGE, traces::Traces};
 use crate::driver::{
     Each, HEADERS, HttpGet, HttpReply, TRANSACTION_HEADERS, TransactionRequest, TransportError,
 };
@@ -22,10 +22,11 @@ const GOES_ON: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub(super) struct Http {
     client: Client,
+    traces: Traces,
 }
 
 impl Http {
-    pub(super) fn new(tls: rustls::ClientConfig) -> Result<Self, InvalidServer> {
+    pub(super) fn new(tls: rustls::ClientConfig, traces: Traces) -> Result<Self, InvalidServer> {
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .no_proxy()
@@ -35,7 +36,7 @@ impl Http {
             .timeout(TIMEOUT)
             .build()
             .map_err(|error| InvalidServer::Tls(chain(&error)))?;
-        Ok(Self { client })
+        Ok(Self { client, traces })
     }
 
     pub(super) async fn post(
@@ -45,7 +46,7 @@ impl Http {
         body: String,
     ) -> Result<HttpReply, TransportError> {
         let request = self.client.post(url).bearer_auth(token).header(CONTENT_TYPE, "application/json");
-        send(request.body(body), &HEADERS, &|_| true).await
+        self.send(request.body(body), &HEADERS, &|_| true).await
     }
 
     pub(super) async fn transact(
@@ -56,7 +57,7 @@ impl Http {
         let TransactionRequest { key, token, body, .. } = request;
         let request = self.client.post(url).bearer_auth(token).header(CONTENT_TYPE, "application/json");
         let request = request.header("idempotency-key", key.to_field());
-        send(request.body(body), &TRANSACTION_HEADERS, &|_| true).await
+        self.send(request.body(body), &TRANSACTION_HEADERS, &|_| true).await
     }
 
     pub(super) async fn get(
@@ -70,28 +71,33 @@ impl Http {
         let request = if waits { request.timeout(GOES_ON) } else { request };
         // There is no cache in this client; there may be one on the way.
         let request = if bypass { request.header(CACHE_CONTROL, "no-cache") } else { request };
-        send(request, &HEADERS, each).await
+        self.send(request, &HEADERS, each).await
     }
-}
 
-async fn send(
-    request: RequestBuilder,
-    wanted: &[&'static str],
-    each: &Each<'_>,
-) -> Result<HttpReply, TransportError> {
-    let failed = |error: reqwest::Error| TransportError(chain(&error));
-    let response = request.send().await.map_err(failed)?;
-    let header =
-        |name: &&'static str| Some((*name, response.headers().get(*name)?.to_str().ok()?.to_owned()));
-    let headers = wanted.iter().filter_map(header).collect();
-    Ok(HttpReply {
-        status: response.status().as_u16(),
-        headers,
-        body: read_body(response, each)
-            .await
-            .map_err(failed)?
-            .ok_or_else(|| TransportError("not wanted any more".into()))?,
-    })
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        wanted: &[&'static str],
+        each: &Each<'_>,
+    ) -> Result<HttpReply, TransportError> {
+        let failed = |error: reqwest::Error| TransportError(chain(&error));
+        let request = match self.traces.current() {
+            Some(parent) => request.header("traceparent", parent),
+            None => request,
+        };
+        let response = request.send().await.map_err(failed)?;
+        let header =
+            |name: &&'static str| Some((*name, response.headers().get(*name)?.to_str().ok()?.to_owned()));
+        let headers = wanted.iter().filter_map(header).collect();
+        Ok(HttpReply {
+            status: response.status().as_u16(),
+            headers,
+            body: read_body(response, each)
+                .await
+                .map_err(failed)?
+                .ok_or_else(|| TransportError("not wanted any more".into()))?,
+        })
+    }
 }
 
 /// The body up to [`MAX_MESSAGE`]; what follows is not even received. None if no more was wanted.

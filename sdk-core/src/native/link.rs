@@ -13,7 +13,8 @@ use tokio::{
 };
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
-use crate::driver::Link;
+use super::traces::Traces;
+use crate::{driver::Link, protocol::with_traceparent};
 
 /// Frames that wait to be written. The server's limit on operations in flight keeps a client far below it; one
 /// that reaches it is stuck, and its link is closed.
@@ -28,22 +29,27 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 pub struct NativeLink {
     outgoing: mpsc::Sender<String>,
     incoming: Mutex<SplitStream<Socket>>,
+    traces: Traces,
     /// Dropping it closes the link as well.
     closed: watch::Sender<bool>,
 }
 
 impl NativeLink {
-    pub(super) fn new(socket: Socket) -> Self {
+    pub(super) fn new(socket: Socket, traces: Traces) -> Self {
         let (sink, stream) = socket.split();
         let (outgoing, queue) = mpsc::channel(QUEUE);
         let (closed, when_closed) = watch::channel(false);
         tokio::spawn(write(sink, queue, when_closed));
-        Self { outgoing, incoming: Mutex::new(stream), closed }
+        Self { outgoing, incoming: Mutex::new(stream), traces, closed }
     }
 }
 
 impl Link for NativeLink {
     fn send(&self, text: String) {
+        let text = match self.traces.current() {
+            Some(parent) => with_traceparent(text, &parent),
+            None => text,
+        };
         if let Err(mpsc::error::TrySendError::Full(_)) = self.outgoing.try_send(text) {
             self.close();
         }

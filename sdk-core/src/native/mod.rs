@@ -10,6 +10,7 @@ mod runtime;
 mod sqlite;
 mod tls;
 mod tokens;
+mod traces;
 mod transport;
 
 pub use address::InvalidServer;

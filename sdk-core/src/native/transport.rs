@@ -11,7 +11,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{InvalidServer, MAX_MESSAGE, NativeLink, address::Address, http::Http, tls};
+use super::{InvalidServer, MAX_MESSAGE, NativeLink, address::Address, http::Http, tls, traces::Traces};
 use crate::{
     driver::{
         Each, HttpGet, HttpReply, HttpRequest, Transact, TransactionRequest, Transport, TransportError,
@@ -31,6 +31,7 @@ pub struct NativeTransport {
     address: Address,
     http: Http,
     tls: Arc<rustls::ClientConfig>,
+    traces: Traces,
 }
 
 impl NativeTransport {
@@ -41,7 +42,19 @@ impl NativeTransport {
     pub fn new(server: &str) -> Result<Self, InvalidServer> {
         let address = Address::parse(server)?;
         let tls = tls::config(address.is_secure())?;
-        Ok(Self { http: Http::new(tls.clone())?, address, tls: Arc::new(tls) })
+        let traces = Traces::default();
+        Ok(Self { http: Http::new(tls.clone(), traces.clone())?, address, tls: Arc::new(tls), traces })
+    }
+}
+
+impl NativeTransport {
+    /// Has what is sent from now on name a trace; see [`NativeClient::trace_by`](super::NativeClient::trace_by).
+    pub fn trace_by(&self, source: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        self.traces.ask(Box::new(source));
+    }
+
+    pub(super) fn traces(&self) -> &Traces {
+        &self.traces
     }
 }
 
@@ -64,7 +77,7 @@ impl Transport for NativeTransport {
             connect_async_tls_with_config(request, Some(config), no_delay, Some(connector))
                 .await
                 .map_err(failed)?;
-        Ok(NativeLink::new(socket))
+        Ok(NativeLink::new(socket, self.traces.clone()))
     }
 
     async fn get(&self, request: HttpGet, each: &Each<'_>) -> Result<HttpReply, TransportError> {

@@ -20,6 +20,7 @@ mod snapshot;
 mod strategy;
 mod subscription;
 mod topic;
+mod trace;
 
 pub use document::{Burial, Changed, Contribution, Document, Register, Stamp};
 pub use error::{ErrorCode, ProtocolError, Retry};
@@ -47,5 +48,6 @@ pub use snapshot::{ChunkRef, ContentHash, InvalidHash, Manifest, read_chunk, rea
 pub use strategy::Strategy;
 pub use subscription::{EndReason, Ended, Events, Start, Subscribe, Unsubscribe};
 pub use topic::{BadPosition, LogEpoch, TopicPosition};
+pub use trace::{is_traceparent, with_traceparent};
 
 pub use crate::wire::encode;

@@ -6,6 +6,8 @@ use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, ReadableStream, ReadableStreamDefaultReader, Response};
 
+use super::Traces;
+
 /// Bytes of an answer that are read; the largest that a server of ours gives has a fraction of it.
 const MOST: usize = 4 << 20;
 
@@ -16,11 +18,15 @@ extern "C" {
     fn fetch(url: &str, options: &JsValue) -> Result<Promise, JsValue>;
 }
 
-pub(super) async fn post(base: &str, request: &HttpRequest) -> Result<HttpReply, TransportError> {
+pub(super) async fn post(
+    base: &str,
+    request: &HttpRequest,
+    traces: &Traces,
+) -> Result<HttpReply, TransportError> {
     let headers = [("content-type", "application/json")];
     let body = Some(request.body.as_str());
     let url = [base, "/", request.path];
-    exchange(&url, "POST", &request.token, &headers, body, "no-store", &|_| true)
+    exchange(&url, &request.token, traces, &headers, body, "no-store", &|_| true)
         .await
         .map_err(|_| unreached())
 }
@@ -30,6 +36,7 @@ pub(super) async fn get(
     base: &str,
     request: &HttpGet,
     private: bool,
+    traces: &Traces,
     each: &Each<'_>,
 ) -> Result<HttpReply, TransportError> {
     let cache = match (private, request.bypass) {
@@ -38,7 +45,7 @@ pub(super) async fn get(
         (false, false) => "default",
     };
     let url = [base, "/", &request.path];
-    exchange(&url, "GET", &request.token, &[], None, cache, each).await.map_err(|_| unreached())
+    exchange(&url, &request.token, traces, &[], None, cache, each).await.map_err(|_| unreached())
 }
 
 /// Ends a request when it is dropped: with its future, which the driver drops once nobody waits for the answer, or when
@@ -57,15 +64,16 @@ fn unreached() -> TransportError {
 
 async fn exchange(
     url: &[&str],
-    method: &str,
     token: &str,
+    traces: &Traces,
     headers: &[(&str, &str)],
     body: Option<&str>,
     cache: &str,
     each: &Each<'_>,
 ) -> Result<HttpReply, JsValue> {
     let ends = Ends(AbortController::new()?);
-    let options = options(method, token, headers, body, cache, &ends)?;
+    let method = if body.is_some() { "POST" } else { "GET" };
+    let options = options(method, token, traces, headers, body, cache, &ends)?;
     let response = JsFuture::from(fetch(&url.concat(), &options)?).await?;
     let response: Response = response.unchecked_into();
     let told = response.headers();
@@ -83,6 +91,7 @@ async fn exchange(
 fn options(
     method: &str,
     token: &str,
+    traces: &Traces,
     headers: &[(&str, &str)],
     body: Option<&str>,
     cache: &str,
@@ -91,6 +100,9 @@ fn options(
     let given = object(&[("authorization", ["Bearer ", token].concat().into())])?;
     for (name, value) in headers {
         Reflect::set(&given, &(*name).into(), &(*value).into())?;
+    }
+    if let Some(parent) = traces.current() {
+        Reflect::set(&given, &"traceparent".into(), &parent.into())?;
     }
     object(&[
         ("method", method.into()),

@@ -10,11 +10,12 @@ use std::{
 
 use sdk_core::{
     driver::{Link, TransportError},
-    protocol::SUBPROTOCOL,
+    protocol::{SUBPROTOCOL, with_traceparent},
 };
 use wasm_bindgen::{JsCast, closure::Closure};
 use web_sys::{MessageEvent, WebSocket};
 
+use super::Traces;
 use crate::held::hold;
 
 /// Bytes that may wait to be received. A server sends a frame of at most half a megabyte at a time; what
@@ -28,6 +29,7 @@ pub struct Socket {
     inner: WebSocket,
     inbox: Rc<RefCell<Inbox>>,
     _on_event: Closure<dyn FnMut(MessageEvent)>,
+    traces: Traces,
 }
 
 #[derive(Default)]
@@ -47,7 +49,7 @@ enum State {
 }
 
 impl Socket {
-    pub(super) async fn open(url: &str) -> Result<Self, TransportError> {
+    pub(super) async fn open(url: &str, traces: Traces) -> Result<Self, TransportError> {
         let inner = WebSocket::new_with_str(url, SUBPROTOCOL)
             .map_err(|_| TransportError("the address is not one a WebSocket can have".into()))?;
         hold("socket", &inner);
@@ -61,7 +63,7 @@ impl Socket {
         inner.set_onopen(handler);
         inner.set_onmessage(handler);
         inner.set_onclose(handler);
-        let socket = Self { inner, inbox, _on_event: on_event };
+        let socket = Self { inner, inbox, _on_event: on_event, traces };
         poll_fn(|context| {
             let mut inbox = socket.inbox.borrow_mut();
             if inbox.state == State::Connecting {
@@ -105,6 +107,10 @@ impl Link for Socket {
         if self.inner.buffered_amount() > MOST_SENT {
             self.close();
         } else {
+            let text = match self.traces.current() {
+                Some(parent) => with_traceparent(text, &parent),
+                None => text,
+            };
             // Fails only while it connects, which is over; afterwards the browser ignores it.
             let _ = self.inner.send_with_str(&text);
         }
