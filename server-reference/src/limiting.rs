@@ -45,6 +45,10 @@ pub(crate) struct Limiting {
     /// WebSockets of one address at one time that have not said who they are.
     #[arg(long, default_value_t = DEFAULT.greetings, env = "WEBWAKA_ADDRESS_GREETINGS")]
     address_greetings: usize,
+    /// Bytes of memory for what peers do not take as fast as it is sent, and for what has not come as a whole; of one user,
+    /// tenant or address, half of it.
+    #[arg(long, default_value_t = DEFAULT.memory, env = "WEBWAKA_PENDING_MEMORY")]
+    pending_memory: usize,
     /// As how many messages of its address a token counts that is none.
     #[arg(long, default_value_t = DEFAULT.refused_token, env = "WEBWAKA_REFUSED_TOKEN_COST")]
     refused_token_cost: u64,
@@ -68,6 +72,7 @@ impl Limiting {
             tenant: quota(self.tenant_messages, self.tenant_bytes, self.tenant_connections),
             address: quota(self.address_messages, self.address_bytes, self.address_connections),
             greetings: self.address_greetings,
+            memory: self.pending_memory,
             refused_token: self.refused_token_cost,
             proxies: self.trusted_proxies.into(),
         }

@@ -25,12 +25,18 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::limits::Seat;
+use crate::limits::{Meter, Seat, Weight};
 
 /// Bytes that the system keeps of what it has not sent, about. It asks for more when half of them are gone, so that a
 /// peer who takes less than that within a write deadline takes too little.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT: u32 = 32 * 1024;
+
+/// As how many bytes one byte of a message may come, at most. A fragment has a head of six: who sends many a small one
+/// makes much work of little.
+const FRAMING: usize = 2;
+/// Bytes that are read of what comes behind a message, and more.
+const READ_AHEAD: usize = 16 * 1024;
 
 /// Listens for connections.
 pub(crate) struct Lines {
@@ -100,8 +106,41 @@ struct Shared {
     peer: SocketAddr,
     /// Held until it is known who is at the other end.
     stranger: Mutex<Option<Seat>>,
+    /// What comes, if it comes in messages.
+    incoming: Mutex<Option<Box<Incoming>>>,
     writing: Mutex<Writing>,
     half: OwnedWriteHalf,
+}
+
+/// A message on its way.
+#[derive(Debug)]
+struct Incoming {
+    /// Bytes that have come of it.
+    bytes: usize,
+    /// Bytes that it may have.
+    most: usize,
+    meter: Arc<Meter>,
+    weight: Option<Weight>,
+}
+
+/// More has come than any message needs.
+pub(crate) const TOO_MUCH: io::ErrorKind = io::ErrorKind::InvalidData;
+/// There is no room for the rest of a message.
+pub(crate) const NO_MEMORY: io::ErrorKind = io::ErrorKind::OutOfMemory;
+
+impl Incoming {
+    /// So many bytes have come.
+    fn add(&mut self, bytes: usize) -> io::Result<()> {
+        self.bytes += bytes;
+        if self.bytes > FRAMING * self.most + READ_AHEAD {
+            return Err(TOO_MUCH.into());
+        }
+        // Of one that is light nothing is held.
+        if self.weight.is_none() && self.bytes > READ_AHEAD {
+            self.weight = self.meter.weigh(self.most).map_err(|_| io::Error::from(NO_MEMORY))?;
+        }
+        Ok(())
+    }
 }
 
 /// How far writing has come.
@@ -143,6 +182,18 @@ impl Wire {
         self.0.peer
     }
 
+    /// From now on messages of so many bytes come, at whose memory they count.
+    pub(crate) fn expect(&self, most: usize, meter: &Arc<Meter>) {
+        *self.0.incoming() = Some(Box::new(Incoming { bytes: 0, most, meter: meter.clone(), weight: None }));
+    }
+
+    /// A message is there, and another may come.
+    pub(crate) fn delivered(&self) {
+        if let Some(incoming) = &mut *self.0.incoming() {
+            (incoming.bytes, incoming.weight) = (0, None);
+        }
+    }
+
     /// It is known now who that is.
     pub(crate) fn known(&self) {
         self.0.stranger.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -175,7 +226,12 @@ impl Line {
     ) -> Self {
         let (reading, half) = connection.into_split();
         let (writing, stranger) = (Mutex::default(), Mutex::new(stranger));
-        Self { reading, shared: Arc::new(Shared { peer, stranger, writing, half }), deadline, stalled: None }
+        Self {
+            reading,
+            shared: Arc::new(Shared { peer, stranger, incoming: Mutex::default(), writing, half }),
+            deadline,
+            stalled: None,
+        }
     }
 
     /// The same for others.
@@ -202,6 +258,8 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         self.shared.writing().over = true;
+        // Whoever is charged has hold of this connection as well.
+        self.shared.incoming().take();
         // Who is told nothing by it has gone already.
         let _ = SockRef::from(self.shared.connection()).shutdown(Shutdown::Write);
     }
@@ -211,6 +269,11 @@ impl Shared {
     fn writing(&self) -> MutexGuard<'_, Writing> {
         // Nothing in here panics between two changes that belong together.
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn incoming(&self) -> MutexGuard<'_, Option<Box<Incoming>>> {
+        // As above.
+        self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connection(&self) -> &TcpStream {
@@ -265,7 +328,13 @@ impl AsyncRead for Line {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.reading).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.reading).poll_read(context, buffer))?;
+        let come = buffer.filled().len() - before;
+        Poll::Ready(match &mut *self.shared.incoming() {
+            Some(incoming) => incoming.add(come),
+            None => Ok(()),
+        })
     }
 }
 

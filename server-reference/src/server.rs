@@ -35,7 +35,7 @@ use crate::{
     dev, gateway, health,
     hub::Hub,
     identity,
-    limits::guard,
+    limits::{guard, weighed},
     line::Lines,
     metrics::{Measured, Metrics, Scraped, observe},
     random,
@@ -314,7 +314,7 @@ pub fn router(service: impl Into<Arc<Service>>, web: Option<&Path>) -> Router {
     let routes = routes.route_layer(from_fn_with_state(service.clone(), identity::grants::reach));
     let guard = from_fn_with_state(guarded, guard);
     // Whoever looks whether this process is well gets to know it, however many others are refused.
-    let routes = routes.layer(guard.clone()).merge(health::routes());
+    let routes = routes.layer(from_fn(weighed)).layer(guard.clone()).merge(health::routes());
     let mut router = routes.with_state(service).layer(cors);
     if let Some(folder) = web {
         router = router.fallback_service(pages(folder).layer(guard));

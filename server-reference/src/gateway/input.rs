@@ -34,6 +34,8 @@ pub enum Input {
     Received(String),
     /// The peer sent what no frame of this protocol can be: binary data, or more than the transport takes.
     Unreadable(ErrorCode),
+    /// A ping or pong of the transport came, of so many bytes.
+    Pinged(usize),
     /// The answer to [`Effect::Verify`].
     Verified(Result<TenantScope, AuthError>),
     /// The token of the session was taken back, or its key removed.

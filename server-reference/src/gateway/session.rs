@@ -86,6 +86,7 @@ impl Session {
         match input {
             Input::Received(text) => self.received(now, &text),
             Input::Unreadable(code) => self.refuse(ProtocolError::new(code, "not a frame of this protocol")),
+            Input::Pinged(bytes) => self.pinged(now, bytes),
             Input::Verified(result) => self.verified(now, result),
             Input::Withdrawn(error) => self.refuse(ProtocolError::from(&error)),
             Input::Committed(result) => self.committed(now, result),

@@ -20,7 +20,7 @@ use futures::{
 use sdk_core::protocol::ErrorCode;
 use tokio::{
     sync::watch,
-    time::{Sleep, error::Elapsed, sleep, timeout},
+    time::{Sleep, sleep, timeout},
 };
 use tokio_tungstenite::tungstenite::{
     Message,
@@ -40,7 +40,7 @@ use crate::{
     clock::Clock,
     hub::{Follower, Notice, Shortcut},
     limits::{Meter, Seat},
-    line::Wire,
+    line::{NO_MEMORY, TOO_MUCH, Wire},
     rooms::Presence,
     service::Service,
     storage::{Advance, events::News, transactions::Misuse},
@@ -185,6 +185,11 @@ impl Connection {
                 Turn::Input(input) => return Ok(input),
                 Turn::Message(message) => {
                     self.broken = matches!(message, Some(Err(_)));
+                    if let (Some(Ok(Message::Text(_) | Message::Binary(_))), Some(wire)) =
+                        (&message, &self.wire)
+                    {
+                        wire.delivered();
+                    }
                     if let Some(Ok(Message::Text(text))) = &message {
                         self.service.metrics.received.count(text);
                         self.traced = Traced::frame(text).or(self.traced.take());
@@ -196,7 +201,10 @@ impl Connection {
                         return Ok(Input::Withdrawn(error));
                     }
                 }
-                Turn::Flush => taken(timeout(self.service.write_deadline, self.socket.flush()).await)?,
+                Turn::Flush => {
+                    let (unsent, deadline) = (self.socket.unsent(), self.service.write_deadline);
+                    in_time(self.socket.flush(), unsent, &self.meter, deadline).await?;
+                }
                 Turn::Idle => self.socket.slim().await,
             }
         }
@@ -303,6 +311,9 @@ impl Connection {
                 tracing::debug!("session open");
                 self.follower = Some(self.service.hub.follow(&scope, collections));
                 self.greeting = None;
+                if let Some(wire) = &self.wire {
+                    wire.expect(self.service.limits.frame_bytes, &self.meter);
+                }
             }
             Effect::Attach(scope, client) => self.presence = Some(self.service.rooms.attach(scope, client)),
             Effect::Rooms(call) => {
@@ -356,7 +367,8 @@ impl Connection {
             Effect::Send(text) => {
                 self.service.metrics.sent.count(&text);
                 let message = Message::text(&*text);
-                return taken(timeout(self.service.write_deadline, self.socket.feed(message)).await);
+                let (unsent, deadline) = (self.socket.unsent() + message.len(), self.service.write_deadline);
+                return in_time(self.socket.feed(message), unsent, &self.meter, deadline).await;
             }
             Effect::Close(closing) => {
                 self.close(closing).await;
@@ -387,11 +399,12 @@ impl Connection {
             Closing::Refused(code) => (close_number(code), code.as_str()),
         };
         let frame = CloseFrame { code, reason: reason.into() };
+        let unsent = self.socket.unsent();
         let close = async {
             self.socket.feed(Message::Close(Some(frame))).await?;
             self.socket.flush().await
         };
-        if taken(timeout(self.service.write_deadline, close).await).is_err() {
+        if in_time(close, unsent, &self.meter, self.service.write_deadline).await.is_err() {
             return;
         }
         // To close on a peer that is still sending would reset the connection and could destroy what it has not read.
@@ -408,9 +421,22 @@ impl Connection {
     }
 }
 
-/// What became of a frame that was to be taken in time.
-fn taken(result: Result<Result<(), SocketError>, Elapsed>) -> Result<(), Gone> {
-    match result {
+/// Writes within a time. While the peer does not take it, so many bytes are in memory, which has room for so much only.
+async fn in_time(
+    write: impl Future<Output = Result<(), SocketError>>,
+    unsent: usize,
+    meter: &Meter,
+    deadline: Duration,
+) -> Result<(), Gone> {
+    let mut write = pin!(write);
+    if let Some(written) = write.as_mut().now_or_never() {
+        return written.map_err(|_| Gone::Lost);
+    }
+    let Ok(_weight) = meter.weigh(unsent) else {
+        tracing::info!("slow consumer dropped: too much waits for those who do not take it");
+        return Err(Gone::Slow);
+    };
+    match timeout(deadline, write).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Gone::Lost),
         Err(_) => {
@@ -426,10 +452,15 @@ fn received(message: Option<Result<Message, SocketError>>) -> Option<Input> {
         Ok(Message::Text(text)) => Some(Input::Received(text.as_str().to_owned())),
         Ok(Message::Binary(_)) => Some(Input::Unreadable(ErrorCode::Malformed)),
         // Answered by the socket itself; what counts for liveness are the protocol's own pings.
-        Ok(Message::Ping(_) | Message::Pong(_)) => Some(Input::Timeout),
+        Ok(Message::Ping(bytes) | Message::Pong(bytes)) => Some(Input::Pinged(bytes.len())),
         Ok(Message::Close(_) | Message::Frame(_)) => None,
         Err(SocketError::Capacity(_)) => Some(Input::Unreadable(ErrorCode::FrameTooLarge)),
         Err(SocketError::Utf8(_)) => Some(Input::Unreadable(ErrorCode::Malformed)),
+        Err(SocketError::Io(error)) => match error.kind() {
+            TOO_MUCH => Some(Input::Unreadable(ErrorCode::FrameTooLarge)),
+            NO_MEMORY => Some(Input::Unreadable(ErrorCode::Overloaded)),
+            _ => None,
+        },
         Err(_) => None,
     }
 }

@@ -11,7 +11,7 @@ use axum::{
     routing::get,
 };
 use hyper_util::rt::TokioIo;
-use sdk_core::protocol::{ErrorCode, ProtocolError, SUBPROTOCOL};
+use sdk_core::protocol::{ErrorCode, MAX_FIRST_FRAME, ProtocolError, SUBPROTOCOL};
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tracing::Instrument;
 
@@ -56,6 +56,9 @@ async fn upgrade(
 
     let ticket = admitted(&service, &meter, query.as_deref())?.map(Box::new);
     let wire = wire.map(|Extension(ConnectInfo(wire))| wire);
+    if let Some(wire) = &wire {
+        wire.expect(MAX_FIRST_FRAME, &meter);
+    }
     let going_on = async move {
         let _seat = seat;
         // Otherwise the peer has gone before it could be told that it may.

@@ -115,6 +115,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
+    /// Bytes that were fed and may not be out yet.
+    pub(super) fn unsent(&self) -> usize {
+        self.fed
+    }
+
     fn inner(&mut self) -> Result<&mut WebSocketStream<Intake<S>>, Error> {
         self.inner.as_mut().ok_or(Error::AlreadyClosed)
     }

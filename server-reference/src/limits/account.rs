@@ -38,6 +38,7 @@ pub(crate) struct Account {
 struct Places {
     connections: Arc<Semaphore>,
     requests: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
     /// Addresses alone have these.
     doorstep: Option<Doorstep>,
 }
@@ -54,11 +55,12 @@ pub(super) struct Doorstep {
 }
 
 impl Account {
-    fn new(limit: Limit, quota: Quota, greetings: Option<usize>, now: Millis) -> Self {
+    fn new(limit: Limit, quota: Quota, memory: usize, greetings: Option<usize>, now: Millis) -> Self {
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         let places = Places {
             connections: semaphore(quota.connections),
             requests: semaphore(REQUESTS),
+            memory: semaphore(memory),
             doorstep: greetings.map(|greetings| {
                 let strangers = greetings.saturating_mul(STRANGERS);
                 let lines = quota.connections.saturating_add(strangers);
@@ -98,6 +100,11 @@ impl Account {
         places.clone().try_acquire_owned().ok()
     }
 
+    /// Pieces of memory.
+    pub(super) fn memory(&self) -> &Arc<Semaphore> {
+        &self.places.memory
+    }
+
     pub(super) fn doorstep(&self) -> Option<&Doorstep> {
         self.places.doorstep.as_ref()
     }
@@ -109,12 +116,13 @@ impl Account {
 
     /// Whether forgetting it changes nothing for anybody.
     fn is_idle(&self, now: Millis) -> bool {
-        let Places { connections, requests, doorstep } = &self.places;
+        let Places { connections, requests, memory, doorstep } = &self.places;
         let doorstep = doorstep
             .iter()
             .flat_map(|Doorstep { greetings, strangers, lines }| [greetings, strangers, lines]);
         let is_free = |places: &Arc<Semaphore>| Arc::strong_count(places) == 1;
-        [connections, requests].into_iter().chain(doorstep).all(is_free) && self.spent().is_nothing(now)
+        [connections, requests, memory].into_iter().chain(doorstep).all(is_free)
+            && self.spent().is_nothing(now)
     }
 }
 
@@ -123,6 +131,7 @@ impl Account {
 pub(super) struct Accounts<K> {
     limit: Limit,
     quota: Quota,
+    memory: usize,
     greetings: Option<usize>,
     kept: Mutex<Kept<K>>,
 }
@@ -137,9 +146,9 @@ struct Kept<K> {
 }
 
 impl<K: Eq + Hash> Accounts<K> {
-    pub(super) fn new(limit: Limit, quota: Quota, greetings: Option<usize>) -> Self {
+    pub(super) fn new(limit: Limit, quota: Quota, memory: usize, greetings: Option<usize>) -> Self {
         let kept = Kept { accounts: HashMap::new(), full: FEW, crowd: None };
-        Self { limit, quota, greetings, kept: Mutex::new(kept) }
+        Self { limit, quota, memory, greetings, kept: Mutex::new(kept) }
     }
 
     /// The account of somebody.
@@ -154,7 +163,7 @@ impl<K: Eq + Hash> Accounts<K> {
             // So that to look through all of them is not what each newcomer costs.
             kept.full = kept.accounts.len().saturating_mul(2).clamp(FEW, MAX_ACCOUNTS);
         }
-        let new = || Arc::new(Account::new(self.limit, self.quota, self.greetings, now));
+        let new = || Arc::new(Account::new(self.limit, self.quota, self.memory, self.greetings, now));
         if kept.accounts.len() >= MAX_ACCOUNTS {
             return kept.crowd.get_or_insert_with(new).clone();
         }
@@ -170,7 +179,7 @@ mod tests {
     const QUOTA: Quota = Quota { rates: Rates { messages: 1, bytes: 1_000, burst: 1 }, connections: 2 };
 
     fn accounts() -> Accounts<usize> {
-        Accounts::new(Limit::Tenant, QUOTA, None)
+        Accounts::new(Limit::Tenant, QUOTA, 1, None)
     }
 
     fn count(accounts: &Accounts<usize>) -> usize {

@@ -59,10 +59,12 @@ pub(crate) enum Unit {
     Strangers,
     /// Connections at all.
     Lines,
+    /// Memory for what has not gone or come as a whole.
+    Memory,
 }
 
 impl Unit {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Messages,
         Self::Bytes,
         Self::Connections,
@@ -70,6 +72,7 @@ impl Unit {
         Self::Greetings,
         Self::Strangers,
         Self::Lines,
+        Self::Memory,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -81,6 +84,7 @@ impl Unit {
             Self::Greetings => "greetings",
             Self::Strangers => "strangers",
             Self::Lines => "lines",
+            Self::Memory => "memory",
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{auth::AuthError, line::Wire, tenant::TenantScope};
 /// token was verified.
 #[derive(Debug)]
 pub struct Meter {
-    limiter: Arc<Limiter>,
+    pub(super) limiter: Arc<Limiter>,
     address: Arc<Account>,
     known: OnceLock<[Arc<Account>; 2]>,
     /// Whose connection is a stranger's until somebody is known.
@@ -136,7 +136,7 @@ impl Meter {
         account.place(unit).ok_or_else(|| self.limiter.no_place(account.limit, unit))
     }
 
-    fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
+    pub(super) fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
         std::iter::once(&self.address).chain(self.known.get().into_iter().flatten())
     }
 

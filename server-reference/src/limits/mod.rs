@@ -17,6 +17,7 @@ mod figures;
 mod guard;
 mod meter;
 mod quotas;
+mod weight;
 
 use std::{
     net::IpAddr,
@@ -25,6 +26,7 @@ use std::{
 
 use axum::http::HeaderMap;
 use sdk_core::clock::Millis;
+use tokio::sync::Semaphore;
 
 pub use address::Proxies;
 pub(crate) use bucket::{Spent, Unit, Verdict};
@@ -33,10 +35,12 @@ pub(crate) use guard::{Metered, guard};
 pub use meter::Meter;
 pub(crate) use meter::{Exceeded, Seat};
 pub use quotas::{Quota, Quotas, Rates};
+pub(crate) use weight::{InCommon, Weight, weighed};
 
 use account::Accounts;
 use address::Address;
 use door::Door;
+use weight::PIECE;
 
 /// Whose limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,20 +63,25 @@ pub struct Limiter {
     tenants: Accounts<Arc<str>>,
     addresses: Accounts<Address>,
     door: Door,
+    /// For what waits to be sent, and what has not come as a whole.
+    memory: Arc<Semaphore>,
     pub(crate) figures: Figures,
 }
 
 impl Limiter {
     /// Nobody has spent anything.
     pub fn new(quotas: Quotas) -> Arc<Self> {
+        // So that no one takes all.
+        let share = quotas.memory / PIECE / 2;
         Arc::new(Self {
-            users: Accounts::new(Limit::User, quotas.user, None),
-            tenants: Accounts::new(Limit::Tenant, quotas.tenant, None),
-            addresses: Accounts::new(Limit::Address, quotas.address, Some(quotas.greetings)),
-            quotas,
+            users: Accounts::new(Limit::User, quotas.user, share, None),
+            tenants: Accounts::new(Limit::Tenant, quotas.tenant, share, None),
+            addresses: Accounts::new(Limit::Address, quotas.address, share, Some(quotas.greetings)),
             untrusted: Once::new(),
             door: Door::default(),
+            memory: Arc::new(Semaphore::new(quotas.memory / PIECE)),
             figures: Figures::default(),
+            quotas,
         })
     }
 

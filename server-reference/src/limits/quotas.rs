@@ -35,6 +35,9 @@ pub struct Quotas {
     pub address: Quota,
     /// WebSockets of one address that have not said a valid hello yet.
     pub greetings: usize,
+    /// Bytes of memory for what peers do not take as fast as it is sent, and for what has not come as a whole; of one user,
+    /// tenant or address, half of it.
+    pub memory: usize,
     /// As how many messages of an address a token counts that is none.
     pub refused_token: u64,
     /// Who may say for whom they speak.
@@ -56,6 +59,7 @@ impl Quotas {
         tenant: Quota { rates: rates(50_000, 128 * MEBI), connections: 5_000 },
         address: Quota { rates: rates(5_000, 32 * MEBI), connections: 1_000 },
         greetings: 64,
+        memory: 256 * 1024 * 1024,
         refused_token: 100,
         proxies: Proxies::NONE,
     };

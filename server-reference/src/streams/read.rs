@@ -114,7 +114,7 @@ pub(super) async fn read(
             let mut tail = Tail::new(service, scope, topic, &query);
             // What is wrong with the request is told with a status.
             let first = tail.read().await?;
-            Ok(sse::response(tail, first, query.cursor, place))
+            Ok(sse::response(tail, first, query.cursor, meter, place))
         }
     }
 }

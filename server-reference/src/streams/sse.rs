@@ -1,6 +1,6 @@
 //! Server-sent events: `data` with events, then `control` with the position after them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     clock::wall,
+    limits::Meter,
     random,
     storage::events::{Form, Slice},
 };
@@ -34,7 +35,13 @@ const COMMENT: &[u8] = b":\n\n";
 
 /// A connection that begins with a slice and goes on until its time is over, the topic ends, the token does, or the
 /// reader is too slow. Its place is held until then.
-pub(super) fn response(tail: Tail, first: Slice, cursor: Option<u64>, place: Waiting) -> Response {
+pub(super) fn response(
+    tail: Tail,
+    first: Slice,
+    cursor: Option<u64>,
+    meter: Arc<Meter>,
+    place: Waiting,
+) -> Response {
     let form = first.content_type.form();
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
@@ -44,7 +51,7 @@ pub(super) fn response(tail: Tail, first: Slice, cursor: Option<u64>, place: Wai
             biased;
             // The reader finds out why when it comes back.
             _ = service.verifier.withdrawn(&scope) => {}
-            () = send(tail, first, cursor, sender) => {}
+            () = send(tail, first, cursor, &meter, sender) => {}
         }
     });
     let chunks = stream::unfold(receiver, |mut receiver| async move {
@@ -61,7 +68,13 @@ pub(super) fn response(tail: Tail, first: Slice, cursor: Option<u64>, place: Wai
     response
 }
 
-async fn send(mut tail: Tail, first: Slice, mut cursor: Option<u64>, sender: mpsc::Sender<Bytes>) {
+async fn send(
+    mut tail: Tail,
+    first: Slice,
+    mut cursor: Option<u64>,
+    meter: &Meter,
+    sender: mpsc::Sender<Bytes>,
+) {
     let service = tail.service().clone();
     let expires = Duration::from_millis(tail.scope().expires().0.saturating_sub(wall().0));
     let end = Instant::now() + service.streams.events_lifetime.min(expires);
@@ -79,6 +92,8 @@ async fn send(mut tail: Tail, first: Slice, mut cursor: Option<u64>, sender: mps
             }
             None => (Bytes::from_static(COMMENT), false),
         };
+        // Who takes it slowly, with many others, is to come back for it.
+        let Ok(chunk) = meter.carry(chunk) else { return };
         // Whoever does not take a chunk in time would hold it, and its place, for ever.
         if !matches!(timeout(service.write_deadline, sender.send(chunk)).await, Ok(Ok(()))) || over {
             return;

@@ -17,15 +17,20 @@ fn server() -> Command {
 }
 
 /// A server process; killed when the test is over, whichever way.
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Process {
     fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    pub(crate) fn start_with(data: &Path, options: &[&str]) -> Self {
         let mut command = server();
         command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--log", "json", "--data"]).arg(data);
+        command.args(options);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -33,12 +38,16 @@ impl Process {
         Self { child, url }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
     }
 
-    async fn session(&self, data: &Path) -> Socket {
+    pub(crate) async fn session(&self, data: &Path) -> Socket {
         let mut request = format!("ws://{}/v1/realtime", self.url).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
         let mut socket = Socket::connect(request).await.unwrap();
@@ -64,7 +73,7 @@ impl Drop for Process {
 }
 
 /// A token made by the command line.
-fn token(data: &Path) -> String {
+pub(crate) fn token(data: &Path) -> String {
     let Output { status, stdout, .. } =
         server().args(["token", "--subject", "ada", "--data"]).arg(data).output().unwrap();
     assert!(status.success());

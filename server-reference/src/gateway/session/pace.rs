@@ -87,6 +87,16 @@ impl Pace {
 }
 
 impl Session {
+    /// Counts what the transport has answered already, which is a message as well as any other.
+    pub(super) fn pinged(&mut self, now: Now, bytes: usize) {
+        if matches!(self.state, State::Open(_)) {
+            self.paced(now, bytes);
+        } else if let Some((over, true)) = self.meter.take(now.monotonic, 1, bytes as u64) {
+            self.meter.count(over, Answer::Ended);
+            self.refuse(over.into());
+        }
+    }
+
     /// Counts a frame. Returns whether it is to be looked at.
     pub(super) fn paced(&mut self, now: Now, bytes: usize) -> bool {
         let State::Open(open) = &mut self.state else { return false };
