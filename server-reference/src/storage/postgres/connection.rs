@@ -1,6 +1,11 @@
 //! How the statements that all databases share reach PostgreSQL.
 
-use std::{cell::RefCell, collections::HashMap, error::Error as StdError, ops::ControlFlow};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    error::Error as StdError,
+    ops::ControlFlow,
+};
 
 use postgres::{
     Row as PostgresRow, Statement, Transaction,
@@ -15,6 +20,9 @@ use crate::storage::{
 
 /// Rows that are brought at one time where there may be many.
 const SLICE: i32 = 256;
+
+/// How a statement begins that takes back what was done since a savepoint.
+const BACK: &str = "ROLLBACK TO";
 
 /// Statements by the text that all databases share. There are as many as the program has.
 #[derive(Default)]
@@ -31,22 +39,37 @@ pub(super) struct Open<'a> {
     transaction: RefCell<Transaction<'a>>,
     statements: &'a Statements,
     signer: &'a Signer,
+    /// A statement has failed, and nothing was rolled back to a savepoint since.
+    failed: Cell<bool>,
 }
 
 impl<'a> Open<'a> {
     pub(super) fn new(transaction: Transaction<'a>, statements: &'a Statements, signer: &'a Signer) -> Self {
-        Self { transaction: RefCell::new(transaction), statements, signer }
+        Self { transaction: RefCell::new(transaction), statements, signer, failed: Cell::new(false) }
     }
 
+    /// Commits what was done. PostgreSQL itself answers COMMIT with success where it has rolled back because of a failure.
     pub(super) fn commit(self) -> Result<(), StorageError> {
+        if self.failed.get() {
+            return Err(StorageError::Unavailable("a statement of the transaction has failed".into()));
+        }
         Ok(self.transaction.into_inner().commit()?)
+    }
+
+    fn ask<T>(
+        &self,
+        ask: impl FnOnce(&mut Transaction<'a>) -> Result<T, postgres::Error>,
+    ) -> Result<T, StorageError> {
+        let answer = ask(&mut self.transaction.borrow_mut());
+        self.failed.set(self.failed.get() || answer.is_err());
+        Ok(answer?)
     }
 
     fn prepare(&self, sql: &str) -> Result<Statement, StorageError> {
         if let Some(known) = self.statements.0.borrow().get(sql) {
             return Ok(known.clone());
         }
-        let statement = self.transaction.borrow_mut().prepare(&translated(sql))?;
+        let statement = self.ask(|transaction| transaction.prepare(&translated(sql)))?;
         self.statements.0.borrow_mut().insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
@@ -69,13 +92,13 @@ fn parameters<'v>(values: &'v [Value<'v>]) -> Vec<&'v (dyn ToSql + Sync)> {
 impl Connection for Open<'_> {
     fn run(&self, sql: &str, values: &[Value<'_>]) -> Result<usize, StorageError> {
         let statement = self.prepare(sql)?;
-        let changed = self.transaction.borrow_mut().execute(&statement, &parameters(values))?;
+        let changed = self.ask(|transaction| transaction.execute(&statement, &parameters(values)))?;
         usize::try_from(changed).map_err(corrupt("a count of rows"))
     }
 
     fn fetch(&self, sql: &str, values: &[Value<'_>], each: &mut Each<'_>) -> Result<(), StorageError> {
         let statement = self.prepare(sql)?;
-        let rows = self.transaction.borrow_mut().query(&statement, &parameters(values))?;
+        let rows = self.ask(|transaction| transaction.query(&statement, &parameters(values)))?;
         for row in &rows {
             if each(row)? == ControlFlow::Break(()) {
                 break;
@@ -86,9 +109,9 @@ impl Connection for Open<'_> {
 
     fn scan(&self, sql: &str, values: &[Value<'_>], each: &mut Each<'_>) -> Result<(), StorageError> {
         let statement = self.prepare(sql)?;
-        let portal = self.transaction.borrow_mut().bind(&statement, &parameters(values))?;
+        let portal = self.ask(|transaction| transaction.bind(&statement, &parameters(values)))?;
         loop {
-            let rows = self.transaction.borrow_mut().query_portal(&portal, SLICE)?;
+            let rows = self.ask(|transaction| transaction.query_portal(&portal, SLICE))?;
             for row in &rows {
                 if each(row)? == ControlFlow::Break(()) {
                     return Ok(());
@@ -101,7 +124,21 @@ impl Connection for Open<'_> {
     }
 
     fn control(&self, sql: &'static str) -> Result<(), StorageError> {
-        Ok(self.transaction.borrow_mut().batch_execute(sql)?)
+        self.ask(|transaction| transaction.batch_execute(sql))?;
+        if sql.starts_with(BACK) {
+            self.failed.set(false);
+        }
+        Ok(())
+    }
+
+    fn turn(&self) -> Result<i64, StorageError> {
+        // No row is looked at: those of other tenants, which wait as well, are not to be seen.
+        let mut turn = 0;
+        self.fetch("SELECT nextval('turns')", &[], &mut |row| {
+            turn = row.get(0)?;
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(turn)
     }
 
     fn sign(&self, tenant: &str, size: u64, root: &[u8; 32]) -> Result<Vec<u8>, StorageError> {

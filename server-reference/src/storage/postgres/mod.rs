@@ -16,7 +16,18 @@ mod settings;
 mod store;
 #[cfg(test)]
 mod tests;
+mod transactions;
 
-pub use schema::migrate;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+pub use schema::{migrate, migrate_transactions};
 pub use settings::{Options, Timeouts};
 pub use store::{OnAdvance, PostgresStore, Shared};
+pub use transactions::{OnCommit, PostgresTransactions};
+
+/// Which of so many writers a tenant's rows are written by.
+fn place(tenant: &str, writers: usize) -> usize {
+    let mut hash = DefaultHasher::new();
+    tenant.hash(&mut hash);
+    usize::try_from(hash.finish() % writers as u64).unwrap_or_default()
+}

@@ -5,13 +5,16 @@ use postgres::Client;
 use super::settings::{Options, Settings, apart, quoted};
 use crate::storage::StorageError;
 
-/// What brings the tables from one version to the next. Forward only: a step that was released is never changed. Programs of
-/// the release before go on while it is done and after.
-const MIGRATIONS: [&str; 1] = [TABLES];
+/// What brings the tables of a store from one version to the next. Forward only: a step that was released is never changed.
+/// Programs of the release before go on while it is done and after.
+pub(super) struct Migrations(&'static [&'static [&'static str]]);
+
+pub(super) const DOCUMENTS: Migrations = Migrations(&[&[DOCUMENT_TABLES, AUDIT_TABLES]]);
+pub(super) const TRANSACTIONS: Migrations = Migrations(&[&[TRANSACTION_TABLES, AUDIT_TABLES]]);
 
 /// The tables are those of the [embedded store](crate::storage::sqlite), with the tenant in each whose rows are somebody's.
 /// Names compare byte by byte, whatever the database's language.
-const TABLES: &str = r#"
+const DOCUMENT_TABLES: &str = r#"
     CREATE TABLE clients (
         tenant TEXT COLLATE "C" NOT NULL,
         client TEXT COLLATE "C" NOT NULL,
@@ -126,6 +129,18 @@ const TABLES: &str = r#"
     );
     CREATE INDEX revocations_by_end ON revocations (until);
 
+    CREATE TABLE viewings (
+        tenant TEXT COLLATE "C" NOT NULL,
+        subject TEXT COLLATE "C" NOT NULL,
+        target TEXT NOT NULL,
+        until BIGINT NOT NULL,
+        PRIMARY KEY (tenant, subject, target)
+    );
+    CREATE INDEX viewings_by_end ON viewings (until);
+"#;
+
+/// As the embedded stores have them.
+const AUDIT_TABLES: &str = r#"
     CREATE TABLE audit (
         tenant TEXT COLLATE "C" NOT NULL,
         number BIGINT NOT NULL,
@@ -161,15 +176,57 @@ const TABLES: &str = r#"
         tree BYTEA NOT NULL,
         signature BYTEA NOT NULL
     );
+"#;
 
-    CREATE TABLE viewings (
+const TRANSACTION_TABLES: &str = r#"
+    CREATE TABLE tenants (
+        tenant TEXT COLLATE "C" PRIMARY KEY,
+        keys BIGINT NOT NULL DEFAULT 0,
+        records BIGINT NOT NULL DEFAULT 0,
+        waiting BIGINT NOT NULL DEFAULT 0
+    );
+
+    CREATE TABLE records (
+        tenant TEXT COLLATE "C" NOT NULL,
+        key TEXT COLLATE "C" NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (tenant, key)
+    );
+
+    CREATE TABLE calls (
+        id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         tenant TEXT COLLATE "C" NOT NULL,
         subject TEXT COLLATE "C" NOT NULL,
-        target TEXT NOT NULL,
-        until BIGINT NOT NULL,
-        PRIMARY KEY (tenant, subject, target)
+        key TEXT COLLATE "C" NOT NULL,
+        name TEXT COLLATE "C" NOT NULL,
+        body_hash BYTEA NOT NULL,
+        at BIGINT NOT NULL,
+        answer TEXT,
+        code TEXT,
+        message TEXT,
+        UNIQUE (tenant, subject, key)
     );
-    CREATE INDEX viewings_by_end ON viewings (until);
+    CREATE INDEX calls_by_age ON calls (at);
+
+    CREATE TABLE lanes (
+        lane BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        tenant TEXT COLLATE "C" NOT NULL,
+        topic TEXT COLLATE "C" NOT NULL,
+        until BIGINT NOT NULL DEFAULT 0,
+        turn BIGINT NOT NULL,
+        UNIQUE (tenant, topic)
+    );
+    CREATE INDEX lanes_by_turn ON lanes (turn);
+    CREATE SEQUENCE turns;
+
+    CREATE TABLE outgoing (
+        id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        tenant TEXT COLLATE "C" NOT NULL DEFAULT current_setting('webwaka.tenant'),
+        lane BIGINT NOT NULL REFERENCES lanes (lane),
+        at BIGINT NOT NULL,
+        event TEXT NOT NULL
+    );
+    CREATE INDEX outgoing_by_lane ON outgoing (lane, id);
 "#;
 
 /// Each table that has a tenant's rows shows them under the name of that tenant alone, also to its owner. Upkeep, which is every
@@ -199,10 +256,19 @@ const GUARD: &str = "
 /// [`StorageError::Unavailable`]; nothing was changed.
 pub fn migrate(options: &Options, role: &str) -> Result<(), StorageError> {
     let settings = Settings::new(options)?;
-    apart(|| migrate_to(&settings, role))
+    apart(|| bring(&settings, role, &DOCUMENTS))
 }
 
-fn migrate_to(settings: &Settings, role: &str) -> Result<(), StorageError> {
+/// The same for the tables of critical transactions, which need a schema of their own.
+///
+/// # Errors
+/// [`StorageError::Unavailable`]; nothing was changed.
+pub fn migrate_transactions(options: &Options, role: &str) -> Result<(), StorageError> {
+    let settings = Settings::new(options)?;
+    apart(|| bring(&settings, role, &TRANSACTIONS))
+}
+
+fn bring(settings: &Settings, role: &str, migrations: &Migrations) -> Result<(), StorageError> {
     let mut client = settings.connect()?;
     let mut transaction = client.transaction()?;
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&settings.lock_of_tables()])?;
@@ -215,24 +281,25 @@ fn migrate_to(settings: &Settings, role: &str) -> Result<(), StorageError> {
          );"
     ))?;
     let version: i64 = transaction.query_one("SELECT coalesce(max(version), 0) FROM migrations", &[])?.get(0);
-    for (migration, number) in MIGRATIONS.iter().zip(1_i64..).filter(|(_, number)| *number > version) {
-        transaction.batch_execute(migration)?;
+    for (steps, number) in migrations.0.iter().zip(1_i64..).filter(|(_, number)| *number > version) {
+        transaction.batch_execute(&steps.concat())?;
         transaction.execute("INSERT INTO migrations (version) VALUES ($1)", &[&number])?;
     }
     transaction.batch_execute(GUARD)?;
     transaction.batch_execute(&format!(
         "GRANT USAGE ON SCHEMA {schema} TO {role};
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role};
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role};
          REVOKE INSERT, UPDATE, DELETE ON migrations FROM {role};"
     ))?;
     Ok(transaction.commit()?)
 }
 
 /// Makes sure that the tables are those that this program works with, and that no row of a tenant is shown to another.
-pub(super) fn check(client: &mut Client) -> Result<(), StorageError> {
+pub(super) fn check(client: &mut Client, migrations: &Migrations) -> Result<(), StorageError> {
     let wrong = |words: String| Err(StorageError::Unavailable(words.into()));
     let version: i64 = client.query_one("SELECT coalesce(max(version), 0) FROM migrations", &[])?.get(0);
-    let known = MIGRATIONS.len() as i64;
+    let known = migrations.0.len() as i64;
     // A later release has left in place what this one works with.
     if version < known {
         return wrong(format!(

@@ -65,7 +65,7 @@ impl PostgresStore {
     /// [`StorageError::Unavailable`], also where the role is one that sees the rows of every tenant.
     pub fn open(options: &Options, shared: Shared) -> Result<Self, StorageError> {
         let settings = Arc::new(Settings::new(options)?);
-        apart(|| schema::check(&mut settings.connect()?))?;
+        apart(|| schema::check(&mut settings.connect()?, &schema::DOCUMENTS))?;
         let Shared { limits, resolvers, new_epoch, on_advance, audit_key } = shared;
         let signer = Arc::new(Signer { key: audit_key, chain: audit::DOCUMENTS });
         let start = |_| {
@@ -118,8 +118,7 @@ impl PostgresStore {
 
     /// The writer that a tenant's batches go to.
     fn writer(&self, tenant: &str) -> &Writer<Judging> {
-        let hash = tenant.bytes().fold(5_381_usize, |hash, byte| hash.wrapping_mul(33) ^ usize::from(byte));
-        &self.writers[hash % self.writers.len()]
+        &self.writers[super::place(tenant, self.writers.len())]
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use sdk_core::protocol::{Epoch, Limits};
 
-use super::{Options, PostgresStore, Shared, migrate};
+use super::{Options, PostgresStore, PostgresTransactions, Shared, migrate, migrate_transactions};
 use crate::{
     random,
     resolvers::Resolvers,
@@ -17,7 +17,9 @@ use crate::{
         contract::{
             documents_contract,
             refusals::{Letters, refusals_contract},
+            transactions::{Both, transactions_contract},
         },
+        sql::transactions::Caps,
         sqlite::audit::Key,
     },
 };
@@ -49,3 +51,14 @@ async fn letters() -> (Letters, ()) {
 }
 
 refusals_contract!(letters);
+
+async fn both() -> (Both, ()) {
+    let options = unmigrated();
+    migrate_transactions(&Options { url: url("owner"), ..options.clone() }, "server").unwrap();
+    let caps = Caps { keys: 8, records: 4, waiting: 3, event_bytes: 1024 };
+    let key = Key::fleeting().unwrap();
+    let store = Arc::new(PostgresTransactions::open(&options, caps, key, Arc::new(|| ())).unwrap());
+    (Both { transactions: store.clone(), outgoing: store }, ())
+}
+
+transactions_contract!(both);

@@ -13,6 +13,7 @@ pub(super) mod letters;
 mod origins;
 pub(super) mod read;
 pub(super) mod refusals;
+pub(crate) mod transactions;
 pub(super) mod upkeep;
 mod value;
 mod writer;
@@ -56,6 +57,9 @@ pub(super) trait Connection {
 
     /// Executes a statement without parameters that opens a savepoint or ends it.
     fn control(&self, sql: &'static str) -> Result<(), StorageError>;
+
+    /// The turn of who stands behind all that wait for one.
+    fn turn(&self) -> Result<i64, StorageError>;
 
     /// Signs how many records a tenant's chain has, and the root of their tree.
     fn sign(&self, tenant: &str, size: u64, root: &[u8; 32]) -> Result<Vec<u8>, StorageError>;

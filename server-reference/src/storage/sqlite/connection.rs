@@ -37,6 +37,11 @@ impl Connection for rusqlite::Connection {
         Ok(self.execute_batch(sql)?)
     }
 
+    fn turn(&self) -> Result<i64, StorageError> {
+        let mut last = self.prepare_cached("SELECT coalesce(max(turn), 0) + 1 FROM lanes")?;
+        Ok(last.query_row([], |row| row.get(0))?)
+    }
+
     fn sign(&self, tenant: &str, size: u64, root: &[u8; 32]) -> Result<Vec<u8>, StorageError> {
         let mut sign = self.prepare_cached("SELECT audit_sign(?1, ?2, ?3)")?;
         Ok(sign.query_row((tenant, size, root), |row| row.get(0))?)

@@ -30,7 +30,7 @@ use super::{
     Batch, Committed, Page, ResolutionRecord, StorageError,
     events::{LogError, Which},
     refusals::{ClientChange, ClientDead, Note},
-    sql::{self, Commits, Rules, commit, conflict, corrupt, letters, read, refusals, upkeep},
+    sql::{self, Commits, Rules, commit, conflict, letters, read, refusals, upkeep},
 };
 use crate::{resolvers::Resolvers, snapshot::Export, tenant::TenantScope};
 

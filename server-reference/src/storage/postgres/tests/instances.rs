@@ -195,6 +195,35 @@ async fn connections_that_are_cut_come_back_and_nothing_is_half_acknowledged() {
     assert_eq!(changes.to.offset, Offset(done));
 }
 
+/// PostgreSQL rolls such a transaction back at COMMIT, and reports success.
+#[tokio::test]
+async fn a_transaction_with_a_failure_that_nobody_looked_at_is_not_taken_for_committed() {
+    let options = fresh();
+    let settings = Arc::new(Settings::new(&options).unwrap());
+    let rows = std::thread::spawn(move || {
+        let signer = Arc::new(Signer { key: Key::fleeting().unwrap(), chain: DOCUMENTS });
+        let mut session = Session::new(settings, signer);
+        let mut write = |back: bool| {
+            session.write(Whose::Tenant("acme"), |connection| {
+                connection.execute("INSERT INTO retired (actor) VALUES (1)", ())?;
+                connection.control("SAVEPOINT unseen")?;
+                assert!(connection.execute("INSERT INTO retired (actor) VALUES (NULL)", ()).is_err());
+                if back {
+                    connection.control("ROLLBACK TO unseen")?;
+                }
+                Ok::<_, crate::storage::StorageError>(())
+            })
+        };
+        assert!(write(false).is_err());
+        assert!(write(true).is_ok());
+        let count = |connection: &dyn crate::storage::sql::Connection| {
+            connection.one("SELECT count(*) FROM retired", (), |row| row.get::<i64>(0))
+        };
+        session.read(Whose::Tenant("acme"), count).unwrap()
+    });
+    assert_eq!(rows.join().unwrap(), 1);
+}
+
 #[tokio::test]
 async fn old_deletions_are_forgotten_and_epochs_renewed_for_every_tenant() {
     let store = instance(&fresh());

@@ -3,9 +3,6 @@
 //! Whatever waits while one commit is under way goes together into the next, each call in a savepoint of its own: one that
 //! is refused, fails or panics takes nothing from the others.
 
-mod outgoing;
-mod records;
-mod run;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -13,47 +10,31 @@ mod tests;
 use std::{path::Path, thread};
 
 use futures::future::{BoxFuture, FutureExt};
-use rusqlite::{Connection, Savepoint, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 use sdk_core::clock::Millis;
-use tokio::sync::{mpsc, oneshot};
-use tracing::Span;
+use tokio::sync::mpsc;
 
 use super::{audit, readers::Readers};
 use crate::{
     storage::{
         StorageError,
-        sql::stopped,
+        sql::{
+            self, stopped,
+            transactions::{Answers, Failing, Job, answer, job, misused, outgoing, run},
+        },
         transactions::{
             Ask, Backlog, Fate, Misuse, NotRun, Outgoing, Parcel, ParcelId, Ran, Run, Transactions, Verdict,
         },
     },
     tenant::TenantScope,
-    transactions::handler::{Call, Fault, Limit, MAX_ANSWER},
 };
+
+pub use crate::storage::sql::transactions::Caps;
 
 /// Calls waiting for the writer. Who comes after waits, too.
 const QUEUE: usize = 1_024;
 /// Calls in one transaction.
 const GROUP: usize = 256;
-
-/// What a tenant may have.
-#[derive(Debug, Clone, Copy)]
-pub struct Caps {
-    /// Keys that are kept.
-    pub keys: u64,
-    /// Records.
-    pub records: u64,
-    /// Events that wait to be appended to topics.
-    pub waiting: u64,
-    /// Bytes of one event.
-    pub event_bytes: usize,
-}
-
-impl Default for Caps {
-    fn default() -> Self {
-        Self { keys: 10_000_000, records: 10_000_000, waiting: 100_000, event_bytes: 128 * 1024 }
-    }
-}
 
 /// Called after each commit, for it may hold events to be appended. Runs on the writer's thread and must not wait.
 pub type OnCommit = Box<dyn Fn() + Send>;
@@ -63,38 +44,6 @@ pub struct TransactionStore {
     jobs: mpsc::Sender<Job>,
     readers: Readers,
     caps: Caps,
-}
-
-/// What the writer does for one caller: it takes part in a transaction, and gives back how to answer.
-type Job = Box<dyn FnOnce(&mut Savepoint<'_>) -> Pending + Send>;
-
-/// Tells a caller what became of its call, once the transaction was committed or has failed.
-type Settle = Box<dyn FnOnce(Result<(), &str>) + Send>;
-
-/// An answer that waits for its commit.
-struct Pending {
-    /// What it wrote is to stay.
-    keep: bool,
-    /// The database failed in the middle of it: the transaction has to be given up.
-    broken: bool,
-    answer: Settle,
-}
-
-/// What a caller is told if the database failed, and whether that is it.
-trait Failing: From<StorageError> + Send + 'static {
-    fn is_unavailable(&self) -> bool;
-}
-
-impl Failing for StorageError {
-    fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
-    }
-}
-
-impl Failing for NotRun {
-    fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Storage(error) if error.is_unavailable())
-    }
 }
 
 impl TransactionStore {
@@ -121,36 +70,24 @@ impl TransactionStore {
     /// # Errors
     /// [`StorageError::Unavailable`]; some may have been forgotten.
     pub async fn forget(&self, before: Millis) -> Result<(), StorageError> {
-        while self.write(move |savepoint| outgoing::forget(savepoint, before)).await? {}
+        while self.write(move |connection| outgoing::forget(connection, before)).await? {}
         Ok(())
     }
 
     async fn write<T: Send + 'static, E: Failing>(
         &self,
-        call: impl FnOnce(&mut Savepoint<'_>) -> Result<T, E> + Send + 'static,
+        call: impl FnOnce(&dyn sql::Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
-        let (reply, answer) = oneshot::channel();
-        // What is logged on the writer's thread is logged for the caller.
-        let span = Span::current();
-        let job: Job = Box::new(move |savepoint| {
-            let result = span.in_scope(|| call(savepoint));
-            let (keep, broken) = (result.is_ok(), result.as_ref().is_err_and(Failing::is_unavailable));
-            let answer = move |committed: Result<(), &str>| {
-                let failed = |error: &str| StorageError::Unavailable(error.to_owned().into()).into();
-                // Who asked may have gone away.
-                let _ = reply.send(committed.map_err(failed).and(result));
-            };
-            Pending { keep, broken, answer: Box::new(answer) }
-        });
+        let (job, answer) = job(call);
         self.jobs.send(job).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 }
 
 impl Transactions for TransactionStore {
-    fn run(&self, scope: TenantScope, run: Run, now: Millis) -> BoxFuture<'_, Result<Ran, NotRun>> {
+    fn run(&self, scope: TenantScope, call: Run, now: Millis) -> BoxFuture<'_, Result<Ran, NotRun>> {
         let caps = self.caps;
-        self.write(move |savepoint| run::run(savepoint, &scope, &run, caps, now)).boxed()
+        self.write(move |connection| run(connection, &scope, &call, caps, now)).boxed()
     }
 
     fn ask(&self, scope: TenantScope, ask: Ask, now: Millis) -> BoxFuture<'_, Result<Verdict, NotRun>> {
@@ -163,14 +100,7 @@ impl Transactions for TransactionStore {
         how: Misuse,
         now: Millis,
     ) -> BoxFuture<'_, Result<(), StorageError>> {
-        self.write(move |savepoint| {
-            let target = match how {
-                Misuse::Socket => "in a frame",
-                Misuse::Push => "in a push",
-            };
-            audit::refusal(&**savepoint, &scope, "critical transaction misplaced", target, now)
-        })
-        .boxed()
+        self.write(move |connection| misused(connection, &scope, how, now)).boxed()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), StorageError>> {
@@ -185,68 +115,37 @@ impl Outgoing for TransactionStore {
     }
 
     fn settle(&self, fates: Vec<(ParcelId, Fate)>) -> BoxFuture<'_, Result<(), StorageError>> {
-        self.write(move |savepoint| outgoing::settle(savepoint, &fates)).boxed()
+        self.write(move |connection| outgoing::settle(connection, &fates)).boxed()
     }
 
     fn backlog(&self) -> BoxFuture<'_, Result<Backlog, StorageError>> {
-        self.readers.read(outgoing::backlog).boxed()
-    }
-}
-
-fn answer(connection: &Connection, scope: &TenantScope, ask: &Ask, now: Millis) -> Result<Verdict, NotRun> {
-    let seen = records::Seen::new(connection, scope.tenant());
-    let call = Call { subject: scope.subject(), body: &ask.parameters, now };
-    let query = std::panic::AssertUnwindSafe(|| ask.query.run(call, &seen));
-    match std::panic::catch_unwind(query) {
-        Ok(Ok(answer)) if answer.as_str().len() <= MAX_ANSWER => Ok(Verdict::Done(answer)),
-        Ok(Ok(_)) => Err(Limit::Handler("an answer is too large").into()),
-        Ok(Err(Fault::Refused(refusal))) => Ok(Verdict::Refused(refusal)),
-        Ok(Err(Fault::Storage(error))) => Err(error.into()),
-        Ok(Err(Fault::Limit(limit))) => Err(limit.into()),
-        Err(_) => Err(NotRun::Panicked),
+        self.readers.read(|connection| outgoing::backlog(connection)).boxed()
     }
 }
 
 fn write(mut connection: Connection, mut queue: mpsc::Receiver<Job>, on_commit: &OnCommit) {
     while let Some(first) = queue.blocking_recv() {
-        let mut answers = Vec::new();
-        match group(&mut connection, first, &mut queue, &mut answers) {
-            Ok(()) => {
-                on_commit();
-                answers.into_iter().for_each(|answer| answer(Ok(())));
-            }
-            Err(error) => {
-                tracing::error!(%error, "a commit failed; nothing of it was acknowledged");
-                let error = error.to_string();
-                answers.into_iter().for_each(|answer| answer(Err(&error)));
-            }
+        let mut answers = Answers::default();
+        let committed = group(&mut connection, first, &mut queue, &mut answers);
+        if committed.is_ok() {
+            on_commit();
         }
+        answers.settle(committed);
     }
 }
 
-/// Runs calls in one transaction, each in a savepoint of its own. What is kept of them is durable when this returns.
+/// Runs calls in one transaction. What is kept of them is durable when this returns.
 fn group(
     connection: &mut Connection,
     first: Job,
     queue: &mut mpsc::Receiver<Job>,
-    answers: &mut Vec<Settle>,
+    answers: &mut Answers,
 ) -> Result<(), StorageError> {
     // Taken at once: a read that turns into a write could fail half-way.
-    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut next = Some(first);
     while let Some(job) = next.take() {
-        let mut savepoint = transaction.savepoint()?;
-        let Pending { keep, broken, answer } = job(&mut savepoint);
-        answers.push(answer);
-        if broken {
-            return Err(StorageError::Unavailable("the transaction was given up".into()));
-        }
-        // A savepoint that is not kept is rolled back.
-        if keep {
-            savepoint.commit()?
-        } else {
-            savepoint.finish()?
-        }
+        answers.of(&*transaction, job)?;
         if answers.len() < GROUP {
             next = queue.try_recv().ok();
         }

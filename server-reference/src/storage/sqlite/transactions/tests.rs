@@ -12,7 +12,7 @@ use crate::{
         contract::transactions::{Both, transactions_contract},
         sqlite::audit,
     },
-    transactions::handler::{Handler, Records},
+    transactions::handler::{Call, Fault, Handler, Records},
 };
 
 const CAPS: Caps = Caps { keys: 8, records: 4, waiting: 3, event_bytes: 1024 };

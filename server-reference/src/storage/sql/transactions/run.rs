@@ -6,7 +6,6 @@ use std::{
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
-use rusqlite::{OptionalExtension, Savepoint};
 use sdk_core::{clock::Millis, protocol::Json};
 
 use super::{
@@ -17,7 +16,7 @@ use crate::{
     random,
     storage::{
         StorageError,
-        sqlite::corrupt,
+        sql::{Connection, Row, corrupt},
         transactions::{NotRun, Ran, Run, Verdict},
     },
     tenant::TenantScope,
@@ -27,9 +26,9 @@ use crate::{
 /// A handler that takes longer is reported: every transaction waits for it.
 const SLOW: Duration = Duration::from_millis(20);
 
-/// Runs a call, or finds that it has run. What it wrote is in the savepoint, also of a refusal.
-pub(super) fn run(
-    savepoint: &mut Savepoint<'_>,
+/// Runs a call, or finds that it has run. What it wrote is in the transaction, also of a refusal.
+pub(in crate::storage) fn run(
+    connection: &dyn Connection,
     scope: &TenantScope,
     run: &Run,
     caps: Caps,
@@ -39,35 +38,29 @@ pub(super) fn run(
     let hash = digest(&SHA256, run.body.as_str().as_bytes());
     let sql = "SELECT name, body_hash, answer, code, message FROM calls
                WHERE tenant = ?1 AND subject = ?2 AND key = ?3";
-    let found = savepoint
-        .prepare_cached(sql)
-        .and_then(|mut find| {
-            let call = |row: &rusqlite::Row<'_>| {
-                let (name, hash): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-                Ok((name, hash, row.get(2)?, row.get(3)?, row.get(4)?))
-            };
-            find.query_row((tenant, subject, key), call).optional()
-        })
-        .map_err(StorageError::from)?;
+    let call = |row: &dyn Row| {
+        let (name, hash): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        Ok((name, hash, row.get(2)?, row.get(3)?, row.get(4)?))
+    };
+    let found = connection.optional(sql, (tenant, subject, key), call)?;
     if let Some((name, known, answer, code, message)) = found {
         if name != run.name.as_str() || known != hash.as_ref() {
             return Err(NotRun::KeyReused);
         }
         return Ok(Ran { verdict: stored(answer, code, message)?, replayed: true });
     }
-    let used = counted(savepoint, tenant)?;
+    let used = counted(connection, tenant)?;
     if used.keys >= caps.keys {
         return Err(NotRun::TooManyKeys);
     }
 
-    let attempt = savepoint.savepoint().map_err(StorageError::from)?;
-    let verdict = handle(&attempt, scope, run, caps, used, now);
-    // What is not committed is rolled back: a decision against it takes back what was written on the way to it.
-    match &verdict {
-        Ok(Verdict::Done(_)) => attempt.commit(),
-        Ok(Verdict::Refused(_)) | Err(_) => attempt.finish(),
-    }
-    .map_err(StorageError::from)?;
+    connection.control("SAVEPOINT attempt")?;
+    let verdict = handle(connection, scope, run, caps, used, now);
+    // A decision against it takes back what was written on the way to it.
+    connection.control(match &verdict {
+        Ok(Verdict::Done(_)) => "RELEASE attempt",
+        Ok(Verdict::Refused(_)) | Err(_) => "ROLLBACK TO attempt; RELEASE attempt",
+    })?;
     let verdict = verdict?;
 
     let (answer, code, message) = match &verdict {
@@ -77,13 +70,13 @@ pub(super) fn run(
     let sql = "INSERT INTO calls (tenant, subject, key, name, body_hash, at, answer, code, message)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let row = (tenant, subject, key, run.name.as_str(), hash.as_ref(), now.0, answer, code, message);
-    savepoint.prepare_cached(sql).and_then(|mut insert| insert.execute(row)).map_err(StorageError::from)?;
-    count(savepoint, tenant, Counts { keys: 1, ..Counts::default() })?;
+    connection.execute(sql, row)?;
+    count(connection, tenant, Counts { keys: 1, ..Counts::default() })?;
     Ok(Ran { verdict, replayed: false })
 }
 
 fn handle(
-    savepoint: &Savepoint<'_>,
+    connection: &dyn Connection,
     scope: &TenantScope,
     run: &Run,
     caps: Caps,
@@ -91,7 +84,7 @@ fn handle(
     now: Millis,
 ) -> Result<Verdict, NotRun> {
     let mut records = Changing {
-        seen: Seen::new(savepoint, scope.tenant()),
+        seen: Seen::new(connection, scope.tenant()),
         caps,
         now,
         name: random::name(),
@@ -124,7 +117,7 @@ fn handle(
             if events > 0 && used.waiting + events > caps.waiting {
                 return Err(Limit::Waiting.into());
             }
-            count(savepoint, scope.tenant(), Counts { keys: 0, records, waiting: events as i64 })?;
+            count(connection, scope.tenant(), Counts { keys: 0, records, waiting: events as i64 })?;
             Ok(Verdict::Done(answer))
         }
         Ok(Ok(_)) => Err(Limit::Handler("an answer is too large").into()),
@@ -168,23 +161,24 @@ pub(super) struct Counts {
     pub(super) waiting: i64,
 }
 
-fn counted(savepoint: &Savepoint<'_>, tenant: &str) -> Result<Used, StorageError> {
+fn counted(connection: &dyn Connection, tenant: &str) -> Result<Used, StorageError> {
     let sql = "SELECT keys, records, waiting FROM tenants WHERE tenant = ?1";
-    let used = savepoint
-        .prepare_cached(sql)?
-        .query_row([tenant], |row| Ok(Used { keys: row.get(0)?, records: row.get(1)?, waiting: row.get(2)? }))
-        .optional()?;
+    let used = connection.optional(sql, (tenant,), |row| {
+        Ok(Used { keys: row.get(0)?, records: row.get(1)?, waiting: row.get(2)? })
+    })?;
     Ok(used.unwrap_or_default())
 }
 
 pub(super) fn count(
-    connection: &rusqlite::Connection,
+    connection: &dyn Connection,
     tenant: &str,
     Counts { keys, records, waiting }: Counts,
 ) -> Result<(), StorageError> {
     let sql = "INSERT INTO tenants (tenant, keys, records, waiting) VALUES (?1, ?2, ?3, ?4)
-               ON CONFLICT DO UPDATE SET keys = keys + excluded.keys, records = records + excluded.records,
-                                         waiting = waiting + excluded.waiting";
-    connection.prepare_cached(sql)?.execute((tenant, keys, records, waiting))?;
+               ON CONFLICT (tenant) DO UPDATE SET
+                   keys = tenants.keys + excluded.keys,
+                   records = tenants.records + excluded.records,
+                   waiting = tenants.waiting + excluded.waiting";
+    connection.execute(sql, (tenant, keys, records, waiting))?;
     Ok(())
 }

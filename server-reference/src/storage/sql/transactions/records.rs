@@ -2,7 +2,6 @@
 
 use std::{cell::Cell, ops::RangeInclusive, sync::Arc};
 
-use rusqlite::{Connection, OptionalExtension};
 use sdk_core::{
     clock::Millis,
     protocol::{Json, TopicName, complete_event},
@@ -11,7 +10,11 @@ use serde::Serialize;
 
 use super::Caps;
 use crate::{
-    storage::{StorageError, events::CloudEvent, sqlite::corrupt},
+    storage::{
+        StorageError,
+        events::CloudEvent,
+        sql::{Connection, Values, corrupt},
+    },
     transactions::handler::{
         Emitted, Fault, Limit, MAX_EVENTS, MAX_KEY, MAX_RANGE, MAX_RECORD, MAX_WRITES, Reads, Records,
     },
@@ -19,7 +22,7 @@ use crate::{
 
 /// The records of a tenant as they are.
 pub(super) struct Seen<'a> {
-    pub(super) connection: &'a Connection,
+    pub(super) connection: &'a dyn Connection,
     pub(super) tenant: &'a Arc<str>,
     /// Whether the database has failed: a handler that goes on all the same has decided without knowing.
     pub(super) failed: Cell<bool>,
@@ -40,7 +43,7 @@ pub(super) struct Changing<'a> {
 }
 
 impl<'a> Seen<'a> {
-    pub(super) fn new(connection: &'a Connection, tenant: &'a Arc<str>) -> Self {
+    pub(super) fn new(connection: &'a dyn Connection, tenant: &'a Arc<str>) -> Self {
         Self { connection, tenant, failed: Cell::new(false) }
     }
 
@@ -53,22 +56,17 @@ impl<'a> Seen<'a> {
 
     fn find(&self, key: &str) -> Result<Option<Json>, StorageError> {
         let sql = "SELECT record FROM records WHERE tenant = ?1 AND key = ?2";
-        let mut find = self.connection.prepare_cached(sql)?;
-        let found: Option<String> = find.query_row((&**self.tenant, key), |row| row.get(0)).optional()?;
+        let found: Option<String> = self.connection.optional(sql, (self.tenant, key), |row| row.get(0))?;
         found.map(|text| Json::parse(text).map_err(corrupt("a record"))).transpose()
     }
 
     fn scan(&self, from: &str, to: &str) -> Result<Vec<(String, Json)>, StorageError> {
         let sql = "SELECT key, record FROM records WHERE tenant = ?1 AND key >= ?2 AND key <= ?3
                    ORDER BY key LIMIT ?4";
-        let mut scan = self.connection.prepare_cached(sql)?;
-        let mut rows = scan.query((&**self.tenant, from, to, MAX_RANGE))?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
+        self.connection.all(sql, (self.tenant, from, to, MAX_RANGE), |row| {
             let record: String = row.get(1)?;
-            found.push((row.get(0)?, Json::parse(record).map_err(corrupt("a record"))?));
-        }
-        Ok(found)
+            Ok((row.get(0)?, Json::parse(record).map_err(corrupt("a record"))?))
+        })
     }
 }
 
@@ -93,18 +91,17 @@ impl Changing<'_> {
         Ok(self.seen.note(self.seen.find(key))?.is_some())
     }
 
-    fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<(), StorageError> {
-        self.seen.connection.prepare_cached(sql)?.execute(parameters)?;
+    fn execute(&self, sql: &str, parameters: impl Values) -> Result<(), StorageError> {
+        self.seen.connection.execute(sql, parameters)?;
         Ok(())
     }
 
     /// The place of a topic among those that events wait for.
     fn lane(&self, topic: &TopicName) -> Result<i64, StorageError> {
-        let sql = "INSERT INTO lanes (tenant, topic, turn)
-                   VALUES (?1, ?2, (SELECT coalesce(max(turn), 0) + 1 FROM lanes))
-                   ON CONFLICT (tenant, topic) DO UPDATE SET tenant = tenant RETURNING lane";
-        let mut lane = self.seen.connection.prepare_cached(sql)?;
-        Ok(lane.query_row((&**self.seen.tenant, topic.as_str()), |row| row.get(0))?)
+        let turn = self.seen.connection.turn()?;
+        let sql = "INSERT INTO lanes (tenant, topic, turn) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (tenant, topic) DO UPDATE SET tenant = excluded.tenant RETURNING lane";
+        self.seen.connection.one(sql, (self.seen.tenant, topic.as_str(), turn), |row| row.get(0))
     }
 
     fn wait(&self, topic: &TopicName, event: &str) -> Result<(), StorageError> {
@@ -132,8 +129,9 @@ impl Records for Changing<'_> {
         if !self.write(key)? {
             self.records += 1;
         }
-        let sql = "REPLACE INTO records (tenant, key, record) VALUES (?1, ?2, ?3)";
-        self.seen.note(self.execute(sql, (&**self.seen.tenant, key, record.as_str())))
+        let sql = "INSERT INTO records (tenant, key, record) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (tenant, key) DO UPDATE SET record = excluded.record";
+        self.seen.note(self.execute(sql, (self.seen.tenant, key, record.as_str())))
     }
 
     fn delete(&mut self, key: &str) -> Result<(), Fault> {
@@ -141,7 +139,7 @@ impl Records for Changing<'_> {
             self.records -= 1;
         }
         let sql = "DELETE FROM records WHERE tenant = ?1 AND key = ?2";
-        self.seen.note(self.execute(sql, (&**self.seen.tenant, key)))
+        self.seen.note(self.execute(sql, (self.seen.tenant, key)))
     }
 
     fn emit(&mut self, topic: TopicName, event: Emitted) -> Result<(), Fault> {
