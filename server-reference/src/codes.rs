@@ -1,5 +1,9 @@
 //! Tables of the codes that one kind of request may be refused with.
 
+use sdk_core::protocol::ErrorCode;
+
+use crate::{identity, streams, transactions};
+
 /// An enum of codes, each with its stable text, its HTTP status and what it means.
 macro_rules! codes {
     ($(#[$doc:meta])* $($name:ident = $text:literal, $status:literal, $meaning:literal;)*) => {
@@ -27,6 +31,15 @@ macro_rules! codes {
 }
 
 pub(crate) use codes;
+
+/// Every code that there is, with its status. One that two tables have comes twice.
+pub fn all() -> Vec<(&'static str, u16)> {
+    let mut all: Vec<_> = ErrorCode::ALL.iter().map(|code| (code.as_str(), code.status())).collect();
+    all.extend(streams::Code::ALL.iter().map(|code| (code.as_str(), code.status())));
+    all.extend(transactions::Code::ALL.iter().map(|code| (code.as_str(), code.status())));
+    all.extend(identity::Code::ALL.iter().map(|code| (code.as_str(), code.status())));
+    all
+}
 
 /// The codes that a section of the protocol's page lists, each with its status.
 #[cfg(test)]

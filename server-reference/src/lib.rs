@@ -12,10 +12,11 @@
 pub mod access;
 pub mod auth;
 pub mod clock;
-mod codes;
+pub mod codes;
 pub mod config;
 mod courier;
 pub mod data;
+mod description;
 pub mod dev;
 #[cfg(test)]
 mod fixtures;

@@ -32,7 +32,7 @@ use crate::{
     config::{Identity, ServerConfig, StartError},
     courier::Courier,
     data::DataFolder,
-    dev, gateway, health,
+    description, dev, gateway, health,
     hub::Hub,
     identity,
     limits::{guard, weighed},
@@ -306,7 +306,8 @@ pub fn router(service: impl Into<Arc<Service>>, web: Option<&Path>) -> Router {
         .merge(snapshot::routes())
         .merge(streams::routes())
         .merge(identity::routes())
-        .merge(transactions::routes());
+        .merge(transactions::routes())
+        .merge(description::routes());
     if service.dev.is_some() {
         routes = routes.merge(dev::routes());
     }

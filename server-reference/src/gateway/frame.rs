@@ -9,7 +9,7 @@ use sdk_core::wire::{Reader, record};
 use super::misplaced;
 
 /// Names of the frames that a client may send.
-pub(crate) const CLIENT_FRAMES: [&str; 11] = [
+pub const CLIENT_FRAMES: [&str; 11] = [
     "hello",
     "push",
     "publish",

@@ -16,4 +16,5 @@ pub(crate) mod upgrade;
 mod websocket;
 mod work;
 
-pub(crate) use frame::{CLIENT_FRAMES, check_rejected, too_many_operations};
+pub use frame::CLIENT_FRAMES;
+pub(crate) use frame::{check_rejected, too_many_operations};

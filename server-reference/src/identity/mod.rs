@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use axum::Router;
 
+pub use revocations::Code;
+
 use crate::service::Service;
 
 pub(crate) fn routes() -> Router<Arc<Service>> {

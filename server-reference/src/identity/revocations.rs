@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::{
     auth::{Revocation, Whose, is_name},
     clock::wall,
+    codes::codes,
     service::Service,
     storage::revocations::{MAX_REVOCATIONS, RevocationError, Revoking},
     streams::decode,
@@ -41,6 +42,12 @@ struct Asked {
     session: Option<String>,
     token: Option<String>,
     before: Option<u64>,
+}
+
+codes! {
+    /// What a request about revocations may be refused with, beside the codes of all requests.
+
+    TooMany = "too_many_revocations", 429, "The tenant has as many revocations as are kept.";
 }
 
 /// Why a request about revocations was refused.
@@ -159,7 +166,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
             Self::Common(problem) => problem.into_response(),
-            Self::TooMany(detail) => document(429, "too_many_revocations", &detail, None),
+            Self::TooMany(detail) => document(Code::TooMany.status(), Code::TooMany.as_str(), &detail, None),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Router,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -15,7 +15,7 @@ use crate::{
     gzip,
     limits::InCommon,
     service::Service,
-    sync::{Caller, Problem, reply},
+    sync::{Caller, Path, Problem, reply},
 };
 
 /// A chunk never changes: what is in it is its name. Any cache may keep it, also one that others share, because who

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Path, RawQuery, Request, State},
+    extract::{RawQuery, Request, State},
     response::Response,
     routing::{get, post},
 };
@@ -25,7 +25,7 @@ use crate::{
         events::{Attempt, CloudEvent, LetterId, LogError, NotJson, Publish, TopicName, Which},
         refusals::{ClientChange, ClientFate, ClientLetter, Place},
     },
-    sync::{self, Caller, body},
+    sync::{self, Caller, Path, body},
     tenant::TenantScope,
 };
 

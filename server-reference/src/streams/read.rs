@@ -5,7 +5,7 @@ use std::{hash::BuildHasher, sync::Arc};
 use axum::{
     Extension,
     body::Body,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     http::{HeaderMap, HeaderValue, StatusCode, header as http},
     response::{IntoResponse, Response},
 };
@@ -29,7 +29,7 @@ use crate::{
     service::Service,
     storage::StorageError,
     storage::events::{After, Events, Form, Lifetime, Read, Slice},
-    sync::{Caller, Problem, admit, authenticate},
+    sync::{Caller, Path, Problem, admit, authenticate},
     tenant::TenantScope,
 };
 

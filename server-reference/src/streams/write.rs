@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, StatusCode, header as http},
     response::{IntoResponse, Response},
 };
@@ -19,7 +19,7 @@ use crate::{
     clock::wall,
     service::Service,
     storage::events::{Append, ContentType, NewTopic, TopicName},
-    sync::{Caller, body_bytes},
+    sync::{Caller, Path, body_bytes},
     tenant::TenantScope,
 };
 

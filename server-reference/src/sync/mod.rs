@@ -5,13 +5,14 @@
 
 mod caller;
 pub mod exchange;
+mod path;
 mod problem;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, BodyDataStream},
     extract::{Request, State},
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
@@ -24,6 +25,7 @@ use sdk_core::wire::Encode;
 use tokio::time::timeout;
 
 pub(crate) use caller::{Caller, admit, authenticate, bearer};
+pub(crate) use path::Path;
 pub use problem::Problem;
 pub(crate) use problem::document;
 
@@ -33,6 +35,9 @@ use crate::{
 
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// How long, and how many bytes of, a body that is too large is read on, and let go.
+const LINGER: Duration = Duration::from_secs(2);
+const LET_GO: usize = 8 * 1024 * 1024;
 
 pub(crate) fn routes() -> Router<Arc<Service>> {
     Router::new().route("/v1/push", post(push)).route("/v1/pull", post(pull))
@@ -80,6 +85,8 @@ pub(crate) async fn body_bytes(body: Body, most: usize) -> Result<Bytes, Protoco
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|_| ProtocolError::new(ErrorCode::Malformed, "the body broke off"))?;
             if whole.len() + chunk.len() > most {
+                // To close on somebody who is still sending would reset the connection, and could destroy the answer.
+                let _ = timeout(LINGER, let_go(&mut stream)).await;
                 let message = format!("a body may have {most} bytes here");
                 return Err(ProtocolError::new(ErrorCode::FrameTooLarge, message));
             }
@@ -97,6 +104,15 @@ pub(crate) async fn body_bytes(body: Body, most: usize) -> Result<Bytes, Protoco
     timeout(BODY_DEADLINE, read)
         .await
         .unwrap_or_else(|_| Err(ProtocolError::new(ErrorCode::Timeout, "the body took too long")))
+}
+
+async fn let_go(stream: &mut BodyDataStream) {
+    let mut left = LET_GO;
+    while let Some(Ok(chunk)) = stream.next().await
+        && let Some(less) = left.checked_sub(chunk.len())
+    {
+        left = less;
+    }
 }
 
 /// A successful answer.

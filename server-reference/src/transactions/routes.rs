@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     Router,
-    extract::{Path, RawQuery, Request, State},
+    extract::{RawQuery, Request, State},
     http::{HeaderName, HeaderValue},
     response::Response,
     routing::post,
@@ -20,7 +20,7 @@ use crate::{
     clock::wall,
     service::Service,
     storage::transactions::{Ask, Ran, Run, Verdict},
-    sync::{self, Caller, body},
+    sync::{self, Caller, Path, body},
 };
 
 /// Tells a repetition's answer from that of a first call.

@@ -1,6 +1,7 @@
 //! The whole server, over real sockets and as a real process.
 
 mod access;
+mod api;
 mod bad_input;
 mod cloudevents;
 mod conflicts;

@@ -28,6 +28,8 @@ pub(crate) const ROUTES: &[(&str, &[Asked])] = &[
     ("/readyz", &[("GET", "/readyz", "")]),
     // It is on the operators' address alone.
     ("/metrics", &[("GET", "/metrics", "")]),
+    ("/openapi.yaml", &[("GET", "/openapi.yaml", "")]),
+    ("/asyncapi.yaml", &[("GET", "/asyncapi.yaml", "")]),
     ("/v1/tickets", &[("POST", "/v1/tickets", "")]),
     // It gives anybody a token of any tenant, and a development server alone has it.
     ("/dev/token", &[]),
@@ -244,8 +246,8 @@ async fn seen(server: &Running) -> Vec<(u16, String)> {
     all
 }
 
-#[test]
-fn every_route_is_tried() {
+/// Every route, as the source has it.
+pub(crate) fn routes() -> BTreeSet<String> {
     fn collect(folder: &Path, found: &mut BTreeSet<String>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -264,8 +266,13 @@ fn every_route_is_tried() {
     }
     let mut found = BTreeSet::new();
     collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    found
+}
+
+#[test]
+fn every_route_is_tried() {
     let tried: BTreeSet<String> = ROUTES.iter().map(|(route, _)| (*route).to_owned()).collect();
-    assert_eq!(found, tried);
+    assert_eq!(routes(), tried);
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ macro_rules! refusals_contract {
             a_refused_event_is_kept_until_it_is_published,
             an_edited_event_stays_edited_when_its_client_tries_it_again,
             of_two_copies_that_hold_an_event_each_the_one_is_told_whose_was_published,
+            an_event_that_is_named_like_an_operation_leaves_its_letter_alone,
             letters_of_a_client_are_capped_and_the_oldest_go_first,
             what_clients_were_refused_is_for_those_who_administer_it,
         );
@@ -368,6 +369,17 @@ pub(crate) async fn an_edited_event_stays_edited_when_its_client_tries_it_again(
     store.refuse_event(publication(1, &event(2))).await;
     let [letter] = &store.all().await[..] else { panic!("one letter") };
     assert_eq!((letter.attempts.len(), letter.edited, store.one(letter.id).await.body), (3, true, event(3)));
+}
+
+/// No client of ours does so. The letter would hold an event in the place of an operation, and nobody could try it again.
+pub(crate) async fn an_event_that_is_named_like_an_operation_leaves_its_letter_alone(store: Letters) {
+    store.refuse(vec![count(1, "a")]).await;
+    let letters = store.all().await;
+    store.refuse_event(publication(1, &event(1))).await;
+    assert_eq!(store.all().await, letters);
+    store.letters.note(ada(), client(1), vec![Note::Published(Seq(1))], START).await.unwrap();
+    assert_eq!(store.all().await, letters);
+    assert_eq!(store.change(ClientChange::Retry(letters[0].id)).await, ClientFate::Applied);
 }
 
 pub(crate) async fn letters_of_a_client_are_capped_and_the_oldest_go_first(store: Letters) {

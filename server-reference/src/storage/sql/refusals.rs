@@ -119,8 +119,8 @@ pub(in crate::storage) fn note(
             }
             Note::Published(seq) => {
                 let sql = "SELECT key, octet_length(body) FROM refused
-                    WHERE tenant = ?1 AND client = ?2 AND seq = ?3";
-                let of = (scope.tenant(), client.to_string(), seq.0);
+                    WHERE tenant = ?1 AND client = ?2 AND seq = ?3 AND kind = ?4";
+                let of = (scope.tenant(), client.to_string(), seq.0, TOPIC);
                 let found = connection.optional(sql, of, |row| Ok((row.get(0)?, row.get(1)?)))?;
                 if let Some((key, bytes)) = found {
                     remove(connection, scope.tenant(), key, bytes)?;

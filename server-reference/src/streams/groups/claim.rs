@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::HeaderMap,
     response::Response,
 };
@@ -25,7 +25,7 @@ use crate::{
         problem::{Code, Refusal},
         request,
     },
-    sync::{self, Caller, authenticate},
+    sync::{self, Caller, Path, authenticate},
     tenant::TenantScope,
 };
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Path, RawQuery, Request, State},
+    extract::{RawQuery, Request, State},
     response::Response,
 };
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use crate::{
         problem::{Code, Refusal},
         request,
     },
-    sync::{self, Caller, body_bytes},
+    sync::{self, Caller, Path, body_bytes},
     tenant::TenantScope,
 };
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Path, RawQuery, Request, State},
+    extract::{RawQuery, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post, put},
@@ -28,7 +28,7 @@ use crate::{
     storage::events::{
         ContentType, Form, GroupName, GroupState, NewGroup, Redelivery, Rules, Start, Stirred,
     },
-    sync::{self, Caller},
+    sync::{self, Caller, Path},
     tenant::TenantScope,
 };
 

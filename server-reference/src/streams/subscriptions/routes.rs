@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{delete, get, post, put},
@@ -31,7 +31,7 @@ use crate::{
         problem::{Code, Refusal},
         request::json as read,
     },
-    sync::{self, Caller, Problem, admit, bearer},
+    sync::{self, Caller, Path, Problem, admit, bearer},
     tenant::TenantScope,
 };
 
