@@ -38,6 +38,7 @@ pub fn all() -> Vec<(&'static str, u16)> {
     all.extend(streams::Code::ALL.iter().map(|code| (code.as_str(), code.status())));
     all.extend(transactions::Code::ALL.iter().map(|code| (code.as_str(), code.status())));
     all.extend(identity::Code::ALL.iter().map(|code| (code.as_str(), code.status())));
+    all.extend(identity::grants::Code::ALL.iter().map(|code| (code.as_str(), code.status())));
     all
 }
 

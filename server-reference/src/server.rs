@@ -306,13 +306,13 @@ pub fn router(service: impl Into<Arc<Service>>, web: Option<&Path>) -> Router {
         .merge(snapshot::routes())
         .merge(streams::routes())
         .merge(identity::routes())
-        .merge(transactions::routes())
-        .merge(description::routes());
+        .merge(transactions::routes());
     if service.dev.is_some() {
         routes = routes.merge(dev::routes());
     }
     // Where it is known which route a request is for, and before any handler sees it.
     let routes = routes.route_layer(from_fn_with_state(service.clone(), identity::grants::reach));
+    let routes = routes.merge(description::routes());
     let guard = from_fn_with_state(guarded, guard);
     // Whoever looks whether this process is well gets to know it, however many others are refused.
     let routes = routes.layer(from_fn(weighed)).layer(guard.clone()).merge(health::routes());

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Router,
-    extract::{MatchedPath, Path, RawQuery, Request, State},
+    extract::{MatchedPath, RawQuery, Request, State},
     http::{HeaderMap, HeaderName, Method, StatusCode},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -27,7 +27,7 @@ use crate::{
         MIN_SECONDS, Reach,
     },
     streams::decode,
-    sync::{self, Caller, Problem, admit, authenticate, document},
+    sync::{self, Caller, Path, Problem, admit, authenticate, document},
     tenant::TenantScope,
 };
 

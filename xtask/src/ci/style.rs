@@ -46,6 +46,7 @@ const PACKAGES: &[&str] = &[
     "tests/browser/firefox",
     "tests/packaging",
     "tests/conformance",
+    "tests/descriptions",
     "tests/bench",
 ];
 

@@ -22,5 +22,6 @@ pub(super) fn run(workspace: &Workspace, report: &mut Report) {
         let test = cargo("test --package server-reference --lib --features postgres storage::postgres")?;
         Ok(test.env("POSTGRES", programs::postgres()?))
     });
+    report.tests("the descriptions of the server", || npm_tests(workspace, "tests/descriptions"));
     report.tests("the npm package", || npm_tests(workspace, "npm"));
 }

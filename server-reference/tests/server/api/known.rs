@@ -8,8 +8,7 @@ use serde_json::Value;
 const MOST: usize = 24;
 
 /// Names of members whose values are another's parameter.
-const ALIASES: [(&str, &[&str]); 8] = [
-    ("id", &["letter"]),
+const ALIASES: [(&str, &[&str]); 7] = [
     ("position", &["offset", "after"]),
     ("tail_offset", &["offset"]),
     ("cursor", &["offset", "position"]),
@@ -32,12 +31,25 @@ impl Known {
 
     pub(super) fn note(&mut self, name: &str, value: impl Into<Value>) {
         let (values, value) = (self.0.entry(name.to_owned()).or_default(), value.into());
-        if !values.contains(&value) {
-            if values.len() >= MOST {
-                values.remove(0);
-            }
-            values.push(value);
+        values.retain(|known| *known != value);
+        if values.len() >= MOST {
+            values.remove(0);
         }
+        values.push(value);
+    }
+
+    /// A text with the newest that is known in the place of each `<name>`; none if there is none.
+    pub(super) fn fill(&self, text: &str) -> Option<String> {
+        let mut whole = String::new();
+        let mut rest = text;
+        while let Some((before, behind)) = rest.split_once('<') {
+            let (name, behind) = behind.split_once('>')?;
+            let newest = self.of(name)?.last()?;
+            whole += before;
+            whole += &newest.as_str().map_or_else(|| newest.to_string(), str::to_owned);
+            rest = behind;
+        }
+        Some(whole + rest)
     }
 
     /// Notes what an answer tells.
@@ -45,6 +57,12 @@ impl Known {
         match answer {
             Value::Object(members) => {
                 for (name, member) in members {
+                    // The one has 32 digits, the other a point.
+                    match member.as_str().filter(|_| name == "id") {
+                        Some(id) if id.len() == 32 => self.note("grant", id),
+                        Some(id) if id.contains('.') => self.note("letter", id),
+                        _ => {}
+                    }
                     if member.is_string() || member.is_u64() {
                         let known = ALIASES.iter().find(|(of, _)| of == name);
                         let named = known.map_or(&[] as &[&str], |(_, names)| *names);

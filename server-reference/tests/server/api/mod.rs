@@ -10,3 +10,4 @@ mod generate;
 mod known;
 mod requests;
 mod routes;
+mod tour;

@@ -9,6 +9,8 @@ use sdk_core::clock::Millis;
 use serde_json::{Value, json};
 use server_reference::{
     config::ServerConfig,
+    limits::{Quota, Quotas, Rates},
+    office::Charge,
     streams::StreamsConfig,
     transactions::{Handlers, TransactionsConfig, ledger},
 };
@@ -17,11 +19,14 @@ use super::{
     answers::{Answer, Judge},
     description::{Description, Operation},
     generate::Generator,
+    tour::TOUR,
 };
 use crate::support::Running;
 
 /// Requests where nothing else was said.
 const REQUESTS: usize = 6_000;
+/// After so many, all that can succeed is done once more.
+const TOUR_EVERY: usize = 1_000;
 /// Bytes of a body that no request may have.
 const LARGE: usize = 600_000;
 /// Statuses that need a server that is ill, or a peer that takes half a minute.
@@ -86,6 +91,7 @@ struct World<'a> {
     generator: Generator<'a>,
     /// Tokens of somebody who may do everything, by chance one of others.
     tokens: Vec<String>,
+    super_admin: String,
 }
 
 impl<'a> World<'a> {
@@ -100,10 +106,18 @@ impl<'a> World<'a> {
             append_bytes: 16_000,
             ..StreamsConfig::default()
         };
+        let rates = Rates { messages: 1_000_000, bytes: 1 << 40, burst: 10 };
+        let quota = Quota { rates, connections: 1_000 };
+        let quotas = Quotas { user: quota, tenant: quota, address: quota, ..Quotas::DEFAULT };
         let any_port = Some(([127, 0, 0, 1], 0).into());
-        let server =
-            Running::start_with(|config| ServerConfig { transactions, streams, metrics: any_port, ..config })
-                .await;
+        let server = Running::start_with(|config| ServerConfig {
+            transactions,
+            streams,
+            metrics: any_port,
+            quotas,
+            ..config
+        })
+        .await;
         let all = json!([
             { "collection": "*" },
             { "topic": "*" },
@@ -113,6 +127,10 @@ impl<'a> World<'a> {
             { "subject": "*", "may": "admin" },
         ]);
         let past = server.issuer.mint_for("acme", "ada", None, 60, Millis(1_000_000)).unwrap();
+        let charges = json!([{ "tenant": "*", "may": "request" }, { "tenant": "*", "may": "approve" }]);
+        let charges: Vec<Charge> = serde_json::from_value(charges).unwrap();
+        let now = server_reference::clock::wall();
+        let super_admin = server.issuer.mint_super_admin("operators", "sam", &charges, 600, now).unwrap();
         let tokens = vec![
             server.granted("acme", "ada", all),
             server.token("acme", "root"),
@@ -123,6 +141,7 @@ impl<'a> World<'a> {
                 json!([{ "collection": "notes" }, { "topic": "t1", "may": "read" }]),
             ),
             past,
+            super_admin.clone(),
             "e30.e30.e30".to_owned(),
             String::new(),
         ];
@@ -133,7 +152,7 @@ impl<'a> World<'a> {
         // One failure is enough to make a dead letter.
         generator.known.note("attempts", 1);
         generator.known.note("wait_ms", 0);
-        Self { server, client: Client::new(), generator, tokens }
+        Self { server, client: Client::new(), generator, tokens, super_admin }
     }
 
     fn token(&mut self) -> String {
@@ -261,6 +280,8 @@ impl<'a> World<'a> {
                     "origin",
                     "stream-expires-at",
                     "stream-fork-offset",
+                    "access-grant",
+                    "tracestate",
                     "traceparent",
                 ];
                 let value = match generator.below(4) {
@@ -327,43 +348,82 @@ fn escaped(text: &str, keep_slashes: bool) -> String {
     text.bytes().map(escape).collect()
 }
 
+/// Who asks, and what is thought of the answers.
+struct Run<'a> {
+    world: World<'a>,
+    judge: Judge<'a>,
+    /// One of each kind.
+    problems: BTreeMap<String, String>,
+}
+
+impl<'a> Run<'a> {
+    async fn ask(&mut self, operation: &Operation<'a>, asked: &Asked) {
+        let Some(answer) = self.world.send(operation, asked).await else { return };
+        if let Some(problem) = self.judge.problem(operation, &answer) {
+            let said = String::from_utf8_lossy(&answer.body);
+            let headers = &answer.headers;
+            let first = problem.split(':').next().unwrap_or_default().to_owned();
+            let whole = format!("{problem}\nrequest:\n{asked:?}\n\nanswer:\n{headers:?}\n{said:.2000}");
+            self.problems.entry(first).or_insert(whole);
+        }
+        let known = &mut self.world.generator.known;
+        // What is in topics is anything.
+        if let Some(body) = answer.json().filter(|_| operation.id != "readTopic") {
+            known.learn(&body);
+        }
+        for (header, name) in [("stream-next-offset", "offset"), ("etag", "If-None-Match")] {
+            if let Some(text) = answer.header(header) {
+                known.note(name, text);
+            }
+        }
+    }
+
+    async fn tour(&mut self, operations: &[Operation<'a>]) {
+        for (id, target, headers, body) in TOUR {
+            let operation = operations.iter().find(|operation| operation.id == *id);
+            let operation = operation.unwrap_or_else(|| panic!("docs/openapi.yaml has no operation {id}"));
+            let world = &self.world;
+            let fill = |text: &str| world.generator.known.fill(text);
+            let (Some(target), Some(body)) = (fill(target), fill(body)) else { continue };
+            let is_worker = ["callBack", "ackWork", "releaseWork"].contains(id);
+            let is_granted = id.contains("ccess") || headers.iter().any(|(name, _)| *name == "access-grant");
+            let token = if is_worker { fill("<token>") } else { None };
+            let token = token.unwrap_or_else(|| {
+                if is_granted { world.super_admin.clone() } else { world.tokens[0].clone() }
+            });
+            let mut all = vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())];
+            for (name, value) in *headers {
+                if let Some(value) = fill(value) {
+                    all.push(((*name).to_owned(), value.into_bytes()));
+                }
+            }
+            let method = operation.method.clone();
+            self.ask(operation, &Asked { method, target, headers: all, body: body.into_bytes() }).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn whatever_is_asked_is_answered_as_described() {
     let http = Description::of_http();
     let operations = http.operations();
     let seed = number("WEBWAKA_API_SEED", 1) as u64;
-    let mut world = World::new(&http, seed).await;
-    let mut judge = Judge::new(&http);
-    // One of each kind.
-    let mut problems: BTreeMap<String, String> = BTreeMap::new();
+    let world = World::new(&http, seed).await;
+    let mut run = Run { world, judge: Judge::new(&http), problems: BTreeMap::new() };
     for round in 0..number("WEBWAKA_API_REQUESTS", REQUESTS) {
-        let operation = world.generator.one(&operations);
-        let mut asked = world.right(operation);
-        if world.generator.chance(45) {
-            for _ in 0..1 + world.generator.below(2) {
-                world.spoil(operation, &mut asked);
+        if round % TOUR_EVERY == 0 {
+            run.tour(&operations).await;
+        }
+        let operation = run.world.generator.one(&operations);
+        let mut asked = run.world.right(operation);
+        if run.world.generator.chance(45) {
+            for _ in 0..1 + run.world.generator.below(2) {
+                run.world.spoil(operation, &mut asked);
             }
         }
-        let Some(answer) = world.send(operation, &asked).await else { continue };
-        if let Some(problem) = judge.problem(operation, &answer) {
-            let said = String::from_utf8_lossy(&answer.body);
-            let headers = &answer.headers;
-            let first = problem.split(':').next().unwrap_or_default().to_owned();
-            let whole =
-                format!("{problem}\nrequest {round}:\n{asked:?}\n\nanswer:\n{headers:?}\n{said:.2000}");
-            problems.entry(first).or_insert(whole);
-        }
-        // What is in topics is anything.
-        if let Some(body) = answer.json().filter(|_| operation.id != "readTopic") {
-            world.generator.known.learn(&body);
-        }
-        for name in ["stream-next-offset", "etag"] {
-            if let Some(text) = answer.header(name) {
-                let name = if name == "etag" { "If-None-Match" } else { "offset" };
-                world.generator.known.note(name, text);
-            }
-        }
+        run.ask(operation, &asked).await;
     }
+    let Run { judge, problems, .. } = run;
     let all: Vec<String> = problems.into_values().collect();
     assert!(all.is_empty(), "seed {seed}, {} kinds of problem:\n\n{}", all.len(), all.join("\n\n"));
     let seen =

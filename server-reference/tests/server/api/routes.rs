@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::{Client, Method};
-use serde_json::Value;
+use sdk_core::protocol::ErrorCode;
+use serde_json::{Value, json};
 use server_reference::{codes, config::ServerConfig};
 
 use super::description::{self, Description};
@@ -93,6 +94,14 @@ fn every_code_is_described_with_its_status() {
     let listed = http.root["components"]["schemas"]["Code"]["enum"].as_array().unwrap();
     let listed: Vec<&str> = listed.iter().filter_map(Value::as_str).collect();
     let used: Vec<&str> = used.iter().map(String::as_str).collect();
+    let common: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+    for both in [&http, &Description::of_socket()] {
+        assert_eq!(
+            both.root["components"]["schemas"]["ErrorCode"]["enum"],
+            json!(common),
+            "components.schemas.ErrorCode"
+        );
+    }
     assert_eq!(listed, used, "components.schemas.Code of docs/openapi.yaml, in the order of the alphabet");
 }
 
