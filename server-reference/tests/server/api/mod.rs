@@ -10,4 +10,5 @@ mod generate;
 mod known;
 mod requests;
 mod routes;
+mod sessions;
 mod tour;
