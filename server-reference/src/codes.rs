@@ -45,6 +45,14 @@ pub fn all() -> Vec<(&'static str, u16)> {
 /// The codes that a section of the protocol's page lists, each with its status.
 #[cfg(test)]
 pub(crate) fn listed(section: &str) -> Vec<String> {
+    let with_status =
+        |(code, status): (String, String)| Some(format!("{code} {}", status.parse::<u16>().ok()?));
+    rows(section).into_iter().filter_map(with_status).collect()
+}
+
+/// The codes of the tables in a section of the protocol's page, each with what stands in the second column.
+#[cfg(test)]
+pub(crate) fn rows(section: &str) -> Vec<(String, String)> {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/protocol.md");
     let page = std::fs::read_to_string(page).expect("the page can be read");
     let section =
@@ -52,7 +60,7 @@ pub(crate) fn listed(section: &str) -> Vec<String> {
     let row = |line: &str| {
         let mut cells = line.strip_prefix("| `")?.split(" | ");
         let code = cells.next()?.strip_suffix('`')?;
-        Some(format!("{code} {}", cells.next()?.parse::<u16>().ok()?))
+        Some((code.to_owned(), cells.next()?.to_owned()))
     };
     section.lines().filter_map(row).collect()
 }

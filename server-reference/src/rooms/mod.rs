@@ -5,6 +5,7 @@
 //! the newest counts; to a session that does not take what it is sent, all of the room is told once it does. A message
 //! that does not fit ends that session, and nobody else's.
 
+mod code;
 mod mailbox;
 mod places;
 mod room;
@@ -17,6 +18,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+pub(crate) use code::Code;
 pub use mailbox::{About, Mail, Mailbox, Post};
 use places::Places;
 use sdk_core::{

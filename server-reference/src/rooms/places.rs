@@ -13,6 +13,7 @@ use sdk_core::{
 };
 
 use super::{
+    code::Code,
     mailbox::{About, Mailbox},
     room::{Full, MAX_MEMBERS, Room, tell_over},
 };
@@ -44,11 +45,11 @@ pub(super) struct Places {
 
 /// Why something was not done for a session.
 struct Refused {
-    code: &'static str,
+    code: Code,
     message: String,
 }
 
-fn refused<T>(code: &'static str, message: impl Into<String>) -> Result<T, Refused> {
+fn refused<T>(code: Code, message: impl Into<String>) -> Result<T, Refused> {
     Err(Refused { code, message: message.into() })
 }
 
@@ -89,13 +90,13 @@ impl Places {
     fn try_enter(&mut self, mailbox: &Arc<Mailbox>, room: &str, state: Option<Json>) -> Result<(), Refused> {
         let name = named(&mailbox.access(), room, RoomRight::Join)?;
         if state.as_ref().is_some_and(|state| state.as_str().len() > MAX_STATE) {
-            return refused("state_too_large", format!("a state has {MAX_STATE} bytes at most"));
+            return refused(Code::StateTooLarge, format!("a state has {MAX_STATE} bytes at most"));
         }
         let spot = (mailbox.scope.tenant().clone(), name);
         if !self.rooms.contains_key(&spot) {
             let count = self.counts.entry(spot.0.clone()).or_default();
             if *count >= MAX_ROOMS {
-                return refused("too_many_rooms", format!("a tenant uses {MAX_ROOMS} rooms at one time"));
+                return refused(Code::TooManyRooms, format!("a tenant uses {MAX_ROOMS} rooms at one time"));
             }
             *count += 1;
         }
@@ -104,7 +105,7 @@ impl Places {
         let entered = self.change(&spot, |room| room.enter(mailbox, state, id));
         entered.or_else(|Full| {
             refused(
-                "room_full",
+                Code::RoomFull,
                 format!("a room has {MAX_MEMBERS} members at most, and their states a limit"),
             )
         })
@@ -151,7 +152,7 @@ impl Places {
         let sent = match self.try_send(mailbox, send) {
             Ok(count) => Sent { id, count, reason: None },
             Err(Refused { code, message }) => {
-                Sent { id, count: 0, reason: Some(EndReason { code: code.to_owned(), message }) }
+                Sent { id, count: 0, reason: Some(EndReason { code: code.as_str().to_owned(), message }) }
             }
         };
         mailbox.say(About::Message, &encode(&ServerFrame::Sent(sent)).into());
@@ -161,7 +162,7 @@ impl Places {
         let sdk_core::protocol::Send { id: _, to, data } = send;
         let scope = &mailbox.scope;
         if data.as_str().len() > MAX_MESSAGE {
-            return refused("message_too_large", format!("a message has {MAX_MESSAGE} bytes at most"));
+            return refused(Code::MessageTooLarge, format!("a message has {MAX_MESSAGE} bytes at most"));
         }
         let from = scope.subject().to_string();
         let frame = |room| Arc::from(encode(&ServerFrame::Message(Message { room, from, data })));
@@ -170,12 +171,12 @@ impl Places {
                 let name = named(&mailbox.access(), &room, RoomRight::Send)?;
                 match self.rooms.get(&(scope.tenant().clone(), name)) {
                     Some(place) if place.holds(mailbox) => Ok(place.say(mailbox, &frame(Some(room)))),
-                    _ => refused("not_in_room", "who is not in a room cannot speak there"),
+                    _ => refused(Code::NotInRoom, "who is not in a room cannot speak there"),
                 }
             }
             Recipient::User(user) => {
                 if !mailbox.access().subject(&user, SubjectRight::Send) {
-                    return refused("forbidden", "this person may not be written to");
+                    return refused(Code::Forbidden, "this person may not be written to");
                 }
                 let person = (scope.tenant().clone(), user.into());
                 let sessions = self.people.get(&person).into_iter().flatten();
@@ -241,8 +242,8 @@ fn person(scope: &TenantScope) -> Person {
 /// alike: rooms are not made, one is in them.
 fn named(access: &Access, room: &str, right: RoomRight) -> Result<RoomName, Refused> {
     match RoomName::new(room) {
-        Err(bad) => refused("bad_room", bad.to_string()),
+        Err(bad) => refused(Code::BadRoom, bad.to_string()),
         Ok(name) if access.room(&name, right) => Ok(name),
-        Ok(_) => refused("forbidden", "this room is not open to this subject"),
+        Ok(_) => refused(Code::Forbidden, "this room is not open to this subject"),
     }
 }

@@ -10,7 +10,10 @@ use sdk_core::{
     protocol::{ClientId, EndReason, Json, Member, RoomName, RoomNews, ServerFrame, encode},
 };
 
-use super::mailbox::{About, Mailbox};
+use super::{
+    code::Code,
+    mailbox::{About, Mailbox},
+};
 
 /// Milliseconds between two times that a room tells what is new. In between the newest state of each member counts.
 pub(super) const TICK: u64 = 50;
@@ -106,7 +109,12 @@ impl Room {
         let other = !Arc::ptr_eq(&seat.mailbox, mailbox);
         if other {
             let former = std::mem::replace(&mut seat.mailbox, mailbox.clone());
-            tell_over(&former, self.name.as_str(), "replaced", "the same client is there in another session");
+            tell_over(
+                &former,
+                self.name.as_str(),
+                Code::Replaced,
+                "the same client is there in another session",
+            );
         }
         if other || !known {
             let me = RoomNews { room: self.name.to_string(), me: Some(seat.id), ..RoomNews::default() };
@@ -212,8 +220,8 @@ fn member(seat: &Seat, state: &Json) -> Member {
 }
 
 /// Tells a session that it is not in a room.
-pub(super) fn tell_over(mailbox: &Mailbox, room: &str, code: &str, message: &str) {
-    let over = Some(EndReason { code: code.to_owned(), message: message.to_owned() });
+pub(super) fn tell_over(mailbox: &Mailbox, room: &str, code: Code, message: &str) {
+    let over = Some(EndReason { code: code.as_str().to_owned(), message: message.to_owned() });
     let frame = text(RoomNews { room: room.to_owned(), over, ..RoomNews::default() });
     mailbox.say(About::Over(room.to_owned()), &frame);
 }

@@ -10,7 +10,10 @@ use sdk_core::{
 };
 
 use super::{Now, Session, State};
-use crate::limits::{Answer, Exceeded, Meter, Spent, Verdict};
+use crate::{
+    limits::{Answer, Exceeded, Meter, Spent, Verdict},
+    rooms::Code,
+};
 
 /// Milliseconds between two requests to wait, and until the first of them is taken to be known.
 const PAUSE: u64 = 1_000;
@@ -125,7 +128,7 @@ impl Session {
         open.pace.over.map(|over| {
             self.meter.count(over, Answer::Refused);
             let message = "too fast; wait as the server has asked".to_owned();
-            EndReason { code: ErrorCode::RateLimited.as_str().to_owned(), message }
+            EndReason { code: Code::RateLimited.as_str().to_owned(), message }
         })
     }
 }

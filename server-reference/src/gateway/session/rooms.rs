@@ -12,7 +12,7 @@ use sdk_core::{
 use super::{Effect, HEARTBEAT, Now, Session, State};
 use crate::{
     gateway::open::Open,
-    rooms::{About, Call, Mail, Post},
+    rooms::{About, Call, Code, Mail, Post},
 };
 
 /// Milliseconds between pings to who is in a room, so that the others see soon when somebody has dropped.
@@ -58,7 +58,7 @@ impl Session {
             let rooms = &mut open.whereabouts.rooms;
             if !rooms.contains(&room) && rooms.len() >= self.limits.rooms {
                 let message = format!("a session is in {} rooms at most", self.limits.rooms);
-                let over = Some(EndReason { code: ErrorCode::TooMany.as_str().to_owned(), message });
+                let over = Some(EndReason { code: Code::TooMany.as_str().to_owned(), message });
                 self.send(&ServerFrame::Room(RoomNews { room: enter.room, over, ..RoomNews::default() }));
                 return;
             }
