@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use server_reference::{
     config::ServerConfig,
+    gateway::CLIENT_FRAMES,
     transactions::{Handlers, TransactionsConfig, ledger},
 };
 
@@ -302,20 +303,47 @@ async fn no_request_reaches_another_tenant() {
     assert_eq!(seen(&server).await, before);
 }
 
-/// Its place among the kinds: a frame that is added has to have one, and to be tried.
-fn kind(frame: &ClientFrame) -> usize {
+/// Requests for a route that no test makes are those that another tenant's ids are not tried with: the server itself says by which
+/// methods it may be asked, where it is asked by one that there is not.
+#[tokio::test]
+async fn every_method_of_every_route_is_tried() {
+    let server = start().await;
+    let token = server.token("globex", "eve");
+    for (route, requests) in ROUTES.iter().filter(|(_, requests)| !requests.is_empty()) {
+        let path = route.replace("{*topic}", "x").replace(['{', '}'], "");
+        let request = Client::new().request(Method::PATCH, server.http(&path)).bearer_auth(&token);
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        if *route == "/metrics" {
+            assert_eq!(status, 404, "it is on the operators' address alone");
+            continue;
+        }
+        assert_eq!(status, 405, "{route}");
+        let allowed = answer.headers()["allow"].to_str().unwrap();
+        let mut allowed: BTreeSet<&str> = allowed.split(',').map(str::trim).collect();
+        let tried: BTreeSet<&str> = requests.iter().map(|(method, ..)| *method).collect();
+        // Asking for the head of an answer is asking for it, where nothing else is made of that.
+        if allowed.contains("GET") && !tried.contains("HEAD") && *route != "/v1/streams/{*topic}" {
+            allowed.remove("HEAD");
+        }
+        assert_eq!(allowed, tried, "{route}");
+    }
+}
+
+/// Its name: a frame that is added has to have one, and to be tried.
+fn kind(frame: &ClientFrame) -> &'static str {
     match frame {
-        ClientFrame::Hello(_) => 0,
-        ClientFrame::Push(_) => 1,
-        ClientFrame::Publish(_) => 2,
-        ClientFrame::Pull(_) => 3,
-        ClientFrame::Subscribe(_) => 4,
-        ClientFrame::Unsubscribe(_) => 5,
-        ClientFrame::Enter(_) => 6,
-        ClientFrame::Leave(_) => 7,
-        ClientFrame::Send(_) => 8,
-        ClientFrame::Refresh(_) => 9,
-        ClientFrame::Pong {} => 10,
+        ClientFrame::Hello(_) => "hello",
+        ClientFrame::Push(_) => "push",
+        ClientFrame::Publish(_) => "publish",
+        ClientFrame::Pull(_) => "pull",
+        ClientFrame::Subscribe(_) => "subscribe",
+        ClientFrame::Unsubscribe(_) => "unsubscribe",
+        ClientFrame::Enter(_) => "enter",
+        ClientFrame::Leave(_) => "leave",
+        ClientFrame::Send(_) => "send",
+        ClientFrame::Refresh(_) => "refresh",
+        ClientFrame::Pong {} => "pong",
     }
 }
 
@@ -352,8 +380,8 @@ async fn no_frame_reaches_another_tenant() {
         // The session ends with it: it is another's.
         ClientFrame::Refresh(Refresh { token: server.token("acme", "ada") }),
     ];
-    let kinds: BTreeSet<usize> = frames.iter().map(kind).collect();
-    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), (0..=10).collect::<Vec<_>>());
+    let kinds: BTreeSet<&str> = frames.iter().map(kind).collect();
+    assert_eq!(kinds, BTreeSet::from(CLIENT_FRAMES), "one of each that there is");
 
     let mut eve = server.socket().await;
     let (last, others) = frames.split_last().unwrap();
