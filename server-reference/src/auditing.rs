@@ -11,14 +11,14 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use server_reference::{
     clock::wall,
-    config::days,
+    config::{AUDIT_DAYS, days},
     data::DataFolder,
-    storage::sqlite::audit::{Audit, Checkpoint, Kept, Office},
+    storage::{
+        StorageError,
+        sqlite::audit::{Audit, Checkpoint, Kept, Office, Pruned, PublicKey, prune_all},
+    },
     upkeep::before,
 };
-
-/// Seven years with their leap days.
-const KEPT_DAYS: u32 = 2557;
 
 #[derive(Args)]
 pub(crate) struct Auditing {
@@ -27,6 +27,28 @@ pub(crate) struct Auditing {
     /// The data folder.
     #[arg(long, global = true, default_value = "data", env = "WEBWAKA_DATA")]
     data: PathBuf,
+    /// What `audit checkpoint --verifier` printed, for those who have a copy of the data and not the server's key.
+    #[arg(long, global = true)]
+    key: Option<PathBuf>,
+}
+
+/// The chains to look at.
+struct Chains<'a> {
+    data: &'a Path,
+    key: Option<PublicKey>,
+}
+
+impl Chains<'_> {
+    fn open(&self) -> Result<Vec<(&'static str, Audit)>, StorageError> {
+        let open = |(name, path): (&'static str, PathBuf)| {
+            let audit = match self.key {
+                Some(key) => Audit::with_key(&path, name, key),
+                None => Audit::open(&path, name),
+            };
+            Ok((name, audit?))
+        };
+        DataFolder::audited(self.data).into_iter().map(open).collect()
+    }
 }
 
 #[derive(Subcommand)]
@@ -69,7 +91,7 @@ enum What {
     /// Remove records that are older than they have to be kept, and print a checkpoint of what is gone.
     Prune {
         /// How many days a record is kept.
-        #[arg(long, default_value_t = KEPT_DAYS, env = "WEBWAKA_AUDIT_DAYS")]
+        #[arg(long, default_value_t = AUDIT_DAYS, env = "WEBWAKA_AUDIT_DAYS")]
         days: u32,
         #[command(flatten)]
         by: By,
@@ -96,16 +118,24 @@ impl By {
     }
 }
 
-pub(crate) fn run(Auditing { what, data }: Auditing) -> Result<(), Box<dyn Error>> {
+pub(crate) fn run(Auditing { what, data, key }: Auditing) -> Result<(), Box<dyn Error>> {
+    let key = match key {
+        None => None,
+        Some(file) => {
+            let read = PublicKey::parse_all(&fs::read_to_string(&file)?);
+            Some(read.ok_or_else(|| format!("{} has something else than one key", file.display()))?)
+        }
+    };
+    let chains = Chains { data: &data, key };
     match what {
-        What::List { tenant } => list(&data, tenant.as_deref()),
-        What::Verify { checkpoint } => verify(&data, &checkpoint),
+        What::List { tenant } => list(&chains, tenant.as_deref()),
+        What::Verify { checkpoint } => verify(&chains, &checkpoint),
         What::Checkpoint { tenant, chain, verifier } => {
             let wanted = |name: &str, whose: &str| {
                 chain.as_deref().is_none_or(|one| one == name)
                     && tenant.as_deref().is_none_or(|one| one == whose)
             };
-            checkpoints(&data, wanted, verifier)
+            checkpoints(&chains, wanted, verifier)
         }
         What::Erase { tenant, subject, by } => {
             for (name, path) in DataFolder::audited(&data) {
@@ -118,10 +148,9 @@ pub(crate) fn run(Auditing { what, data }: Auditing) -> Result<(), Box<dyn Error
     }
 }
 
-fn list(data: &Path, tenant: Option<&str>) -> Result<(), Box<dyn Error>> {
+fn list(chains: &Chains<'_>, tenant: Option<&str>) -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
-    for (name, path) in DataFolder::audited(data) {
-        let audit = Audit::open(&path, name)?;
+    for (name, audit) in chains.open()? {
         for whose in audit.tenants()?.iter().filter(|whose| tenant.is_none_or(|tenant| tenant == *whose)) {
             let mut written = Ok(());
             audit.verify(whose, &[], |record| {
@@ -135,7 +164,7 @@ fn list(data: &Path, tenant: Option<&str>) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn verify(data: &Path, files: &[PathBuf]) -> Result<(), Box<dyn Error>> {
+fn verify(chains: &Chains<'_>, files: &[PathBuf]) -> Result<(), Box<dyn Error>> {
     let mut kept = Vec::new();
     for file in files {
         let read = Checkpoint::parse_all(&fs::read_to_string(file)?);
@@ -143,8 +172,7 @@ fn verify(data: &Path, files: &[PathBuf]) -> Result<(), Box<dyn Error>> {
     }
     let (mut whole, mut known) = (true, vec![false; kept.len()]);
     let mut out = std::io::stdout().lock();
-    for (name, path) in DataFolder::audited(data) {
-        let audit = Audit::open(&path, name)?;
+    for (name, audit) in chains.open()? {
         for tenant in audit.tenants()? {
             let verified = audit.verify(&tenant, &kept, |_| {})?;
             for (known, checkpoint) in known.iter_mut().zip(&kept) {
@@ -167,13 +195,12 @@ fn verify(data: &Path, files: &[PathBuf]) -> Result<(), Box<dyn Error>> {
 }
 
 fn checkpoints(
-    data: &Path,
+    chains: &Chains<'_>,
     wanted: impl Fn(&str, &str) -> bool,
     verifier: bool,
 ) -> Result<(), Box<dyn Error>> {
     let (mut out, mut first) = (std::io::stdout().lock(), true);
-    for (name, path) in DataFolder::audited(data) {
-        let audit = Audit::open(&path, name)?;
+    for (name, audit) in chains.open()? {
         for tenant in audit.tenants()?.iter().filter(|tenant| wanted(name, tenant)) {
             if verifier {
                 writeln!(out, "{}", audit.verifier(tenant))?;
@@ -191,31 +218,25 @@ fn checkpoints(
 }
 
 fn prune(data: &Path, kept: u32, by: &By) -> Result<(), Box<dyn Error>> {
-    let before = before(wall(), days(kept));
-    let (mut out, mut first) = (std::io::stdout().lock(), true);
-    for (name, path) in DataFolder::audited(data) {
-        let tenants = {
-            let audit = Audit::open(&path, name)?;
-            let tenants = audit.tenants()?;
-            for tenant in &tenants {
-                if let Some(finding) = audit.verify(tenant, &[], |_| {})?.findings.first() {
-                    return Err(format!("the chain {name} of {tenant:?} is kept: {finding}").into());
+    let (mut out, mut first, mut altered) = (std::io::stdout().lock(), true, false);
+    for Pruned { chain, tenant, outcome } in
+        prune_all(data, before(wall(), days(kept)), &by.office(), wall())?
+    {
+        match outcome {
+            Ok((count, start)) => {
+                if let Some(start) = start {
+                    if !std::mem::take(&mut first) {
+                        writeln!(out)?;
+                    }
+                    write!(out, "{start}")?;
                 }
+                eprintln!("{chain} of {tenant:?}: {count} records were removed");
             }
-            tenants
-        };
-        for tenant in tenants {
-            let count = Kept::open(&path, name)?.prune(&tenant, before, &by.office(), wall())?;
-            if count > 0
-                && let Some(start) = Audit::open(&path, name)?.start(&tenant)?
-            {
-                if !std::mem::take(&mut first) {
-                    writeln!(out)?;
-                }
-                write!(out, "{start}")?;
-                eprintln!("{name} of {tenant:?}: {count} records were removed");
+            Err(finding) => {
+                altered = true;
+                eprintln!("the chain {chain} of {tenant:?} is kept: {finding}");
             }
         }
     }
-    Ok(())
+    if altered { Err("a chain is not what was recorded".into()) } else { Ok(()) }
 }

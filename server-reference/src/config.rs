@@ -24,6 +24,9 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(20);
 /// Days for which it is remembered that a document was deleted, where nothing else was said.
 pub const TOMBSTONE_DAYS: u32 = 90;
 
+/// Days for which the records of the audit are kept, where nothing else was said: seven years with their leap days.
+pub const AUDIT_DAYS: u32 = 2557;
+
 /// Everything a server needs to know.
 pub struct ServerConfig {
     /// Where it listens; port 0 is any free one.
@@ -50,6 +53,8 @@ pub struct ServerConfig {
     pub write_deadline: Duration,
     /// How long it is remembered that a document was deleted. A reader that comes back later starts anew.
     pub tombstone_age: Duration,
+    /// How long the records of the audit are kept.
+    pub audit_kept: Duration,
     /// How topics are served.
     pub streams: StreamsConfig,
     /// The critical transactions that there are, and how they are served.
@@ -238,6 +243,7 @@ impl ServerConfig {
             head_deadline: HEAD_DEADLINE,
             write_deadline,
             tombstone_age,
+            audit_kept: days(AUDIT_DAYS),
             streams,
             transactions,
             grants: GrantsConfig::default(),

@@ -10,6 +10,7 @@
 //! [`storage::sqlite::SqliteDocuments`] are driven from outside, by the server and by the simulator alike.
 
 pub mod access;
+mod attempts;
 pub mod auth;
 pub mod clock;
 pub mod codes;

@@ -2,6 +2,7 @@
 
 mod auditing;
 mod limiting;
+mod revoking;
 mod settings;
 
 use std::{
@@ -18,7 +19,7 @@ use sdk_core::protocol::Limits;
 use server_reference::{
     access::Grant,
     clock::wall,
-    config::{GRANT_SECONDS, GrantsConfig, ServerConfig, StartError, TOMBSTONE_DAYS, days},
+    config::{AUDIT_DAYS, GRANT_SECONDS, GrantsConfig, ServerConfig, StartError, TOMBSTONE_DAYS, days},
     data::DataFolder,
     dev::{DevIssuer, TENANT, TOKEN_SECONDS},
     office::Charge,
@@ -72,6 +73,8 @@ enum Command {
     },
     /// Who administered what: list the records, verify that none was changed or taken out, keep signed checkpoints of them.
     Audit(auditing::Auditing),
+    /// Take tokens back, at a running server.
+    Revoke(revoking::Revoking),
     /// After the server's clock was ahead: bring times from the future back to now, and tell every reader.
     Heal {
         /// The data folder.
@@ -122,6 +125,9 @@ struct Serve {
     tombstone_days: u32,
     #[command(flatten)]
     limiting: Limiting,
+    /// How many days the records of the audit are kept.
+    #[arg(long, default_value_t = AUDIT_DAYS, env = "WEBWAKA_AUDIT_DAYS")]
+    audit_days: u32,
     /// The URL of /v1/streams as the world sees it; without one, that of the listener.
     #[arg(long, env = "WEBWAKA_STREAMS_URL")]
     streams_url: Option<String>,
@@ -235,6 +241,7 @@ fn run(command: Command, settings: &Settings) -> Result<(), Box<dyn Error>> {
             Ok(print(&settings.show())?)
         }
         Command::Audit(auditing) => auditing::run(auditing),
+        Command::Revoke(revoking) => revoking::run(revoking),
         Command::Heal { data } => {
             let (_folder, mut documents) = open(&data)?;
             let count = documents.heal(wall())?;
@@ -273,6 +280,7 @@ async fn serve(options: Serve) -> Result<(), Box<dyn Error>> {
         keys,
         origins,
         tombstone_days,
+        audit_days,
         limiting,
         streams_url,
         long_poll_ms,
@@ -300,6 +308,7 @@ async fn serve(options: Serve) -> Result<(), Box<dyn Error>> {
         metrics,
         web,
         tombstone_age,
+        audit_kept: days(audit_days),
         quotas: limiting.quotas(),
         streams,
         transactions,

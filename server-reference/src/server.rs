@@ -88,6 +88,8 @@ pub struct Server {
     rooms: Arc<Rooms>,
     tombstone_age: Duration,
     keys_kept: Duration,
+    audit_kept: Duration,
+    folder: PathBuf,
     write_deadline: Duration,
     /// Held for as long as the server lives.
     _data: DataFolder,
@@ -159,6 +161,7 @@ impl Server {
             Box::new(move || wakes.notify_one()),
         )?);
         let keys_kept = config.transactions.keys_kept;
+        let (audit_kept, folder) = (config.audit_kept, config.data.clone());
         let transaction_courier = TransactionCourier {
             outgoing: transactions.clone(),
             log: events.clone(),
@@ -176,6 +179,7 @@ impl Server {
             client_letters: store.clone(),
             revocations: store.clone(),
             grants: store.clone(),
+            attempts: store.clone(),
             subscriptions: subscriptions.clone(),
             transactions: transactions.clone(),
             figures,
@@ -201,6 +205,8 @@ impl Server {
             rooms,
             tombstone_age,
             keys_kept,
+            audit_kept,
+            folder,
             write_deadline,
             _data: data,
         })
@@ -241,6 +247,8 @@ impl Server {
             rooms,
             tombstone_age,
             keys_kept,
+            audit_kept,
+            folder,
             write_deadline,
             _data,
         } = self;
@@ -257,7 +265,8 @@ impl Server {
             stop.cancel();
             sleep(DRAIN).await;
         };
-        tokio::select! {
+        let (service_of, finishing) = (scraped.service.clone(), scraped.service.clone());
+        let served = tokio::select! {
             // Upgraded connections are no longer waited for with the others.
             ((), ()) = async { tokio::join!(serving, sessions_ended) } => Ok(()),
             never = upkeep::forget_deletions(&store, tombstone_age) => match never {},
@@ -267,12 +276,16 @@ impl Server {
             never = verifier.keep_fresh() => match never {},
             never = transaction_courier.run() => match never {},
             never = rooms.run() => match never {},
+            never = service_of.count_attempts() => match never {},
+            never = upkeep::prune_audit(folder, audit_kept) => match never {},
             never = scraped.serve(metrics_listener) => match never {},
             () = deadline => {
                 tracing::warn!("some connections did not end in time and are cut off");
                 Ok(())
             }
-        }
+        };
+        finishing.finish_attempts().await;
+        served
     }
 }
 
@@ -311,7 +324,9 @@ pub fn router(service: impl Into<Arc<Service>>, web: Option<&Path>) -> Router {
         routes = routes.merge(dev::routes());
     }
     // Where it is known which route a request is for, and before any handler sees it.
-    let routes = routes.route_layer(from_fn_with_state(service.clone(), identity::grants::reach));
+    let routes = routes
+        .route_layer(from_fn_with_state(service.clone(), identity::grants::reach))
+        .route_layer(from_fn_with_state(service.clone(), identity::grants::watch));
     let routes = routes.merge(description::routes());
     let guard = from_fn_with_state(guarded, guard);
     // Whoever looks whether this process is well gets to know it, however many others are refused.

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    attempts::Attempts,
     auth::{AuthError, Verifier},
     clock::Clock,
     config::{GrantsConfig, Identity, ServerConfig},
@@ -20,6 +21,7 @@ use crate::{
     snapshot::Snapshots,
     storage::{
         Advance, Documents,
+        attempts::AttemptLog,
         events::{DeadLetters, EventLog, GroupStore, News, Stirred},
         grants::Grants,
         refusals::ClientLetters,
@@ -50,6 +52,8 @@ pub struct Service {
     pub(crate) revocations: Arc<dyn Revocations>,
     pub(crate) grants: Arc<dyn Grants>,
     pub(crate) grants_config: GrantsConfig,
+    pub(crate) attempts_log: Arc<dyn AttemptLog>,
+    pub(crate) attempts: Attempts,
     /// Tells workers that wait what others did in their group.
     pub(crate) stirred: Arc<Hub<Stirred>>,
     /// Nobody outside can work out what this makes of an answer.
@@ -102,6 +106,8 @@ pub struct Stores {
     pub revocations: Arc<dyn Revocations>,
     /// Access grants of super admins.
     pub grants: Arc<dyn Grants>,
+    /// What was tried and refused.
+    pub attempts: Arc<dyn AttemptLog>,
     /// What is woken by them.
     pub subscriptions: Arc<Subscriptions>,
     /// The critical transactions.
@@ -138,6 +144,7 @@ impl Service {
             client_letters,
             revocations,
             grants,
+            attempts,
             subscriptions,
             transactions,
             figures,
@@ -172,6 +179,8 @@ impl Service {
             revocations,
             grants,
             grants_config,
+            attempts_log: attempts,
+            attempts: Attempts::default(),
             stirred: Arc::default(),
             blur: RandomState::new(),
             tickets: Tickets::default(),

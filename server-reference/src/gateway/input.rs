@@ -87,6 +87,8 @@ pub enum Effect {
     Level(Arc<Level>),
     /// Count and record that a critical transaction came in a frame. The frame is refused.
     Misused(TenantScope),
+    /// Record that this session was to go on by the token of somebody else, whose scope comes behind. It ends.
+    Foreign(Box<(TenantScope, TenantScope)>),
     /// The session of this client can be reached by others, from now on.
     Attach(TenantScope, ClientId),
     /// Something is asked of the rooms; what comes of it is in the mail.

@@ -36,6 +36,7 @@ use super::{
     websocket::WebSocket,
 };
 use crate::{
+    attempts::Way,
     auth::AuthError,
     clock::Clock,
     hub::{Follower, Notice, Shortcut},
@@ -358,6 +359,16 @@ impl Connection {
                 let events = self.service.events.clone();
                 self.answer(async move {
                     Input::TopicRead(events.read(scope, topic, read, crate::clock::wall()).await)
+                });
+            }
+            Effect::Foreign(pair) => {
+                let service = self.service.clone();
+                tokio::spawn(async move {
+                    let (own, other) = *pair;
+                    service.attempted(&own, None, Way::Refresh, &other.holder().to_string()).await;
+                    if own.tenant() != other.tenant() {
+                        service.attempted(&other, None, Way::Token, &own.holder().to_string()).await;
+                    }
                 });
             }
             Effect::Misused(scope) => {

@@ -70,6 +70,7 @@ struct Peer {
     publishing: Vec<Publishing>,
     reads: Vec<(TenantScope, TopicName, Read)>,
     misused: usize,
+    foreign: Vec<(String, String)>,
 }
 
 /// What is refused, with the documents of a server that has no threads.
@@ -140,6 +141,7 @@ impl Server {
             publishing: Vec::new(),
             reads: Vec::new(),
             misused: 0,
+            foreign: Vec::new(),
         }
     }
 
@@ -188,6 +190,10 @@ impl Server {
                 Effect::Read(scope, page) => Input::Read(self.documents.changes(&scope, &page)),
                 Effect::FollowTopic(_, topic, ..) => {
                     peer.topics.push(topic);
+                    continue;
+                }
+                Effect::Foreign(pair) => {
+                    peer.foreign.push((pair.0.holder().to_string(), pair.1.holder().to_string()));
                     continue;
                 }
                 Effect::Misused(_) => {

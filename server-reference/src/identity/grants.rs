@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     access::Grant,
+    attempts::Way,
     auth::is_name,
     clock::wall,
     codes::codes,
@@ -225,14 +226,22 @@ pub(crate) async fn reach(
     let scope = {
         let _place = admit(&service, &meter).map_err(Problem::from)?;
         let own = authenticate(&service, &meter, request.headers()).await?;
-        let (id, extent) = asked(&request).ok_or_else(closed)?;
+        let Some((id, extent)) = asked(&request) else {
+            service.attempted(&own, None, Way::Grant, &address(&request)).await;
+            return Err(closed().into());
+        };
         let target;
         (request, target) = told(&service, request).await?;
-        match service.grants.act(own, id, Act { target, extent }, wall()).await {
+        let act = Act { target: target.clone(), extent };
+        match service.grants.act(own.clone(), id, act, wall()).await {
             Ok(scope) => scope,
             Err(GrantError::Storage(error)) => return Err(Problem::from(error).into()),
-            // Which of all reasons it was, is told to nobody.
-            Err(_) => return Err(closed().into()),
+            // Which of all reasons it was, is told to nobody; in whose record it is, hangs on it.
+            Err(error) => {
+                let aimed = if let GrantError::Unusable(tenant) = &error { Some(tenant) } else { None };
+                service.attempted(&own, aimed, Way::Grant, &target).await;
+                return Err(closed().into());
+            }
         }
     };
     request.extensions_mut().insert(scope);
@@ -258,9 +267,8 @@ fn only(headers: &HeaderMap) -> Option<&str> {
 
 /// A request as it is put on record: what it names is in its address, or in the body of a pull.
 async fn told(service: &Service, request: Request) -> Result<(Request, String), Problem> {
-    let address = request.uri().path_and_query().map_or("/", |address| address.as_str());
-    let mut target = format!("{} {address}", request.method());
-    let mut request = request;
+    let (mut request, mut target) = (request, String::new());
+    target.push_str(&address(&request));
     if request.uri().path() == PULL {
         let (parts, body) = request.into_parts();
         let text = sync::body(body, service.limits.frame_bytes).await?;
@@ -270,11 +278,42 @@ async fn told(service: &Service, request: Request) -> Result<(Request, String), 
         target = format!("{target} of {}", names.join(", "));
         request = Request::from_parts(parts, text.into());
     }
+    Ok((request, short(target)))
+}
+
+fn address(request: &Request) -> String {
+    let address = request.uri().path_and_query().map_or("/", |address| address.as_str());
+    short(format!("{} {address}", request.method()))
+}
+
+fn short(mut target: String) -> String {
     if target.len() > MAX_TARGET {
         target.truncate(target.floor_char_boundary(MAX_TARGET));
         target.push('…');
     }
-    Ok((request, target))
+    target
+}
+
+/// Puts on record who is refused something about administration: what is not theirs, or is not there.
+pub(crate) async fn watch(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let template = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    // What is refused under a grant is on record as such.
+    let watched = template.filter(|path| administers(path) && !request.headers().contains_key(ACCESS_GRANT));
+    let Some(template) = watched else { return next.run(request).await };
+    let (target, headers) = (format!("{} {template}", request.method()), request.headers().clone());
+    let response = next.run(request).await;
+    if matches!(response.status(), StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)
+        && let Ok(claims) = sync::bearer(&headers).map(|token| service.verifier.verify(token, wall()))
+        && let Ok(claims) = claims
+    {
+        service.attempted(&TenantScope::of(claims), None, Way::Administration, &target).await;
+    }
+    response
+}
+
+/// Whether the requests of a route are about administration.
+fn administers(template: &str) -> bool {
+    template.starts_with("/v1/admin/") || template.split('/').any(|part| part == "dead")
 }
 
 fn closed() -> ProtocolError {

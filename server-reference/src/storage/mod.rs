@@ -5,6 +5,7 @@
 //! a position. Both want a [`TenantScope`], and nothing else can name a tenant. What the scope's access does not cover
 //! is neither read nor written, and a collection of which it covers nothing looks like one that is empty for ever.
 
+pub mod attempts;
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod events;

@@ -38,14 +38,16 @@ pub trait Transactions: Send + Sync + 'static {
     /// [`NotRun`]
     fn ask(&self, scope: TenantScope, ask: Ask, now: Millis) -> BoxFuture<'_, Result<Verdict, NotRun>>;
 
-    /// Records that a subject tried to have a transaction in a way that there is not; durable when it resolves.
+    /// Records that somebody (nobody by name, if they are many) tried to have a transaction in a way that there is not; durable when
+    /// it resolves.
     ///
     /// # Errors
     /// [`StorageError::Unavailable`]
     fn misused(
         &self,
         scope: TenantScope,
-        how: Misuse,
+        by: String,
+        how: String,
         now: Millis,
     ) -> BoxFuture<'_, Result<(), StorageError>>;
 
@@ -140,12 +142,22 @@ pub enum NotRun {
 }
 
 /// A way of having a transaction that there is not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Misuse {
     /// In a frame.
     Socket,
     /// In a push over HTTP.
     Push,
+}
+
+impl Misuse {
+    /// The words for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Socket => "in a frame",
+            Self::Push => "in a push",
+        }
+    }
 }
 
 /// Events for one topic of one tenant, in the order of commits.

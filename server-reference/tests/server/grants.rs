@@ -193,11 +193,26 @@ async fn every_access_is_on_record_in_the_tenant_with_its_reason() {
             ("data accessed", &*under("POST /v1/pull of cards")),
         ]
     );
+    // What it does not cover is on record there too, once.
+    for _ in 0..3 {
+        let write = ("POST", "/v1/streams/orders", json!([{ "n": 2 }]));
+        ask(&server, &sue(&server), Some(&grant), write).await;
+        let withdraw = format!("/v1/admin/grants/{grant}/withdraw");
+        ask(&server, &sue(&server), None, ("POST", &withdraw, Value::Null)).await;
+        ask(&server, &sue(&server), Some(&grant), ("GET", "/v1/dead", Value::Null)).await;
+    }
+    let later = records(&server, "acme");
+    let refused: Vec<&Record> = later.iter().filter(|record| record.outcome == "refused").collect();
+    assert_eq!(refused.len(), 1, "{later:?}");
+    assert_eq!(refused[0].target.as_deref(), Some("GET /v1/dead"));
+    assert_eq!(refused[0].subject.as_deref(), Some("operators/sue"));
     for record in &found {
         assert_eq!(record.subject.as_deref(), Some("operators/sue"));
         assert_eq!(record.justification.as_deref(), Some("ticket 7: where did order 1 go?"));
     }
-    assert_eq!(records(&server, "operators"), []);
+    // A request that is open under no grant is in her own tenant's.
+    let own = records(&server, "operators");
+    assert_eq!((own.len(), own[0].target.as_deref()), (1, Some("POST /v1/streams/orders")));
 }
 
 #[tokio::test]
@@ -294,7 +309,9 @@ async fn what_cannot_be_granted_is_refused_and_asks_for_nothing() {
         let (status, answer) = ask(&server, &nobody, None, ("POST", "/v1/admin/grants", good.clone())).await;
         assert_eq!((status, &answer["code"]), (StatusCode::FORBIDDEN, &json!("forbidden")));
     }
-    assert_eq!(records(&server, "acme"), []);
+    // What is there is that somebody of the tenant has tried.
+    let found = records(&server, "acme");
+    assert_eq!((found.len(), &*found[0].outcome), (1, "refused"));
     let (_, listed) = ask(&server, &sue, None, ("GET", "/v1/admin/grants", Value::Null)).await;
     assert_eq!(listed["grants"], json!([]));
 }

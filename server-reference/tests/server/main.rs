@@ -2,6 +2,7 @@
 
 mod access;
 mod api;
+mod attempts;
 mod bad_input;
 mod cloudevents;
 mod conflicts;

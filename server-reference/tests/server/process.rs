@@ -211,6 +211,16 @@ async fn who_administered_what_is_listed_and_verified_also_while_the_server_runs
     let with = ["--checkpoint", file.to_str().unwrap()];
     assert!(verified(&with).0, "it is there still");
 
+    // Somebody who has the data and not the key verifies them by what it is verified with.
+    let public = data.path().join("public");
+    std::fs::write(&public, stdout(audit(&["checkpoint", "--verifier"]))).unwrap();
+    let hidden = data.path().join("hidden");
+    std::fs::rename(data.path().join("audit-key"), &hidden).unwrap();
+    let by_public = ["--checkpoint", file.to_str().unwrap(), "--key", public.to_str().unwrap()];
+    assert!(verified(&by_public).0);
+    assert!(!data.path().join("audit-key").exists(), "no key is made where there is none");
+    std::fs::rename(&hidden, data.path().join("audit-key")).unwrap();
+
     let tenant = record["record"]["tenant"].as_str().unwrap();
     let who = ["--by", "olga", "--justification", "she asked for it", "--approver", "otto"];
     let subject = record["record"]["subject"].as_str().unwrap();
@@ -254,9 +264,18 @@ async fn what_was_taken_back_is_so_after_a_kill_and_is_on_record() {
         async { request.send().await.unwrap().status().as_u16() }
     };
     assert_eq!(read(&process.url).await, 404);
-    let revoke = reqwest::Client::new().post(format!("http://{}/v1/admin/revocations", process.url));
-    let revoke = revoke.bearer_auth(&admin).body(r#"{"subject":"ada"}"#).send().await.unwrap();
-    assert_eq!(revoke.status().as_u16(), 200);
+    let revoke = |token: &str, whose: [&str; 2]| {
+        let file = data.path().join("admin-token");
+        std::fs::write(&file, token).unwrap();
+        let url = format!("http://{}/", process.url);
+        server().args(["revoke", "--server", &url, "--admin-token"]).arg(file).args(whose).output().unwrap()
+    };
+    let refused = revoke(&old, ["--subject", "ada"]);
+    assert!(!refused.status.success() && String::from_utf8(refused.stderr).unwrap().contains("forbidden"));
+    let revoked = revoke(&admin, ["--subject", "ada"]);
+    assert!(revoked.status.success(), "{revoked:?}");
+    let kept: serde_json::Value = serde_json::from_slice(&revoked.stdout).unwrap();
+    assert_eq!((&kept["subject"], &kept["by"]), (&"ada".into(), &"root".into()));
     process.signal("KILL");
     drop(process);
     let process = Process::start(data.path());

@@ -1,5 +1,7 @@
 //! Taking tokens back, over every transport.
 
+use std::time::{Duration, Instant};
+
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::{Client, RequestBuilder, StatusCode};
 use sdk_core::protocol::{ClientFrame, ErrorCode, Hello, PullRequest, ServerFrame, encode};
@@ -211,4 +213,83 @@ async fn who_may_take_tokens_back_is_said_in_the_token_and_requests_that_make_no
     assert_eq!((&page["revocations"][0]["before"], &page["next"]), (&json!(before), &json!("subject:bob")));
     let rest = list("?limit=5&after=subject%3Abob").await;
     assert_eq!((&rest["revocations"][0]["token"], &rest["next"]), (&json!("t:1 ä"), &Value::Null));
+}
+
+/// What is promised of everything that is open, and of what is asked for then.
+const PROMISE: Duration = Duration::from_secs(2);
+
+/// One request of each family of routes, which a token is looked at for.
+const FAMILIES: &[(&str, &str)] = &[
+    ("POST", "/v1/push"),
+    ("POST", "/v1/pull"),
+    ("POST", "/v1/tickets"),
+    ("GET", "/v1/snapshots/cards"),
+    ("GET", "/v1/streams/feed?offset=-1"),
+    ("POST", "/v1/streams/feed"),
+    ("GET", "/v1/streams/__ds/subscriptions/s"),
+    ("GET", "/v1/groups"),
+    ("POST", "/v1/groups/workers/claim"),
+    ("GET", "/v1/groups/workers/dead"),
+    ("GET", "/v1/dead"),
+    ("POST", "/v1/transactions/ledger.transfer"),
+    ("GET", "/v1/admin/revocations"),
+    ("GET", "/v1/admin/grants"),
+];
+
+#[tokio::test]
+async fn whatever_is_open_ends_and_every_request_is_refused_within_two_seconds_by_each_kind() {
+    for (kind, name) in [("subject", "ada"), ("session", "phone"), ("token", "t1")] {
+        let server = start().await;
+        let ada = token("ada", json!({ "sid": "phone", "jti": "t1" }));
+        let make = |path: &str, body: &str| {
+            let request = Client::new().put(server.http(path)).bearer_auth(&ada);
+            status(request.header("content-type", "application/json").body(body.to_owned()))
+        };
+        assert!(make("/v1/streams/feed", "[]").await.is_success());
+        assert!(make("/v1/groups/workers", r#"{"topic":"feed"}"#).await.is_success());
+        let socket = session(&server, ada.clone(), 1).await;
+        let read = |live: &str| {
+            let url = server.http(&format!("/v1/streams/feed?offset=-1&live={live}"));
+            Client::builder().no_proxy().build().unwrap().get(url).bearer_auth(&ada)
+        };
+        let mut events = read("sse").send().await.unwrap();
+        assert!(events.chunk().await.unwrap().is_some());
+        let poll = read("long-poll");
+        let claim = Client::new().post(server.http("/v1/groups/workers/claim")).bearer_auth(&ada);
+        let claim = claim.body(r#"{"worker":"w","events":1,"wait_ms":20000}"#);
+
+        // Each says when it has ended; what is asked for is asked for again until it is refused.
+        let waiting = |request: RequestBuilder| {
+            tokio::spawn(async move {
+                let answer = request.send().await.unwrap();
+                (answer.status(), Instant::now())
+            })
+        };
+        let (poll, claim) = (waiting(poll), waiting(claim));
+        let socket = tokio::spawn(async move { (ended(socket).await.0, Instant::now()) });
+        let events = tokio::spawn(async move {
+            while events.chunk().await.unwrap().is_some() {}
+            Instant::now()
+        });
+        let asked = Instant::now();
+        assert_eq!(revoke(&server, &admin(), json!({ kind: name })).await.0, StatusCode::OK);
+        // Every request from here on is refused, whenever it is sent.
+        let mut took = vec![("requests", asked.elapsed())];
+        for (method, path) in FAMILIES {
+            let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+            let request = Client::new().request(method, server.http(path)).bearer_auth(&ada).body("{}");
+            assert_eq!(status(request).await, StatusCode::UNAUTHORIZED, "{kind}: {path}");
+        }
+        let (code, at) = socket.await.unwrap();
+        assert_eq!(code, ErrorCode::Unauthenticated);
+        took.push(("websocket", at - asked));
+        took.push(("server-sent events", events.await.unwrap() - asked));
+        for (what, waiting) in [("long-poll", poll), ("claim", claim)] {
+            let (status, at) = waiting.await.unwrap();
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "{kind}: {what}");
+            took.push((what, at - asked));
+        }
+        println!("taken back by {kind}: {took:?}");
+        assert!(took.iter().all(|(_, took)| *took < PROMISE), "{kind}: {took:?}");
+    }
 }

@@ -90,6 +90,12 @@ impl Running {
         Hello { versions: vec![1], token, client: client(number), resume: vec![cards(None)], rejected: None }
     }
 
+    /// Tells the server to stop without waiting for it; its data stay for as long as the folder is held.
+    pub(crate) fn ending(self) -> (JoinHandle<std::io::Result<()>>, TempDir) {
+        self.stop.send(()).unwrap();
+        (self.serving, self.data)
+    }
+
     /// Tells the server to stop without waiting for it.
     pub(crate) fn stop(self) -> JoinHandle<std::io::Result<()>> {
         self.stop.send(()).unwrap();

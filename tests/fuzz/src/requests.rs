@@ -96,6 +96,7 @@ fn service(folder: &std::path::Path, issuer: &DevIssuer) -> Service {
         letters: events,
         client_letters: documents.clone(),
         grants: documents.clone(),
+        attempts: documents.clone(),
         revocations: documents,
         subscriptions: Arc::new(subscriptions.expect("TLS is there")),
         transactions: Arc::new(transactions.expect("a new database opens")),

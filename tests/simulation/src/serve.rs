@@ -258,7 +258,8 @@ impl World {
             | Effect::UnfollowTopic(_)
             | Effect::ReadTopic(..)
             | Effect::Publish(..)
-            | Effect::Misused(_) => {
+            | Effect::Misused(_)
+            | Effect::Foreign(_) => {
                 self.violate("nobody has topics, rooms or transactions here", format!("{effect:?}"));
             }
             Effect::Commit(batch) => self.enqueue(Asker::Session(id), batch),

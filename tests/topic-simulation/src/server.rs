@@ -204,6 +204,7 @@ impl Server {
             client_letters: self.documents.clone(),
             revocations: self.documents.clone(),
             grants: self.documents.0.clone(),
+            attempts: self.documents.0.clone(),
             subscriptions: subscriptions(),
             transactions: self.transactions.clone(),
             figures: Arc::default(),

@@ -25,6 +25,7 @@ impl Session {
             Err(error) => return self.refuse(ProtocolError::from(&error)),
         };
         if scope.identity() != open.scope.identity() {
+            self.effects.push_back(Effect::Foreign(Box::new((open.scope.clone(), scope))));
             let message = "the token names another subject than the one whose session this is";
             return self.refuse(ProtocolError::new(ErrorCode::ClientIdTaken, message));
         }

@@ -59,6 +59,8 @@ fn a_token_of_somebody_else_or_none_ends_the_session() {
         let mut ada = server.open(1);
         server.send(&mut ada, &refresh(token));
         assert_eq!((ada.error(), ada.closed), (code, Some(Closing::Refused(code))));
+        // Whose token it was is on record.
+        assert_eq!(ada.foreign.len(), usize::from(code == ErrorCode::ClientIdTaken), "{:?}", ada.foreign);
     }
 }
 

@@ -143,7 +143,7 @@ impl Connection for Open<'_> {
 
     fn sign(&self, tenant: &str, size: u64, root: &[u8; 32]) -> Result<Vec<u8>, StorageError> {
         let Signer { key, chain } = self.signer;
-        Ok(key.sign(&key.origin(chain, tenant), size, root))
+        Ok(key.sign(&key.public().origin(chain, tenant), size, root))
     }
 
     fn has_signed(
@@ -154,7 +154,8 @@ impl Connection for Open<'_> {
         signature: &[u8],
     ) -> Result<bool, StorageError> {
         let Signer { key, chain } = self.signer;
-        Ok(key.has_signed(&key.origin(chain, tenant), size, root, signature))
+        let public = key.public();
+        Ok(public.has_signed(&public.origin(chain, tenant), size, root, signature))
     }
 }
 

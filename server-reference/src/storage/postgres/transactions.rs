@@ -22,7 +22,7 @@ use crate::{
         },
         sqlite::audit,
         transactions::{
-            Ask, Backlog, Fate, Misuse, NotRun, Outgoing, Parcel, ParcelId, Ran, Run, Transactions, Verdict,
+            Ask, Backlog, Fate, NotRun, Outgoing, Parcel, ParcelId, Ran, Run, Transactions, Verdict,
         },
     },
     tenant::TenantScope,
@@ -119,10 +119,12 @@ impl Transactions for PostgresTransactions {
     fn misused(
         &self,
         scope: TenantScope,
-        how: Misuse,
+        by: String,
+        how: String,
         now: Millis,
     ) -> BoxFuture<'_, Result<(), StorageError>> {
-        self.write(scope.tenant().clone(), move |connection| misused(connection, &scope, how, now)).boxed()
+        self.write(scope.tenant().clone(), move |connection| misused(connection, &scope, by, how, now))
+            .boxed()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), StorageError>> {

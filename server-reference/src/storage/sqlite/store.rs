@@ -8,12 +8,13 @@ use sdk_core::{
     protocol::{Changes, ClientId, CollectionName, Limits, Manifest},
 };
 
-use super::{NewEpoch, SqliteDocuments, UPKEEP_SLICE, readers::Readers};
+use super::{NewEpoch, SqliteDocuments, UPKEEP_SLICE, audit, readers::Readers};
 use crate::{
     resolvers::Resolvers,
     snapshot::{Export, Exports},
     storage::{
         Advance, Batch, Committed, Documents, Page, StorageError,
+        attempts::{Attempt, AttemptLog},
         events::{Answer, LetterId, Which},
         refusals::{ClientChange, ClientDead, ClientFate, ClientLetters, Note, Refusals},
         sql::{Writer, read},
@@ -124,6 +125,18 @@ impl Refusals for SqliteStore {
         now: Millis,
     ) -> BoxFuture<'_, Result<(), StorageError>> {
         self.writer.call(move |documents| documents.note(&scope, client, &notes, now)).boxed()
+    }
+}
+
+impl AttemptLog for SqliteStore {
+    fn refused(
+        &self,
+        _: TenantScope,
+        attempt: Attempt,
+        now: Millis,
+    ) -> BoxFuture<'_, Result<(), StorageError>> {
+        self.call(move |documents| Ok((audit::refused(&documents.connection, &attempt, now)?, Vec::new())))
+            .boxed()
     }
 }
 

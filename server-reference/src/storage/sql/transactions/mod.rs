@@ -13,8 +13,9 @@ use super::Connection;
 use crate::{
     storage::{
         StorageError,
+        attempts::Attempt,
         sqlite::audit,
-        transactions::{Ask, Misuse, NotRun, Verdict},
+        transactions::{Ask, NotRun, Verdict},
     },
     tenant::TenantScope,
     transactions::handler::{Call, Fault, Limit, MAX_ANSWER},
@@ -62,16 +63,14 @@ pub(in crate::storage) fn answer(
     }
 }
 
-/// Records that a subject tried to have a transaction in a way that there is not.
+/// Records that somebody tried to have a transaction in a way that there is not.
 pub(in crate::storage) fn misused(
     connection: &dyn Connection,
     scope: &TenantScope,
-    how: Misuse,
+    by: String,
+    how: String,
     now: Millis,
 ) -> Result<(), StorageError> {
-    let target = match how {
-        Misuse::Socket => "in a frame",
-        Misuse::Push => "in a push",
-    };
-    audit::refusal(connection, scope, "critical transaction misplaced", target, now)
+    let (tenant, action) = (scope.tenant().clone(), "critical transaction misplaced");
+    audit::refused(connection, &Attempt { tenant, by, action, target: how }, now)
 }

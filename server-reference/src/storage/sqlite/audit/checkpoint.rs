@@ -5,7 +5,7 @@ use std::{fmt, io, path::Path};
 
 use aws_lc_rs::{
     rand::SystemRandom,
-    signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey},
+    signature::{ED25519, ED25519_PUBLIC_KEY_LEN, Ed25519KeyPair, KeyPair, UnparsedPublicKey},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -21,6 +21,10 @@ const KIND: u8 = 1;
 pub struct Key {
     pair: Ed25519KeyPair,
 }
+
+/// What verifies the signatures of a server's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicKey([u8; ED25519_PUBLIC_KEY_LEN]);
 
 impl Key {
     /// The key beside a database; made there if there is none, readable by its owner alone.
@@ -42,9 +46,38 @@ impl Key {
         Ok(Self { pair: Ed25519KeyPair::generate().map_err(io::Error::other)? })
     }
 
+    /// What verifies its signatures.
+    pub fn public(&self) -> PublicKey {
+        let mut key = [0; ED25519_PUBLIC_KEY_LEN];
+        key.copy_from_slice(self.pair.public_key().as_ref());
+        PublicKey(key)
+    }
+
+    pub(in crate::storage) fn sign(&self, origin: &str, size: u64, root: &Sha256) -> Vec<u8> {
+        self.pair.sign(text(origin, size, root).as_bytes()).as_ref().to_vec()
+    }
+}
+
+impl PublicKey {
+    /// The key in texts as [`PublicKey::verifier`] makes them, one a line; none if one is something else, or of another key.
+    pub fn parse_all(verifiers: &str) -> Option<Self> {
+        let mut lines = verifiers.lines().filter(|line| !line.trim().is_empty());
+        let key = Self::parse(lines.next()?)?;
+        lines.all(|line| Self::parse(line) == Some(key)).then_some(key)
+    }
+
+    /// The key in a `vkey` of signed notes. No `+` may be in its name.
+    fn parse(verifier: &str) -> Option<Self> {
+        let mut parts = verifier.trim().splitn(3, '+');
+        let (origin, id, key) = (parts.next()?, parts.next()?, parts.next()?);
+        let bytes = STANDARD.decode(key).ok()?;
+        let key = Self(bytes.strip_prefix(&[KIND])?.try_into().ok()?);
+        (hex(&key.id(origin)) == id).then_some(key)
+    }
+
     /// What a chain is called: unlike any other of this server, and of servers with another key. It is the name of the key, too.
     pub(in crate::storage) fn origin(&self, chain: &str, tenant: &str) -> String {
-        let server = hex(&sha256(&[self.pair.public_key().as_ref()])[..8]);
+        let server = hex(&sha256(&[&self.0])[..8]);
         // No space or plus may be in it.
         let tenant: String = form_urlencoded::byte_serialize(tenant.as_bytes()).collect();
         format!("webwaka-audit/{server}/{chain}/{}", tenant.replace('+', "%20"))
@@ -52,13 +85,8 @@ impl Key {
 
     /// What those verify signatures with who have not the key (a `vkey` of signed notes).
     pub fn verifier(&self, origin: &str) -> String {
-        let public = self.pair.public_key();
-        let key = STANDARD.encode([&[KIND], public.as_ref()].concat());
+        let key = STANDARD.encode([&[KIND], &self.0[..]].concat());
         format!("{origin}+{}+{key}", hex(&self.id(origin)))
-    }
-
-    pub(in crate::storage) fn sign(&self, origin: &str, size: u64, root: &Sha256) -> Vec<u8> {
-        self.pair.sign(text(origin, size, root).as_bytes()).as_ref().to_vec()
     }
 
     pub(in crate::storage) fn has_signed(
@@ -68,13 +96,12 @@ impl Key {
         root: &Sha256,
         signature: &[u8],
     ) -> bool {
-        let key = UnparsedPublicKey::new(&ED25519, self.pair.public_key().as_ref());
+        let key = UnparsedPublicKey::new(&ED25519, self.0);
         key.verify(text(origin, size, root).as_bytes(), signature).is_ok()
     }
 
     fn id(&self, origin: &str) -> [u8; 4] {
-        let public = self.pair.public_key();
-        let [a, b, c, d, ..] = sha256(&[origin.as_bytes(), b"\n", &[KIND], public.as_ref()]);
+        let [a, b, c, d, ..] = sha256(&[origin.as_bytes(), b"\n", &[KIND], &self.0]);
         [a, b, c, d]
     }
 }
@@ -94,7 +121,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    pub(super) fn new(key: &Key, origin: String, size: u64, root: Sha256, signature: &[u8]) -> Self {
+    pub(super) fn new(key: &PublicKey, origin: String, size: u64, root: Sha256, signature: &[u8]) -> Self {
         let line = [&key.id(&origin), signature].concat();
         Self { origin, size, root, line }
     }
@@ -129,7 +156,7 @@ impl Checkpoint {
         Some(Self { origin: origin.into(), size: parsed, root, line })
     }
 
-    pub(super) fn is_by(&self, key: &Key) -> bool {
+    pub(super) fn is_by(&self, key: &PublicKey) -> bool {
         let Self { origin, size, root, line } = self;
         let signature = line.strip_prefix(&key.id(origin));
         signature.is_some_and(|signature| key.has_signed(origin, *size, root, signature))

@@ -5,8 +5,11 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use sdk_core::clock::Millis;
 
-use super::{ALLOWED, Entry, Head, append, enable, key};
-use crate::storage::{StorageError, sqlite::schema};
+use super::{ALLOWED, Audit, Checkpoint, Entry, Finding, Head, append, enable, key};
+use crate::{
+    data::DataFolder,
+    storage::{StorageError, sqlite::schema},
+};
 
 /// Who does it, and why. It is on record as they say.
 pub struct Office<'a> {
@@ -92,6 +95,51 @@ impl Kept {
         transaction.commit()?;
         Ok(count as u64)
     }
+}
+
+/// What became of a chain that had records to be removed.
+pub struct Pruned {
+    /// In which database.
+    pub chain: &'static str,
+    /// Whose.
+    pub tenant: String,
+    /// How many were removed, and the signed head that stands in their place; or why none was.
+    pub outcome: Result<(u64, Option<Checkpoint>), Finding>,
+}
+
+/// Removes the records from before a Unix time of all chains in a data folder. One that is not what was recorded is left.
+///
+/// # Errors
+/// [`StorageError::Unavailable`]; some may have been pruned.
+pub fn prune_all(
+    data: &Path,
+    before: Millis,
+    office: &Office<'_>,
+    now: Millis,
+) -> Result<Vec<Pruned>, StorageError> {
+    let mut told = Vec::new();
+    for (chain, path) in DataFolder::audited(data) {
+        let old: Vec<(String, Option<Finding>)> = {
+            let audit = Audit::open(&path, chain)?;
+            let tenants = audit.tenants_before(before)?.into_iter();
+            let checked = tenants.map(|tenant| {
+                let found = audit.verify(&tenant, &[], |_| {})?.findings.into_iter().next();
+                Ok((tenant, found))
+            });
+            checked.collect::<Result<_, StorageError>>()?
+        };
+        for (tenant, finding) in old {
+            let outcome = match finding {
+                Some(finding) => Err(finding),
+                None => {
+                    let count = Kept::open(&path, chain)?.prune(&tenant, before, office, now)?;
+                    Ok((count, Audit::open(&path, chain)?.start(&tenant)?))
+                }
+            };
+            told.push(Pruned { chain, tenant, outcome });
+        }
+    }
+    Ok(told)
 }
 
 impl Office<'_> {

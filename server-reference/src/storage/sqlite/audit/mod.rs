@@ -25,13 +25,14 @@ use crate::{
     random,
     storage::{
         StorageError,
+        attempts::Attempt,
         sql::{Connection, Row},
     },
     tenant::TenantScope,
 };
 pub(super) use before::{SET_ASIDE, adopt};
-pub use checkpoint::{Checkpoint, Key};
-pub use keep::{Kept, Office};
+pub use checkpoint::{Checkpoint, Key, PublicKey};
+pub use keep::{Kept, Office, Pruned, prune_all};
 use tree::{Sha256, Tree, sha256};
 pub use verify::{Audit, Finding, Record};
 
@@ -134,15 +135,15 @@ pub(super) fn enable(
 ) -> Result<(), StorageError> {
     let key = Arc::new(key);
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
-    let signer = key.clone();
+    let (signer, public) = (key.clone(), key.public());
     connection.create_scalar_function("audit_sign", 3, flags, move |call| {
         let (tenant, size, root): (String, u64, Sha256) = (call.get(0)?, call.get(1)?, call.get(2)?);
-        Ok(signer.sign(&signer.origin(chain, &tenant), size, &root))
+        Ok(signer.sign(&public.origin(chain, &tenant), size, &root))
     })?;
     connection.create_scalar_function("audit_signed", 4, flags, move |call| {
         let (tenant, size, root): (String, u64, Sha256) = (call.get(0)?, call.get(1)?, call.get(2)?);
         let signature: Vec<u8> = call.get(3)?;
-        Ok(key.has_signed(&key.origin(chain, &tenant), size, &root, &signature))
+        Ok(public.has_signed(&public.origin(chain, &tenant), size, &root, &signature))
     })?;
     Ok(())
 }
@@ -164,15 +165,14 @@ pub(in crate::storage) fn record(
     append(connection, scope.tenant(), &Entry::of(scope, ALLOWED, action, target), now)
 }
 
-/// Adds a record of what was tried and refused.
-pub(in crate::storage) fn refusal(
+/// Adds a record of what was tried and refused, by whom as far as they are told apart.
+pub(in crate::storage) fn refused(
     connection: &dyn Connection,
-    scope: &TenantScope,
-    action: &str,
-    target: &str,
+    attempt: &Attempt,
     now: Millis,
 ) -> Result<(), StorageError> {
-    append(connection, scope.tenant(), &Entry::of(scope, REFUSED, action, target), now)
+    let Attempt { tenant, by, action, target } = attempt;
+    append(connection, tenant, &Entry { action, outcome: REFUSED, parts: [by, target, "", ""] }, now)
 }
 
 /// Records that somebody looks at a list from now on for [`VIEWING`], unless a record says so already. The record is made

@@ -179,8 +179,8 @@ fn a_checkpoint_is_a_signed_note_that_only_its_key_makes() {
     assert_eq!(distinct.len(), names.len());
 }
 
-fn key_of(book: &Book) -> Key {
-    key(Some(&book.path)).unwrap()
+fn key_of(book: &Book) -> PublicKey {
+    key(Some(&book.path)).unwrap().public()
 }
 
 #[test]
@@ -252,4 +252,106 @@ fn a_chain_of_before_is_moved_to_its_tenants_with_what_it_came_to() {
     let head = format!("intact, head {}", crate::data::hex(&last));
     assert_eq!(records[2].target.as_deref(), Some(&*head));
     assert_eq!(audit.verify("globex", &[], |_| {}).unwrap().records, 2);
+}
+
+/// Cloudflare's implementations of signed notes, checkpoints and Merkle trees (azul) are not ours: what they take, others take.
+#[test]
+fn a_head_is_what_another_implementation_takes_for_one() {
+    use signed_note::{Note, StandardVerifier, VerifierList};
+    use tlog_tiles::tlog;
+
+    struct Stored(Vec<tlog::Hash>);
+    impl tlog::HashReader for Stored {
+        fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<tlog::Hash>, tlog::Error> {
+            Ok(indexes.iter().map(|index| self.0[usize::try_from(*index).unwrap()]).collect())
+        }
+    }
+
+    let book = Book::with(13);
+    let note = Note::from_bytes(book.checkpoint().to_string().as_bytes()).unwrap();
+    let verifier = StandardVerifier::new(&book.audit().verifier("acme")).unwrap();
+    let (signed, unknown) = note.verify(&VerifierList::new(vec![Box::new(verifier)])).unwrap();
+    assert_eq!((signed.len(), unknown.len()), (1, 0));
+    let other = StandardVerifier::new(&book.audit().verifier("globex")).unwrap();
+    assert!(note.verify(&VerifierList::new(vec![Box::new(other)])).is_err());
+
+    let head = tlog_tiles::checkpoint::Checkpoint::from_bytes(note.text()).unwrap();
+    assert_eq!((head.size(), head.extension()), (13, ""));
+    assert!(head.origin().starts_with("webwaka-audit/") && head.origin().ends_with("/topics/acme"));
+    let mut tree = Stored(Vec::new());
+    let sql = "SELECT hash FROM audit WHERE tenant = 'acme' ORDER BY number";
+    let mut leaves = book.connection.prepare(sql).unwrap();
+    let leaves = leaves.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+    for (number, leaf) in (0..).zip(leaves) {
+        let hashes = tlog::stored_hashes(number, &leaf.unwrap(), &tree).unwrap();
+        tree.0.extend(hashes);
+    }
+    assert_eq!(tlog::tree_hash(13, &tree).unwrap(), *head.hash());
+}
+
+#[test]
+fn who_has_the_public_key_alone_verifies_as_well() {
+    let book = Book::with(3);
+    let kept = book.checkpoint();
+    let (acme, globex) = (book.audit().verifier("acme"), book.audit().verifier("globex"));
+    let public = PublicKey::parse_all(&format!("{acme}\n{globex}\n")).unwrap();
+    assert_eq!(public, key_of(&book));
+    let elsewhere = book.path.with_file_name("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let copy = elsewhere.join("db");
+    book.connection.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    let audit = Audit::with_key(&copy, TOPICS, public).unwrap();
+    assert_eq!(audit.verify("acme", std::slice::from_ref(&kept), |_| {}).unwrap().findings, []);
+    assert!(!elsewhere.join("audit-key").exists(), "no key is made where there is none");
+    drop(audit);
+    let connection = Connection::open(&copy).unwrap();
+    connection.execute("UPDATE audit SET action = 'hid' WHERE tenant = 'acme' AND number = 2", []).unwrap();
+    let audit = Audit::with_key(&copy, TOPICS, public).unwrap();
+    assert_ne!(audit.verify("acme", &[kept], |_| {}).unwrap().findings, []);
+    for bad in ["", "x", &acme[1..], &format!("{acme}\n{}", Key::fleeting().unwrap().public().verifier("x"))]
+    {
+        assert_eq!(PublicKey::parse_all(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn the_chains_of_a_folder_are_pruned_and_one_that_was_altered_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut connections = Vec::new();
+    for (chain, path) in crate::data::DataFolder::audited(folder.path()) {
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch(&format!("PRAGMA journal_mode = WAL; {TABLE}")).unwrap();
+        enable(&connection, key(Some(&path)).unwrap(), chain).unwrap();
+        for (tenant, at) in [("acme", 1), ("acme", 500), ("young", 500)] {
+            record(&connection, &scope(tenant, "ada"), "did", "this", START.plus(at)).unwrap();
+        }
+        connections.push(connection);
+    }
+    connections[1]
+        .execute("UPDATE audit SET action = 'hid' WHERE tenant = 'acme' AND number = 1", [])
+        .unwrap();
+    let pruned = prune_all(folder.path(), START.plus(100), &OFFICE, START.plus(900)).unwrap();
+    let told: Vec<(&str, &str, Result<u64, &Finding>)> = pruned
+        .iter()
+        .map(|Pruned { chain, tenant, outcome }| {
+            (
+                *chain,
+                &**tenant,
+                outcome.as_ref().map(|(count, start)| {
+                    assert!(start.is_some(), "what was removed is vouched for");
+                    *count
+                }),
+            )
+        })
+        .collect();
+    let changed = Finding::Changed(1);
+    assert_eq!(
+        told,
+        [(DOCUMENTS, "acme", Ok(1)), (TOPICS, "acme", Err(&changed)), (TRANSACTIONS, "acme", Ok(1))]
+    );
+    let again = prune_all(folder.path(), START.plus(100), &OFFICE, START.plus(900)).unwrap();
+    assert_eq!(again.len(), 1, "nothing is left to be removed but there");
+    let path = folder.path().join("webwaka.sqlite3");
+    let verified = Audit::open(&path, DOCUMENTS).unwrap().verify("acme", &[], |_| {}).unwrap();
+    assert_eq!((verified.records, verified.pruned, verified.findings), (3, 1, vec![]));
 }

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, path::Path};
 
 use rusqlite::{Connection, OpenFlags, Row, types::ValueRef};
+use sdk_core::clock::Millis;
 use serde::Serialize;
 
-use super::{Checkpoint, Head, Key, PARTS, commitment, hash, key, tree::Tree};
+use super::{Checkpoint, Head, PARTS, PublicKey, commitment, hash, key, tree::Tree};
 use crate::storage::{StorageError, sqlite::schema};
 
 /// Records that do not fit where they stand, of which it is looked for where they stood.
@@ -95,7 +96,7 @@ pub struct Verified {
 /// The chains of one database, at one point in time, also while a server writes to it.
 pub struct Audit {
     pub(super) connection: Connection,
-    pub(super) key: Key,
+    pub(super) key: PublicKey,
     pub(super) chain: &'static str,
 }
 
@@ -105,11 +106,19 @@ impl Audit {
     /// # Errors
     /// [`StorageError::Unavailable`], also if the database was never opened by this version of the server.
     pub fn open(path: &Path, chain: &'static str) -> Result<Self, StorageError> {
+        Self::with_key(path, chain, key(Some(path))?.public())
+    }
+
+    /// The same for somebody who has not the key that the server signs with, and knows what verifies it.
+    ///
+    /// # Errors
+    /// As [`Audit::open`].
+    pub fn with_key(path: &Path, chain: &'static str, key: PublicKey) -> Result<Self, StorageError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         schema::prepare_reader(&connection)?;
         connection.execute_batch("BEGIN")?;
-        Ok(Self { connection, key: key(Some(path))?, chain })
+        Ok(Self { connection, key, chain })
     }
 
     /// Every tenant that has a chain.
@@ -121,6 +130,15 @@ impl Audit {
                    UNION SELECT tenant FROM audit_starts ORDER BY tenant";
         let mut statement = self.connection.prepare(sql)?;
         let tenants = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        Ok(tenants)
+    }
+
+    /// Every tenant whose first record is from before a Unix time.
+    pub(super) fn tenants_before(&self, before: Millis) -> Result<Vec<String>, StorageError> {
+        let sql = "SELECT tenant FROM audit AS first WHERE at < ?1
+                   AND number = (SELECT min(number) FROM audit WHERE tenant = first.tenant) ORDER BY tenant";
+        let mut statement = self.connection.prepare(sql)?;
+        let tenants = statement.query_map([before.0], |row| row.get(0))?.collect::<Result<_, _>>()?;
         Ok(tenants)
     }
 
@@ -346,7 +364,7 @@ struct Against<'a> {
 }
 
 impl<'a> Against<'a> {
-    fn new(checkpoints: impl Iterator<Item = &'a Checkpoint>, key: &Key) -> Self {
+    fn new(checkpoints: impl Iterator<Item = &'a Checkpoint>, key: &PublicKey) -> Self {
         let (mut kept, mut findings) = (BTreeMap::<u64, Vec<_>>::new(), Vec::new());
         for checkpoint in checkpoints {
             if checkpoint.is_by(key) {

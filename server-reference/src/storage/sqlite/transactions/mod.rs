@@ -23,7 +23,7 @@ use crate::{
             transactions::{Answers, Failing, Job, answer, job, misused, outgoing, run},
         },
         transactions::{
-            Ask, Backlog, Fate, Misuse, NotRun, Outgoing, Parcel, ParcelId, Ran, Run, Transactions, Verdict,
+            Ask, Backlog, Fate, NotRun, Outgoing, Parcel, ParcelId, Ran, Run, Transactions, Verdict,
         },
     },
     tenant::TenantScope,
@@ -97,10 +97,11 @@ impl Transactions for TransactionStore {
     fn misused(
         &self,
         scope: TenantScope,
-        how: Misuse,
+        by: String,
+        how: String,
         now: Millis,
     ) -> BoxFuture<'_, Result<(), StorageError>> {
-        self.write(move |connection| misused(connection, &scope, how, now)).boxed()
+        self.write(move |connection| misused(connection, &scope, by, how, now)).boxed()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), StorageError>> {

@@ -118,7 +118,7 @@ async fn a_handler_that_hides_a_failure_of_the_store_is_not_believed() {
 async fn misuse_is_on_record() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
-    store.misused(scope("acme", "ada"), Misuse::Socket, START).await.unwrap();
+    store.misused(scope("acme", "ada"), "ada".into(), "in a frame".into(), START).await.unwrap();
     let mut records = Vec::new();
     let chain = audit::Audit::open(&folder.path().join("transactions.db"), audit::TRANSACTIONS).unwrap();
     let verified = chain.verify("acme", &[], |record| records.push(record.clone())).unwrap();
