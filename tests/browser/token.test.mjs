@@ -51,3 +51,85 @@ test("an expired token is replaced at the first connection, too", async (t) => {
   assert.ok(asked >= 2);
   assert.equal(database(host).documents().length, 1);
 });
+
+/** Notes the sockets of a tab, what is sent over them, and each state that its client tells of. */
+async function watched(t, host, mint) {
+  const tab = await (await browser(t)).tab();
+  const seen = { opened: 0, refreshed: 0 };
+  tab.on("websocket", (socket) => {
+    seen.opened += 1;
+    socket.on("framesent", ({ payload }) => {
+      if (String(payload).startsWith('{"refresh"')) seen.refreshed += 1;
+    });
+  });
+  await fixtureTab(tab, host.url(), { name: "token", mint });
+  await until("the link is up", () => tab.evaluate(() => client.status.link === "up"));
+  await tab.evaluate(() => {
+    globalThis.links = [];
+    client.subscribe(() => links.push(client.status.link));
+  });
+  return { tab, seen };
+}
+
+test("a session outlives its tokens by those that come after them, and is never opened anew", async (t) => {
+  const host = await server(t, { web: await fixtureSite(t) });
+  const lives = 8;
+  let minted = 0;
+  const { tab, seen } = await watched(t, host, () => {
+    minted += 1;
+    return host.token("ada", lives);
+  });
+  const begun = Date.now();
+  const outcomes = [];
+  // The first token ends, and so does the second; each edit is answered by whichever counts.
+  while (Date.now() < begun + 2.5 * lives * 1000) {
+    const edit = async (number) => {
+      const operation = await client.collection("cards").put(`card-${number}`, { number });
+      return (await operation.outcome()).type;
+    };
+    outcomes.push(await tab.evaluate(edit, outcomes.length));
+    await sleep(500);
+  }
+  assert.deepEqual(new Set(outcomes), new Set(["accepted"]));
+  assert.ok(minted >= 3 && seen.refreshed >= 2, `${minted} tokens, ${seen.refreshed} of them in the session`);
+  assert.equal(seen.opened, 1, "one connection");
+  assert.deepEqual(await tab.evaluate(() => links.filter((link) => link !== "up")), []);
+  database(host).assertEachOnce();
+});
+
+test("a source that fails is told of with its reason, costs no edit, and is asked again", async (t) => {
+  const host = await server(t, { web: await fixtureSite(t) });
+  let fails = false;
+  const { tab, seen } = await watched(t, host, () => {
+    if (fails) throw new Error("signed out elsewhere");
+    return host.token("ada", 5);
+  });
+  fails = true;
+  // The session goes on to the end of its token, and is then over.
+  const problem = await until("the page is told", () =>
+    tab.evaluate(() => client.status.link !== "up" && client.status.problem),
+  );
+  await until("the reason is the source's", () =>
+    tab.evaluate(() => client.status.problem?.message.includes("signed out elsewhere")),
+  );
+  assert.ok(["token_expired", "unauthenticated"].includes(problem.code), JSON.stringify(problem));
+  assert.equal(await tab.evaluate(() => client.status.problem.code), "unauthenticated");
+  await tab.evaluate(async () => {
+    globalThis.late = await client.collection("cards").put("late", { number: 1 });
+  });
+  assert.deepEqual(
+    await tab.evaluate(() => [client.status.pending, client.status.rejected, client.status.durable]),
+    [1, 0, true],
+  );
+  fails = false;
+  assert.equal(await tab.evaluate(async () => (await late.outcome()).type), "accepted");
+  await until("the link is up", () => tab.evaluate(() => client.status.link === "up"));
+  assert.equal(await tab.evaluate(() => client.status.problem), undefined);
+  assert.ok(seen.opened >= 2);
+  assert.deepEqual(
+    database(host)
+      .documents()
+      .map(({ id }) => id),
+    ["late"],
+  );
+});
