@@ -13,7 +13,7 @@ use std::{net::SocketAddr, path::Path};
 
 use anyhow::Result;
 use sdk_core::{
-    client::TransactionOutcome,
+    client::{QueryAnswer, TransactionOutcome},
     native::{NativeClient, Tokens},
     routing::LinkState,
 };
@@ -48,6 +48,12 @@ async fn main() -> Result<()> {
     }
     tell("bob", book(&bob, "12A", "bob-books-12A").await?);
     tell("bob", book(&bob, "12B", "bob-books-12B").await?);
+    for seat in ["12A", "12C", "the roof"] {
+        match bob.question("seat.holder", &[("seat", seat)])?.ask().await? {
+            QueryAnswer::Done(holder) => println!("bob: {seat} is of {}", holder.as_str()),
+            QueryAnswer::Refused { code, message } => println!("bob: {code}: {message}"),
+        }
+    }
 
     ada.close().await;
     bob.close().await;

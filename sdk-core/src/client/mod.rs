@@ -3,7 +3,9 @@
 mod collection;
 mod error;
 mod operation;
+mod patience;
 mod publish;
+mod question;
 mod room;
 mod router;
 mod topic;
@@ -14,6 +16,7 @@ pub use collection::{Collection, Document};
 pub use error::{Closed, EncodeError, SubmitError};
 pub use operation::Operation;
 pub use publish::{CloudEvent, Publishing};
+pub use question::{QueryAnswer, Question, QuestionError};
 pub use room::{Message, Room, RoomMessages, SendError, Show, User};
 pub use router::Router;
 pub use topic::{Delivery, Topic, TopicError, TopicEvent, TopicEvents};

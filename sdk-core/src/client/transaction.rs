@@ -1,24 +1,17 @@
 //! Critical transactions: requests over HTTPS whose caller waits for the outcome.
 
-use std::pin::pin;
-
-use futures::future::{Either, select};
 use serde::Serialize;
 
-use super::{Client, EncodeError};
+use super::{
+    Client, EncodeError,
+    patience::{Patience, WITHIN},
+};
 use crate::{
-    clock::Millis,
-    connection::Backoff,
-    driver::{HttpReply, Platform, Runtime, TokenSource, Transact, TransactionRequest},
+    driver::{HttpReply, Platform, TokenSource, Transact, TransactionRequest},
     protocol::{IdempotencyKey, InvalidId, Json, Retry, TransactionName, decode},
     routing::{Class, Route, route},
     wire::record,
 };
-
-/// Milliseconds for which [`Transaction::send`] tries, if nothing else is said.
-const WITHIN: u64 = 30_000;
-/// Milliseconds of the first wait for another try, at most, and of the longest.
-const WAITS: (u64, u64) = (250, 4_000);
 
 /// A critical transaction that was not sent yet: a payment, a booking.
 ///
@@ -43,6 +36,17 @@ const WAITS: (u64, u64) = (250, 4_000);
 /// # async fn each(topic: Topic<Native>, collection: Collection<Native>, event: CloudEvent, paid: Transaction<Native>)
 /// # -> Result<(), Box<dyn std::error::Error>> {
 /// topic.publish_with(&paid, Publishing::default()).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// nor is its outcome,
+///
+/// ```compile_fail,E0308
+/// # use sdk_core::{client::{CloudEvent, Collection, Publishing, Topic, Transaction}, native::Native};
+/// # async fn each(topic: Topic<Native>, collection: Collection<Native>, event: CloudEvent, paid: Transaction<Native>)
+/// # -> Result<(), Box<dyn std::error::Error>> {
+/// topic.publish_with(&paid.send().await?, Publishing::default()).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -213,29 +217,17 @@ where
         if route(Class::CriticalTransaction, driver.status().link) != Route::Transaction {
             return Err(TransactionError::Offline { key: self.key });
         }
-        let runtime = &driver.parts().runtime;
-        let ends = runtime.now().monotonic.plus(self.within);
-        let mut backoff = Backoff::new(WAITS.0, WAITS.1);
-        let mut random = fastrand::Rng::with_seed(driver.name().1.0);
+        let mut patience = Patience::new(driver, self.within);
         let mut attempts = Attempts { key: &self.key, lost: false };
         loop {
-            let left = |now: Millis| Millis(ends.since(now));
-            let attempt = pin!(attempts.attempt(&self));
-            let time = pin!(runtime.sleep(left(runtime.now().monotonic)));
-            let tried = match select(attempt, time).await {
-                Either::Left((tried, _)) => tried,
-                Either::Right(_) => return Err(TransactionError::Unknown { key: self.key.clone() }),
+            let (error, least) = match patience.wait_for(attempts.attempt(&self)).await {
+                Some(Tried::Over(result)) => return result,
+                Some(Tried::Again(error, least)) => (error, least),
+                None => return Err(TransactionError::Unknown { key: self.key.clone() }),
             };
-            let (error, least) = match tried {
-                Tried::Over(result) => return result,
-                Tried::Again(error, least) => (error, least),
-            };
-            let now = runtime.now().monotonic;
-            let at = backoff.fail(now, least, &mut random);
-            if at >= ends {
+            if !patience.again(least).await {
                 return Err(error);
             }
-            runtime.sleep(Millis(at.since(now))).await;
         }
     }
 }
@@ -276,11 +268,7 @@ impl Attempts<'_> {
             Some(Answer::Decided(outcome)) => Tried::Over(Ok(outcome)),
             Some(Answer::Problem { status, code, message, least }) => {
                 self.lost = before;
-                let retry = match status {
-                    401 => Retry::Reauthenticate,
-                    408 | 429 | 500.. => Retry::Later,
-                    _ => Retry::Never,
-                };
+                let retry = retry(status);
                 let key = self.key.clone();
                 let error = self.unless_lost(TransactionError::NotTaken { key, code, message, retry });
                 // A fault of the handler's is likely to come again.
@@ -324,15 +312,26 @@ enum Answer {
     Problem { status: u16, code: String, message: String, least: u64 },
 }
 
-struct Problem {
-    code: String,
-    detail: String,
-    error: Option<Refusal>,
+/// A problem document of the server's.
+pub(super) struct Problem {
+    pub(super) code: String,
+    pub(super) detail: String,
+    /// The application's own reason.
+    pub(super) error: Option<Refusal>,
 }
 
-struct Refusal {
-    code: String,
-    message: String,
+pub(super) struct Refusal {
+    pub(super) code: String,
+    pub(super) message: String,
+}
+
+/// What to do about a status that is none of success.
+pub(super) fn retry(status: u16) -> Retry {
+    match status {
+        401 => Retry::Reauthenticate,
+        408 | 429 | 500.. => Retry::Later,
+        _ => Retry::Never,
+    }
 }
 
 record!(Problem { code: "code"; detail: "detail" or String::new(); error: "error"; });
