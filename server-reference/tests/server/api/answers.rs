@@ -97,7 +97,8 @@ impl<'a> Judge<'a> {
         let Some((named, media)) = kinds.find(|(named, _)| *named == kind || *named == "*/*") else {
             return Some(format!("its content type is {kind:?}"));
         };
-        if !named.ends_with("json") {
+        // What is compressed is looked at where it was not asked for like that.
+        if !named.ends_with("json") || answer.header("content-encoding").is_some() {
             return None;
         }
         let Some(body) = answer.json() else { return Some("its body is not JSON".to_owned()) };
