@@ -6,7 +6,10 @@ export const serve = (data, port = 0) => [
   process.env.WEBWAKA_SERVER,
   ...["serve", "--dev", "--listen", `127.0.0.1:${port}`, "--data", data],
   // What somebody may do is not what is measured.
-  ...["session-frames", "user-messages", "tenant-messages", "address-messages"].flatMap((of) => [`--${of}`, "1000000"]),
+  ...["session-frames", "user-messages", "tenant-messages", "address-messages"].flatMap((of) => [
+    `--${of}`,
+    "1000000",
+  ]),
   ...["session", "user", "tenant", "address"].flatMap((of) => [`--${of}-bytes`, "1000000000"]),
   ...["user", "tenant", "address"].flatMap((of) => [`--${of}-connections`, "100000"]),
   ...["--address-greetings", "256"],
