@@ -10,10 +10,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use sdk_core::protocol::{ErrorCode, ProtocolError, PullRequest, decode as decode_json};
+use sdk_core::protocol::{ErrorCode, ProtocolError, PullRequest, decode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::{malformed, page::Page};
 use crate::{
     access::Grant,
     attempts::Way,
@@ -27,7 +28,6 @@ use crate::{
         AccessGrant, Act, Asked, Decision, Extent, GrantError, GrantId, MAX_JUSTIFICATION, MAX_PAGE,
         MIN_SECONDS, Reach,
     },
-    streams::decode,
     sync::{self, Caller, Path, Problem, admit, authenticate, document},
     tenant::TenantScope,
 };
@@ -149,18 +149,7 @@ async fn list(
     Caller { scope, .. }: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
-    let (mut after, mut most) = (None, PAGE);
-    for part in query.as_deref().unwrap_or_default().split('&') {
-        match part.split_once('=').unwrap_or((part, "")) {
-            ("after", text) => {
-                let id = decode(text).and_then(|text| GrantId::parse(&text));
-                after = Some(id.ok_or_else(|| malformed("after is not what next was"))?);
-            }
-            ("limit", text) => most = text.parse().map_err(|_| malformed("limit is a number"))?,
-            _ => {}
-        }
-    }
-    let most = most.clamp(1, MAX_PAGE);
+    let Page { after, most } = Page::read(query.as_deref(), GrantId::parse, PAGE, MAX_PAGE)?;
     let found = service.grants.grants(scope, after, most, wall()).await?;
     let next = found.last().filter(|_| found.len() >= most).map(|last| last.id.as_str());
     let grants: Vec<Value> = found.iter().map(shown).collect();
@@ -272,7 +261,7 @@ async fn told(service: &Service, request: Request) -> Result<(Request, String), 
     if request.uri().path() == PULL {
         let (parts, body) = request.into_parts();
         let text = sync::body(body, service.limits.frame_bytes).await?;
-        let PullRequest { collections, .. } = decode_json(&text)?;
+        let PullRequest { collections, .. } = decode(&text)?;
         let names: Vec<Cow<'_, str>> =
             collections.iter().map(|resume| resume.collection.as_str().into()).collect();
         target = format!("{target} of {}", names.join(", "));
@@ -322,10 +311,6 @@ fn closed() -> ProtocolError {
 
 fn named(id: &str) -> Result<GrantId, Refusal> {
     GrantId::parse(id).ok_or_else(|| GrantError::NoSuchGrant.into())
-}
-
-fn malformed(problem: &str) -> ProtocolError {
-    ProtocolError::new(ErrorCode::Malformed, problem)
 }
 
 fn shown(grant: &AccessGrant) -> Value {

@@ -15,13 +15,13 @@ use sdk_core::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::{malformed, page::Page};
 use crate::{
     auth::{Revocation, Whose, is_name},
     clock::wall,
     codes::codes,
     service::Service,
     storage::revocations::{MAX_REVOCATIONS, RevocationError, Revoking},
-    streams::decode,
     sync::{self, Caller, Problem, document},
 };
 
@@ -103,19 +103,7 @@ async fn list(
     Caller { scope, .. }: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
-    let (mut after, mut most) = (None, PAGE);
-    for part in query.as_deref().unwrap_or_default().split('&') {
-        match part.split_once('=').unwrap_or((part, "")) {
-            ("after", text) => {
-                after = Some(behind(text).ok_or_else(|| malformed("after is not what next was"))?);
-            }
-            ("limit", text) => {
-                most = text.parse().map_err(|_| malformed("limit is a number"))?;
-            }
-            _ => {}
-        }
-    }
-    let most = most.clamp(1, MAX_REVOCATIONS);
+    let Page { after, most } = Page::read(query.as_deref(), behind, PAGE, MAX_REVOCATIONS)?;
     let found = service.revocations.revocations(scope, after, most, wall()).await?;
     let next = found.last().filter(|_| found.len() >= most).map(|last| {
         let Revocation { whose, name, .. } = &last.revocation;
@@ -127,7 +115,6 @@ async fn list(
 
 /// What a page begins behind.
 fn behind(text: &str) -> Option<(Whose, String)> {
-    let text = decode(text)?;
     let (kind, name) = text.split_once(':')?;
     let whose = Whose::ALL.into_iter().find(|whose| whose.as_str() == kind)?;
     Some((whose, name.to_owned()))
@@ -140,10 +127,6 @@ fn shown(Revoking { revocation, at, by }: &Revoking) -> Value {
         shown["before"] = json!(before.0);
     }
     shown
-}
-
-fn malformed(problem: &str) -> ProtocolError {
-    ProtocolError::new(ErrorCode::Malformed, problem)
 }
 
 impl From<ProtocolError> for Refusal {
