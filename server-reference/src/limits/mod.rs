@@ -6,7 +6,7 @@
 //! that is not their own.
 //!
 //! What was spent is in the memory of this process. Several servers that are to count together would share the
-//! [accounts](account::Account): they are asked "take so much" and answer "fine" or "wait so long", without waiting
+//! accounts (`account::Account`): they are asked "take so much" and answer "fine" or "wait so long", without waiting
 //! themselves.
 
 mod account;
