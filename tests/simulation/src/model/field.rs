@@ -81,9 +81,13 @@ impl Field {
         self.value.is_some()
     }
 
-    /// Goes, because a document is to hold others only. Where somebody decides that is a write like any other.
+    /// Goes, because a document is to hold others only. Where somebody decides that is a write like any other, unless all
+    /// that there is was counted or added unseen: that stays, and nothing was taken away.
     pub(super) fn leave_out(&mut self, mark: Mark, judged: &Judged<'_>, asked: bool) {
-        if asked && self.shown().is_some() {
+        let takes = self.value.is_some()
+            || self.counts.iter().any(|(place, _)| judged.saw(*place))
+            || self.members.iter().any(|(place, _)| judged.saw(*place));
+        if asked && takes {
             self.assign(None, mark, judged, asked);
             return;
         }
