@@ -38,10 +38,6 @@ impl Engine {
     /// Tells of those operations that have become dead letters, or were withdrawn.
     pub(super) fn tell_ends(&mut self, seqs: Vec<Seq>) {
         for seq in seqs {
-            // One that is not saved yet, because of what it waits for: first it is told that it was submitted, or could not be.
-            if self.outbox.is_unsaved(seq) {
-                continue;
-            }
             let end = match self.outbox.get(seq) {
                 Some(entry @ Entry { state: State::Rejected(dead), .. }) => {
                     Some((entry.edit().map(|operation| operation.doc.clone()), dead.reason.clone()))
