@@ -168,7 +168,7 @@ mod slow {
         let mut readers: Vec<TcpStream> = Vec::new();
         while readers.len() < self::readers() {
             let first = readers.len();
-            readers.extend(join_all((first..first + 50).map(|at| open(&process, &token, at))).await);
+            readers.extend(join_all((first..first + 10).map(|at| open(&process, &token, at))).await);
         }
         for round in 1..=5 {
             sip(&mut readers);

@@ -8,16 +8,18 @@ pub(super) fn run(workspace: &Workspace, report: &mut Report) {
     // By itself first: in the workspace every feature that anybody asks for is on.
     report.tests("sdk-core as the server uses it", || cargo("test --package sdk-core"));
     report.tests("the Rust workspace", || {
-        let features = "sdk-core/native,sdk-core/testing,server-reference/otlp";
+        let features = "sdk-core/native,sdk-core/testing";
         cargo(&format!("test --workspace --no-fail-fast --features {features}"))
     });
     report.tests("metrics and alerts, by promtool", || {
         // With the features of before, so that nothing is built anew.
-        let features = "sdk-core/native,sdk-core/testing,server-reference/otlp";
+        let features = "sdk-core/native,sdk-core/testing";
         let test = "--test server -- --ignored prometheus_has_nothing_to_say";
         let run = cargo(&format!("test --workspace --features {features} {test}"))?;
         Ok(run.env("PROMTOOL", programs::promtool()?))
     });
+    // By itself: tests of the workspace build the server as it is without features, and run it.
+    report.tests("spans by OTLP", || cargo("test --package server-reference --features otlp --test otlp"));
     report.tests("the store on PostgreSQL", || {
         let test = cargo("test --package server-reference --lib --features postgres storage::postgres")?;
         Ok(test.env("POSTGRES", programs::postgres()?))
