@@ -48,7 +48,10 @@ test("what is said without the network waits on the device, and everyone reads i
   line.set("refused");
   await say(ben, "Anybody?");
   await ben.untilSaved("1 edit saved on this device");
-  assert.equal(await ben.tab.getByLabel("Say something to everyone").inputValue(), "");
+  await until(
+    "what was said is not there to be said again",
+    async () => (await ben.tab.getByLabel("Say something to everyone").inputValue()) === "",
+  );
   await say(ada, "Second");
   await untilSaid(ada, "Second", "First");
   line.set("open");
