@@ -82,10 +82,10 @@ mod slow {
 
     /// Bytes of memory for what readers do not take, in the server that they are led to.
     const PENDING: &str = "67108864";
-    /// Bytes that such a server may need more than before. Most of it is not what this memory is for, but answers that are
-    /// being made when they are found to be too much, and what the allocator keeps of them: 110 to 180 MB were seen, and 520
-    /// without that cap.
-    const CEILING: usize = 256 * 1024 * 1024;
+    /// Bytes that such a server may need more than before: what the half of that is for one user, what it takes to read and
+    /// make as much, and what the allocator keeps of it. Readers come ten at a time: an answer is weighed once it is made, so
+    /// what is being made at one time comes on top.
+    const CEILING: usize = 128 * 1024 * 1024;
     /// Bytes that a connection may cost besides, in a build that is not optimised.
     const CONNECTION: usize = 48 * 1024;
 
