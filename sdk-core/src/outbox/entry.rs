@@ -64,9 +64,10 @@ impl Entry {
         }
     }
 
-    /// The name of the event that it is.
-    pub(super) fn event_name(&self) -> Option<EventName> {
-        EventName::of(self.event()?.event.as_str()).ok()
+    /// Whether it is the event of a name.
+    pub(super) fn is_event(&self, name: &str) -> bool {
+        let of = |publication: &Publication| EventName::of_checked(publication.event.as_str());
+        self.event().is_some_and(|publication| of(publication).is_ok_and(|known| known.text() == name))
     }
 
     /// What it keeps its order in.

@@ -22,7 +22,7 @@ impl Outbox {
     pub fn judge(&mut self, judgement: Judgement, actor: Option<ActorId>, at: Millis) -> Option<Vec<Seq>> {
         let Judgement { seq, outcome, position, by, event } = judgement;
         let entry = self.entries.get(&seq)?;
-        if event.is_some_and(|event| entry.event_name().as_ref() != Some(&event)) {
+        if event.is_some_and(|event| !entry.is_event(&event)) {
             // It is about what a copy of this client holds under that number.
             return None;
         }

@@ -4,8 +4,8 @@ use super::*;
 use crate::{
     clock::{Dot, Hlc, Millis},
     protocol::{
-        ActorId, Base, ErrorCode, EventName, Intent, Json, Judgement, Limits, Operation, Outcome,
-        Publication, Rejection, TopicName, TopicPosition, encode,
+        ActorId, Base, ErrorCode, Intent, Json, Judgement, Limits, Operation, Outcome, Publication,
+        Rejection, TopicName, TopicPosition, encode,
     },
 };
 
@@ -420,7 +420,7 @@ fn what_was_published_of_a_copy_ends_nothing_here() {
     outbox.judge(rejected(1), None, Millis(0));
     let published = |id: &str| Judgement {
         outcome: Outcome::Published { position: TopicPosition::ZERO },
-        event: Some(EventName { source: "/a".to_owned(), id: id.to_owned() }),
+        event: Some(format!("/a {id}")),
         ..accepted(1)
     };
     assert_eq!(outbox.judge(published("theirs"), None, Millis(0)), None);

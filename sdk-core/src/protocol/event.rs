@@ -42,11 +42,6 @@ pub struct EventName {
     pub id: String,
 }
 
-record!(EventName {
-    source: "source";
-    id: "id";
-});
-
 impl EventName {
     /// The name of an event, if the text is a CloudEvent.
     ///
@@ -60,6 +55,30 @@ impl EventName {
         }
         let named = source.zip(id).ok_or_else(|| missing("id and source are required"))?;
         Ok(Self { source: named.0, id: named.1 })
+    }
+
+    /// The name of an event that is one, which was seen when it was published: all that [`Self::of`] looks at besides would
+    /// be a part of what browsers download.
+    ///
+    /// # Errors
+    /// The text is no JSON object.
+    pub fn of_checked(event: &str) -> Result<Self, Bad> {
+        let mut name = Self { source: String::new(), id: String::new() };
+        Reader::new(event).object(&mut |reader, member| {
+            match member {
+                "source" => name.source = reader.string()?.into_owned(),
+                "id" => name.id = reader.string()?.into_owned(),
+                _ => drop(reader.skip()?),
+            }
+            Ok(())
+        })?;
+        Ok(name)
+    }
+
+    /// The name as one text, as a [`Judgement`](super::Judgement) has it: the source, a space, and the id. A URI reference
+    /// has no spaces.
+    pub fn text(&self) -> String {
+        [&self.source, " ", &self.id].concat()
     }
 }
 

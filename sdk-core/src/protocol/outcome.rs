@@ -2,7 +2,6 @@
 
 use super::{
     error::ErrorCode,
-    event::EventName,
     ids::{ActorId, FieldName, Seq},
     position::StreamPosition,
     topic::TopicPosition,
@@ -85,9 +84,9 @@ pub struct Judgement {
     /// In whose name it was judged, where that is another than the client's of the connection: a copy of the client had
     /// sent it before, or the client itself under a former id. Documents know it by that one.
     pub by: Option<ActorId>,
-    /// Which event it is of, where an operator has published that. Copies of a client may each hold one of this `seq`, and
-    /// it is about one of them.
-    pub event: Option<EventName>,
+    /// Which event it is of, where an operator has published that, by its [name](super::EventName::text). Copies of a client
+    /// may each hold one of this `seq`, and it is about one of them.
+    pub event: Option<String>,
 }
 
 record!(Rejection {

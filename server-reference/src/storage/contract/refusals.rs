@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use sdk_core::protocol::{
-    ClientId, ErrorCode, EventName, Intent, Json, Judgement, OpId, Operation, Outcome, Publication,
-    Rejection, Seq, encode,
+    ClientId, ErrorCode, Intent, Json, Judgement, OpId, Operation, Outcome, Publication, Rejection, Seq,
+    encode,
 };
 use serde_json::json;
 
@@ -445,7 +445,7 @@ pub(crate) async fn of_two_copies_that_hold_an_event_each_the_one_is_told_whose_
     assert_eq!(store.change(ClientChange::Settle(letter.id, Ok(position))).await, ClientFate::Applied);
     // Whichever of them comes, it is told what that is about.
     let [told] = &store.back(client(1), &[1]).await[..] else { panic!("one judgement") };
-    assert_eq!(told.event, Some(EventName { source: "/a".into(), id: "other".into() }));
+    assert_eq!(told.event, Some("/a other".to_owned()));
 
     // A number of an operation is not that of an event, be it the same.
     let refused = store.refuse(vec![count(2, "theirs/1")]).await;

@@ -75,7 +75,7 @@ impl Refused<'_> {
     /// The name of the event that it is, as it is kept.
     fn event(&self) -> Option<String> {
         let Place::Topic(_) = &self.place else { return None };
-        EventName::of(&self.body).ok().map(|name| encode(&name))
+        EventName::of(&self.body).ok().map(|name| name.text())
     }
 
     /// Keeps an event. Its client may have tried it once more, or mended it, or a copy of the client has another of that
@@ -192,7 +192,7 @@ pub(super) struct Stored {
     pub(super) outcome: Option<Judgement>,
     origin: (String, Seq),
     /// The name of the event that its client holds, whatever an operator has made of it.
-    pub(super) event: Option<EventName>,
+    pub(super) event: Option<String>,
 }
 
 impl Stored {
@@ -254,7 +254,7 @@ impl Stored {
         let edited = letter.edited && other.is_none();
         let body = other.map_or(&letter.body, |other| &other.body);
         let (_, name, _) = columns(other.map_or(&letter.place, |other| &other.place));
-        let event = other.map_or_else(|| event.map(|event| encode(&event)), Refused::event);
+        let event = other.map_or(event, Refused::event);
         let (mut attempts, since) = (letter.attempts, attempt.at);
         attempts.push(attempt);
         attempts.drain(..attempts.len().saturating_sub(MAX_HISTORY));
@@ -389,9 +389,9 @@ fn stored(row: &dyn Row) -> Result<Stored, StorageError> {
     };
     let strategy = row.get::<Option<String>>(8)?.and_then(|text| Strategy::named(&text));
     let origin = (row.get(14)?, Seq(row.get(15)?));
-    let named = row.get::<Option<String>>(16)?.and_then(|name| decode(&name).ok());
+    let named = row.get::<Option<String>>(16)?;
     // One of before has no name; if nobody has edited it, it holds the event as it came.
-    let as_it_came = || EventName::of(&letter.body).ok().filter(|_| !letter.edited);
+    let as_it_came = || EventName::of(&letter.body).ok().filter(|_| !letter.edited).map(|name| name.text());
     let event = named.or_else(|| matches!(letter.place, Place::Topic(_)).then(as_it_came).flatten());
     Ok(Stored { letter, strategy, outcome, origin, event })
 }
