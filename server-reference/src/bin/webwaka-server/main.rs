@@ -352,7 +352,7 @@ mod tests {
     fn every_option_of_serve_is_a_setting_in_three_places_and_on_the_page() {
         let cli = Cli::command();
         cli.clone().debug_assert();
-        let page = include_str!("../../docs/operations.md");
+        let page = include_str!("../../../../docs/operations.md");
         let mut count = 0;
         for arg in cli.find_subcommand("serve").unwrap().get_arguments() {
             let long = arg.get_long().unwrap_or_else(|| panic!("{} has no name", arg.get_id()));
