@@ -12,6 +12,7 @@
 pub mod access;
 mod attempts;
 pub mod auth;
+mod backend;
 pub mod clock;
 pub mod codes;
 pub mod config;

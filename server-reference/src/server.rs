@@ -28,6 +28,7 @@ use tower_http::{
 
 use crate::{
     auth::Verifier,
+    backend::{Backend, Listeners, Upkeep, embedded},
     clock::wall,
     config::{Identity, ServerConfig, StartError},
     courier::Courier,
@@ -43,15 +44,7 @@ use crate::{
     service::{MAX_SESSIONS, Service, Stores},
     serving,
     snapshot::{self, Snapshots, store::SnapshotStore},
-    storage::{
-        StorageError,
-        revocations::Revocations,
-        sqlite::{
-            SqliteStore,
-            events::{Caps, EventStore},
-            transactions::TransactionStore,
-        },
-    },
+    storage::StorageError,
     streams::{
         self,
         subscriptions::{Keys, Moved, Subscriptions},
@@ -79,17 +72,14 @@ pub struct Server {
     router: Router,
     sessions: Arc<Semaphore>,
     stop: CancellationToken,
-    store: Arc<SqliteStore>,
-    events: Arc<EventStore>,
+    stores: Arc<dyn Upkeep>,
     subscriptions: Arc<Subscriptions>,
     verifier: Arc<Verifier>,
-    transactions: Arc<TransactionStore>,
     transaction_courier: TransactionCourier,
     rooms: Arc<Rooms>,
     tombstone_age: Duration,
     keys_kept: Duration,
     audit_kept: Duration,
-    folder: PathBuf,
     write_deadline: Duration,
     /// Held for as long as the server lives.
     _data: DataFolder,
@@ -102,38 +92,41 @@ impl Server {
     /// See [`StartError`]; nothing was served.
     pub async fn bind(config: ServerConfig) -> Result<Self, StartError> {
         let data = DataFolder::open(&config.data)?;
-        let hub = Arc::new(Hub::default());
-        let told = hub.clone();
-        let store = SqliteStore::open(
-            &data.database(),
-            config.limits,
-            random::epochs(),
-            config.resolvers.clone(),
-            Box::new(move |advance| told.publish(advance)),
-        )?;
-        let stop = CancellationToken::new();
-        let store = Arc::new(store);
-        let (listen, web, tombstone_age) = (config.listen, config.web.clone(), config.tombstone_age);
-        let write_deadline = config.write_deadline;
-        let snapshots = SnapshotStore::open(&data.snapshots(), Box::new(random::name))?;
-        let snapshots = Snapshots::new(store.clone(), snapshots);
-        let news = Arc::new(Hub::default());
+        let (hub, news) = (Arc::new(Hub::default()), Arc::new(Hub::default()));
         let courier =
             Courier::start(news.clone()).map_err(|error| StorageError::Unavailable(Box::new(error)))?;
         let metrics = Metrics::new().map_err(|error| StartError::Metrics(Box::new(error)))?;
         let metrics = Arc::new(metrics);
-        let moved = Arc::new(Moved::default());
-        let (noted, counted) = (moved.clone(), metrics.clone());
-        let events = Arc::new(EventStore::open(
-            &data.events(),
-            Caps { topics: config.streams.topics },
-            random::bits(),
-            Box::new(move |news| {
+        let (moved, woken) = (Arc::new(Moved::default()), Arc::new(Notify::new()));
+        let (told, noted, counted, wakes) = (hub.clone(), moved.clone(), metrics.clone(), woken.clone());
+        let listeners = Listeners {
+            advance: Arc::new(move |advance| told.publish(advance)),
+            news: Arc::new(move |news| {
                 noted.note(&news);
                 counted.events_appended.inc_by(news.appended);
                 courier.take(news);
             }),
-        )?);
+            transaction: Arc::new(move || wakes.notify_one()),
+        };
+        let Backend {
+            documents,
+            client_letters,
+            revocations,
+            grants,
+            attempts,
+            events,
+            subscriptions,
+            groups,
+            letters,
+            transactions,
+            outgoing,
+            upkeep: stores,
+        } = embedded(&data, &config, listeners)?;
+        let stop = CancellationToken::new();
+        let (listen, web, tombstone_age) = (config.listen, config.web.clone(), config.tombstone_age);
+        let write_deadline = config.write_deadline;
+        let snapshots = SnapshotStore::open(&data.snapshots(), Box::new(random::name))?;
+        let snapshots = Snapshots::new(documents.clone(), snapshots);
         let taken = |source| StartError::Listen { listen, source };
         let listener = TcpListener::bind(listen).await.map_err(taken)?;
         let address = listener.local_addr().map_err(taken)?;
@@ -150,43 +143,32 @@ impl Server {
         let verifier = config.identity.verifier().clone();
         let revoked = verifier.revoked().clone();
         let subscriptions =
-            Subscriptions::new(events.clone(), events.clone(), keys, local, public, moved, revoked.clone());
+            Subscriptions::new(subscriptions, events.clone(), keys, local, public, moved, revoked.clone());
         let subscriptions = Arc::new(subscriptions.map_err(|error| StartError::Webhooks(Box::new(error)))?);
-        revoked.add(store.standing(wall()).await?);
-        let (woken, figures) = (Arc::new(Notify::new()), Arc::new(Figures::default()));
-        let wakes = woken.clone();
-        let transactions = Arc::new(TransactionStore::open(
-            &data.transactions(),
-            config.transactions.caps,
-            Box::new(move || wakes.notify_one()),
-        )?);
-        let keys_kept = config.transactions.keys_kept;
-        let (audit_kept, folder) = (config.audit_kept, config.data.clone());
-        let transaction_courier = TransactionCourier {
-            outgoing: transactions.clone(),
-            log: events.clone(),
-            woken,
-            figures: figures.clone(),
-        };
-        let stores = Stores {
-            documents: Arc::new(Measured::new(store.clone(), "documents", metrics.clone())),
+        revoked.add(revocations.standing(wall()).await?);
+        let figures = Arc::new(Figures::default());
+        let (keys_kept, audit_kept) = (config.transactions.keys_kept, config.audit_kept);
+        let transaction_courier =
+            TransactionCourier { outgoing, log: events.clone(), woken, figures: figures.clone() };
+        let kept = Stores {
+            documents: Arc::new(Measured::new(documents, "documents", metrics.clone())),
             snapshots,
             hub,
-            events: Arc::new(Measured::new(events.clone(), "topics", metrics.clone())),
+            events: Arc::new(Measured::new(events, "topics", metrics.clone())),
             news,
-            groups: events.clone(),
-            letters: events.clone(),
-            client_letters: store.clone(),
-            revocations: store.clone(),
-            grants: store.clone(),
-            attempts: store.clone(),
+            groups,
+            letters,
+            client_letters,
+            revocations,
+            grants,
+            attempts,
             subscriptions: subscriptions.clone(),
-            transactions: transactions.clone(),
+            transactions,
             figures,
             metrics,
         };
-        let service = Arc::new(Service::new(stores, config, address, stop.clone()));
-        let scraped = Scraped { service: service.clone(), store: store.clone(), events: events.clone() };
+        let service = Arc::new(Service::new(kept, config, address, stop.clone()));
+        let scraped = Scraped { service: service.clone(), stores: stores.clone() };
         let (sessions, rooms) = (service.sessions.clone(), service.rooms.clone());
         let router = router(service, web.as_deref());
         Ok(Self {
@@ -196,17 +178,14 @@ impl Server {
             router,
             sessions,
             stop,
-            store,
-            events,
+            stores,
             subscriptions,
             verifier,
-            transactions,
             transaction_courier,
             rooms,
             tombstone_age,
             keys_kept,
             audit_kept,
-            folder,
             write_deadline,
             _data: data,
         })
@@ -238,17 +217,14 @@ impl Server {
             router,
             sessions,
             stop,
-            store,
-            events,
+            stores,
             subscriptions,
             verifier,
-            transactions,
             transaction_courier,
             rooms,
             tombstone_age,
             keys_kept,
             audit_kept,
-            folder,
             write_deadline,
             _data,
         } = self;
@@ -269,15 +245,15 @@ impl Server {
         let served = tokio::select! {
             // Upgraded connections are no longer waited for with the others.
             ((), ()) = async { tokio::join!(serving, sessions_ended) } => Ok(()),
-            never = upkeep::forget_deletions(&store, tombstone_age) => match never {},
-            never = upkeep::tidy_topics(&events) => match never {},
-            never = upkeep::forget_keys(&transactions, keys_kept) => match never {},
+            never = upkeep::forget_deletions(&*stores, tombstone_age) => match never {},
+            never = upkeep::tidy_topics(&*stores) => match never {},
+            never = upkeep::forget_keys(&*stores, keys_kept) => match never {},
             never = subscriptions.run() => match never {},
             never = verifier.keep_fresh() => match never {},
             never = transaction_courier.run() => match never {},
             never = rooms.run() => match never {},
             never = service_of.count_attempts() => match never {},
-            never = upkeep::prune_audit(folder, audit_kept) => match never {},
+            never = upkeep::prune_audit(&*stores, audit_kept) => match never {},
             never = scraped.serve(metrics_listener) => match never {},
             () = deadline => {
                 tracing::warn!("some connections did not end in time and are cut off");

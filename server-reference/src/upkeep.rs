@@ -1,19 +1,11 @@
 //! What a running server does by itself from time to time.
 
-use std::{convert::Infallible, path::PathBuf, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use sdk_core::clock::Millis;
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::time::sleep;
 
-use crate::{
-    clock::wall,
-    storage::sqlite::{
-        SqliteStore,
-        audit::{Office, Pruned, prune_all},
-        events::EventStore,
-        transactions::TransactionStore,
-    },
-};
+use crate::{backend::Upkeep, clock::wall, storage::sqlite::audit::Pruned};
 
 /// Time between two looks for old deletions.
 const EVERY: Duration = Duration::from_secs(60 * 60);
@@ -28,9 +20,9 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 const PRUNE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Forgets deletions that are older than `age`, now and then again, for as long as it is polled.
-pub(crate) async fn forget_deletions(store: &SqliteStore, age: Duration) -> Infallible {
+pub(crate) async fn forget_deletions(stores: &dyn Upkeep, age: Duration) -> Infallible {
     loop {
-        match store.prune(before(wall(), age)).await {
+        match stores.forget_deletions(before(wall(), age)).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "old deletions are forgotten"),
             Err(error) => tracing::warn!(%error, "old deletions could not be forgotten; tried again later"),
@@ -40,9 +32,9 @@ pub(crate) async fn forget_deletions(store: &SqliteStore, age: Duration) -> Infa
 }
 
 /// Removes topics and events whose time is over, now and then again, for as long as it is polled.
-pub(crate) async fn tidy_topics(events: &EventStore) -> Infallible {
+pub(crate) async fn tidy_topics(stores: &dyn Upkeep) -> Infallible {
     loop {
-        if let Err(error) = events.tidy(wall()).await {
+        if let Err(error) = stores.tidy_topics(wall()).await {
             tracing::warn!(%error, "topics could not be tidied; tried again later");
         }
         sleep(TIDY_EVERY).await;
@@ -50,9 +42,9 @@ pub(crate) async fn tidy_topics(events: &EventStore) -> Infallible {
 }
 
 /// Forgets the keys of transactions that were used longer than `kept` ago, now and then again, for as long as it is polled.
-pub(crate) async fn forget_keys(transactions: &TransactionStore, kept: Duration) -> Infallible {
+pub(crate) async fn forget_keys(stores: &dyn Upkeep, kept: Duration) -> Infallible {
     loop {
-        if let Err(error) = transactions.forget(before(wall(), kept)).await {
+        if let Err(error) = stores.forget_keys(before(wall(), kept)).await {
             tracing::warn!(%error, "old keys of transactions could not be forgotten; tried again later");
         }
         sleep(FORGET_EVERY).await;
@@ -61,19 +53,12 @@ pub(crate) async fn forget_keys(transactions: &TransactionStore, kept: Duration)
 
 /// Removes the records of the audit that are older than they are kept, behind signed heads, now and then again, for as long as it
 /// is polled. A chain that is not what was recorded is left as it is.
-pub(crate) async fn prune_audit(data: PathBuf, kept: Duration) -> Infallible {
+pub(crate) async fn prune_audit(stores: &dyn Upkeep, kept: Duration) -> Infallible {
     loop {
-        let (data, now) = (data.clone(), wall());
-        let why = format!("kept for {} days", kept.as_secs() / (24 * 60 * 60));
-        // It reads whole chains.
-        let pruned = spawn_blocking(move || {
-            let office = Office { subject: "", justification: &why, approver: "" };
-            prune_all(&data, before(now, kept), &office, now)
-        });
-        match pruned.await {
-            Ok(Ok(chains)) => chains.iter().for_each(tell),
-            Ok(Err(error)) => tracing::warn!(%error, "the audit could not be pruned; tried again later"),
-            Err(error) => tracing::error!(%error, "the audit could not be pruned"),
+        let (now, why) = (wall(), format!("kept for {} days", kept.as_secs() / (24 * 60 * 60)));
+        match stores.prune_audit(before(now, kept), why, now).await {
+            Ok(chains) => chains.iter().for_each(tell),
+            Err(error) => tracing::warn!(%error, "the audit could not be pruned; tried again later"),
         }
         sleep(PRUNE_EVERY).await;
     }

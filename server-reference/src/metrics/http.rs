@@ -13,11 +13,7 @@ use axum::{
 use tokio::net::TcpListener;
 
 use super::Metrics;
-use crate::{
-    clock::wall,
-    service::Service,
-    storage::sqlite::{SqliteStore, events::EventStore},
-};
+use crate::{backend::Upkeep, clock::wall, service::Service};
 
 /// A path that no route has: a file of `--web`, or nothing at all.
 const OTHER: &str = "other";
@@ -44,8 +40,7 @@ pub(crate) async fn observe(
 /// All that the numbers are read from.
 pub(crate) struct Scraped {
     pub(crate) service: Arc<Service>,
-    pub(crate) store: Arc<SqliteStore>,
-    pub(crate) events: Arc<EventStore>,
+    pub(crate) stores: Arc<dyn Upkeep>,
 }
 
 impl Scraped {
@@ -61,8 +56,8 @@ impl Scraped {
 }
 
 async fn scrape(State(scraped): State<Arc<Scraped>>) -> Response {
-    let Scraped { service, store, events } = &*scraped;
-    let (held, letters) = (events.held().await, store.client_letter_count().await);
+    let Scraped { service, stores } = &*scraped;
+    let (held, letters) = (stores.held().await, stores.client_letter_count().await);
     // Whoever looks because a store has failed is to see everything else, and what was last known of it.
     match service.metrics.text(service, held.ok(), letters.ok(), wall().0) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A store that does what another does, and tells how long that took.
-pub(crate) struct Measured<S> {
+pub(crate) struct Measured<S: ?Sized> {
     store: Arc<S>,
     name: &'static str,
     metrics: Arc<Metrics>,
@@ -42,7 +42,7 @@ impl Failure for LogError {
     }
 }
 
-impl<S> Measured<S> {
+impl<S: ?Sized> Measured<S> {
     pub(crate) fn new(store: Arc<S>, name: &'static str, metrics: Arc<Metrics>) -> Self {
         Self { store, name, metrics }
     }
@@ -69,7 +69,7 @@ impl<S> Measured<S> {
     }
 }
 
-impl<S: Documents> Documents for Measured<S> {
+impl<S: Documents + ?Sized> Documents for Measured<S> {
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Committed, StorageError>> {
         let commit = self.store.commit(batch).inspect_ok(|committed| {
             self.metrics.judged(&committed.judgements);
@@ -86,7 +86,7 @@ impl<S: Documents> Documents for Measured<S> {
     }
 }
 
-impl<S: Publications> Publications for Measured<S> {
+impl<S: Publications + ?Sized> Publications for Measured<S> {
     fn publish(
         &self,
         scope: TenantScope,
@@ -97,7 +97,7 @@ impl<S: Publications> Publications for Measured<S> {
     }
 }
 
-impl<S: EventLog> EventLog for Measured<S> {
+impl<S: EventLog + ?Sized> EventLog for Measured<S> {
     fn create(
         &self,
         scope: TenantScope,
