@@ -9,6 +9,7 @@ mod code;
 mod mailbox;
 mod places;
 mod room;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use sdk_core::{
     clock::Millis,
     protocol::{ClientId, Enter, RoomName, Send},
 };
+pub use shared::{Changed, Guest, Neighbours, Person, ServerId, Spot, Word};
 use tokio::{sync::Notify, time::sleep_until};
 
 use crate::{access::Access, clock::Clock, tenant::TenantScope};
@@ -69,6 +71,26 @@ pub struct Presence {
 }
 
 impl Rooms {
+    /// Those of a server that shares them with others.
+    pub fn among(server: ServerId, neighbours: Arc<dyn Neighbours>) -> Self {
+        Self { places: Mutex::new(Places::among(server, neighbours)), ..Self::default() }
+    }
+
+    /// Takes what another server has told of a room.
+    pub fn hear(&self, spot: &Spot, from: ServerId, word: Word) {
+        self.change(|places| places.hear(spot, from, word));
+    }
+
+    /// Another server is not heard any more: whoever was there is gone.
+    pub fn lose(&self, server: ServerId) {
+        self.change(|places| places.lose(server));
+    }
+
+    /// Hands a frame to a person's sessions at this server; returns to how many.
+    pub fn write(&self, person: &Person, frame: &Arc<str>) -> u64 {
+        self.places().write(person, frame, None)
+    }
+
     /// A session is there from now on.
     pub fn attach(self: &Arc<Self>, scope: TenantScope, client: ClientId) -> Presence {
         let mailbox = Arc::new(Mailbox::new(scope, client));
@@ -135,9 +157,9 @@ impl Presence {
             Call::Enter(Enter { room, state }) => {
                 let name = RoomName::new(&room).ok();
                 self.entered.retain(|entered| Some(entered) != name.as_ref());
-                let (mut entered, to) = (None, &room);
+                let (mut entered, to, now) = (None, &room, self.rooms.clock.now().wall);
                 self.rooms.change(|places| {
-                    places.enter(mailbox, to, state);
+                    places.enter(mailbox, to, state, now);
                     entered = name.filter(|name| places.holds(mailbox, name));
                 });
                 self.entered.extend(entered);

@@ -16,6 +16,7 @@ use super::{
     code::Code,
     mailbox::{About, Mailbox},
     room::{Full, MAX_MEMBERS, Room, tell_over},
+    shared::{Claim, Neighbours, Person, ServerId, Spot, Word},
 };
 use crate::{
     access::{Access, RoomRight, SubjectRight},
@@ -24,11 +25,6 @@ use crate::{
 
 /// Rooms of one tenant with somebody in them.
 pub(super) const MAX_ROOMS: usize = 10_000;
-
-/// A tenant and the name of a room.
-type Spot = (Arc<str>, RoomName);
-/// A tenant and a subject.
-type Person = (Arc<str>, Arc<str>);
 
 /// Who is where, and who is there at all.
 #[derive(Debug, Default)]
@@ -41,6 +37,9 @@ pub(super) struct Places {
     /// Rooms that have something to tell, each with the time from which it may.
     due: BTreeSet<(Millis, Arc<str>, RoomName)>,
     newest: u64,
+    server: ServerId,
+    /// The other servers, if there are any.
+    neighbours: Option<Arc<dyn Neighbours>>,
 }
 
 /// Why something was not done for a session.
@@ -54,15 +53,27 @@ fn refused<T>(code: Code, message: impl Into<String>) -> Result<T, Refused> {
 }
 
 impl Places {
+    /// Those of one server among others.
+    pub(super) fn among(server: ServerId, neighbours: Arc<dyn Neighbours>) -> Self {
+        Self { server, neighbours: Some(neighbours), ..Self::default() }
+    }
+
     /// Whether nobody is anywhere, and nothing is kept of anybody.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        let Self { rooms, counts, people, due, newest: _ } = self;
+        let Self { rooms, counts, people, due, newest: _, server: _, neighbours: _ } = self;
         rooms.is_empty() && counts.is_empty() && people.is_empty() && due.is_empty()
     }
 
     pub(super) fn attach(&mut self, mailbox: &Arc<Mailbox>) {
-        self.people.entry(person(&mailbox.scope)).or_default().push(mailbox.clone());
+        let person = person(&mailbox.scope);
+        let sessions = self.people.entry(person.clone()).or_default();
+        sessions.push(mailbox.clone());
+        if sessions.len() == 1
+            && let Some(neighbours) = &self.neighbours
+        {
+            neighbours.present(&person, true);
+        }
     }
 
     /// A session is over: it is nowhere any more.
@@ -73,13 +84,16 @@ impl Places {
             sessions.retain(|session| !Arc::ptr_eq(session, mailbox));
             if sessions.is_empty() {
                 self.people.remove(&person);
+                if let Some(neighbours) = &self.neighbours {
+                    neighbours.present(&person, false);
+                }
             }
         }
     }
 
     /// A session enters a room, or is in another state there; what is wrong with that, it is told.
-    pub(super) fn enter(&mut self, mailbox: &Arc<Mailbox>, room: &str, state: Option<Json>) {
-        if let Err(Refused { code, message }) = self.try_enter(mailbox, room, state) {
+    pub(super) fn enter(&mut self, mailbox: &Arc<Mailbox>, room: &str, state: Option<Json>, now: Millis) {
+        if let Err(Refused { code, message }) = self.try_enter(mailbox, room, state, now) {
             if let Ok(room) = RoomName::new(room) {
                 self.leave(mailbox, &room);
             }
@@ -87,7 +101,13 @@ impl Places {
         }
     }
 
-    fn try_enter(&mut self, mailbox: &Arc<Mailbox>, room: &str, state: Option<Json>) -> Result<(), Refused> {
+    fn try_enter(
+        &mut self,
+        mailbox: &Arc<Mailbox>,
+        room: &str,
+        state: Option<Json>,
+        now: Millis,
+    ) -> Result<(), Refused> {
         let name = named(&mailbox.access(), room, RoomRight::Join)?;
         if state.as_ref().is_some_and(|state| state.as_str().len() > MAX_STATE) {
             return refused(Code::StateTooLarge, format!("a state has {MAX_STATE} bytes at most"));
@@ -101,8 +121,9 @@ impl Places {
             *count += 1;
         }
         self.newest += 1;
-        let id = self.newest;
-        let entered = self.change(&spot, |room| room.enter(mailbox, state, id));
+        let id = self.server.member(self.newest);
+        let claim = Claim { at: now.0, server: self.server };
+        let entered = self.change(&spot, |room| room.enter(mailbox, state, id, claim));
         entered.or_else(|Full| {
             refused(
                 Code::RoomFull,
@@ -149,17 +170,14 @@ impl Places {
     /// Says something to those who are there now, and tells the sender to how many.
     pub(super) fn send(&self, mailbox: &Arc<Mailbox>, send: sdk_core::protocol::Send) {
         let id = send.id;
-        let sent = match self.try_send(mailbox, send) {
-            Ok(count) => Sent { id, count, reason: None },
-            Err(Refused { code, message }) => {
-                Sent { id, count: 0, reason: Some(EndReason { code: code.as_str().to_owned(), message }) }
-            }
-        };
-        mailbox.say(About::Message, &encode(&ServerFrame::Sent(sent)).into());
+        if let Err(Refused { code, message }) = self.try_send(mailbox, send) {
+            let reason = Some(EndReason { code: code.as_str().to_owned(), message });
+            answer(mailbox, Sent { id, count: 0, reason });
+        }
     }
 
-    fn try_send(&self, mailbox: &Arc<Mailbox>, send: sdk_core::protocol::Send) -> Result<u64, Refused> {
-        let sdk_core::protocol::Send { id: _, to, data } = send;
+    fn try_send(&self, mailbox: &Arc<Mailbox>, send: sdk_core::protocol::Send) -> Result<(), Refused> {
+        let sdk_core::protocol::Send { id, to, data } = send;
         let scope = &mailbox.scope;
         if data.as_str().len() > MAX_MESSAGE {
             return refused(Code::MessageTooLarge, format!("a message has {MAX_MESSAGE} bytes at most"));
@@ -169,9 +187,14 @@ impl Places {
         match to {
             Recipient::Room(room) => {
                 let name = named(&mailbox.access(), &room, RoomRight::Send)?;
-                match self.rooms.get(&(scope.tenant().clone(), name)) {
-                    Some(place) if place.holds(mailbox) => Ok(place.say(mailbox, &frame(Some(room)))),
-                    _ => refused(Code::NotInRoom, "who is not in a room cannot speak there"),
+                let spot = (scope.tenant().clone(), name);
+                let Some(place) = self.rooms.get(&spot).filter(|place| place.holds(mailbox)) else {
+                    return refused(Code::NotInRoom, "who is not in a room cannot speak there");
+                };
+                let frame = frame(Some(room));
+                answer(mailbox, Sent { id, count: place.say(mailbox, &frame), reason: None });
+                if let Some(neighbours) = &self.neighbours {
+                    neighbours.tell(&spot, Word::Said(frame.to_string()));
                 }
             }
             Recipient::User(user) => {
@@ -179,13 +202,43 @@ impl Places {
                     return refused(Code::Forbidden, "this person may not be written to");
                 }
                 let person = (scope.tenant().clone(), user.into());
-                let sessions = self.people.get(&person).into_iter().flatten();
-                let others: Vec<_> = sessions.filter(|session| !Arc::ptr_eq(session, mailbox)).collect();
                 let frame = frame(None);
-                others.iter().for_each(|session| session.say(About::Message, &frame));
-                Ok(others.len() as u64)
+                let here = self.write(&person, &frame, Some(mailbox));
+                match &self.neighbours {
+                    None => answer(mailbox, Sent { id, count: here, reason: None }),
+                    Some(neighbours) => {
+                        let sender = mailbox.clone();
+                        let told =
+                            move |there| answer(&sender, Sent { id, count: here + there, reason: None });
+                        neighbours.write(&person, frame, Box::new(told));
+                    }
+                }
             }
         }
+        Ok(())
+    }
+
+    /// Hands a frame to a person's sessions here, except for the sender's; returns to how many.
+    pub(super) fn write(&self, person: &Person, frame: &Arc<str>, sender: Option<&Arc<Mailbox>>) -> u64 {
+        let sessions = self.people.get(person).into_iter().flatten();
+        let others = sessions.filter(|session| sender.is_none_or(|sender| !Arc::ptr_eq(session, sender)));
+        others.fold(0, |count, session| {
+            session.say(About::Message, frame);
+            count + 1
+        })
+    }
+
+    /// Takes what another server has told of a room. Of one that nobody is in here, nothing is kept.
+    pub(super) fn hear(&mut self, spot: &Spot, from: ServerId, word: Word) {
+        if self.rooms.contains_key(spot) {
+            self.change(spot, |room| room.hear(from, word));
+        }
+    }
+
+    /// Another server is not heard any more.
+    pub(super) fn lose(&mut self, server: ServerId) {
+        let spots: Vec<Spot> = self.rooms.keys().cloned().collect();
+        spots.iter().for_each(|spot| self.change(spot, |room| room.lose(server)));
     }
 
     /// How many rooms have somebody in them, and how many are in rooms.
@@ -203,8 +256,12 @@ impl Places {
         while self.next().is_some_and(|at| at <= now)
             && let Some((_, tenant, name)) = self.due.pop_first()
         {
-            if let Some(room) = self.rooms.get_mut(&(tenant, name)) {
-                room.tell(now);
+            let spot = (tenant, name);
+            if let Some(room) = self.rooms.get_mut(&spot)
+                && let Some(word) = room.tell(now)
+                && let Some(neighbours) = &self.neighbours
+            {
+                neighbours.tell(&spot, word);
             }
         }
     }
@@ -212,7 +269,13 @@ impl Places {
     /// Changes a room, which is made if it is not there, and is gone when nobody is left in it.
     fn change<T>(&mut self, spot: &Spot, change: impl FnOnce(&mut Room) -> T) -> T {
         let (tenant, name) = spot;
-        let room = self.rooms.entry(spot.clone()).or_insert_with(|| Room::new(name.clone()));
+        let neighbours = self.neighbours.as_ref();
+        let room = self.rooms.entry(spot.clone()).or_insert_with(|| {
+            if let Some(neighbours) = neighbours {
+                neighbours.attend(spot);
+            }
+            Room::new(name.clone(), neighbours.is_some())
+        });
         let before = room.due();
         let changed = change(room);
         let after = room.due().filter(|_| !room.is_empty());
@@ -222,6 +285,13 @@ impl Places {
             after.map(|at| self.due.insert(entry(at)));
         }
         if room.is_empty() {
+            if let Some(neighbours) = neighbours {
+                // There will be no turn for it.
+                if let Some(word) = room.outward() {
+                    neighbours.tell(spot, word);
+                }
+                neighbours.depart(spot);
+            }
             self.rooms.remove(spot);
             if let Some(count) = self.counts.get_mut(tenant) {
                 *count -= 1;
@@ -232,6 +302,10 @@ impl Places {
         }
         changed
     }
+}
+
+fn answer(sender: &Mailbox, sent: Sent) {
+    sender.say(About::Message, &encode(&ServerFrame::Sent(sent)).into());
 }
 
 fn person(scope: &TenantScope) -> Person {

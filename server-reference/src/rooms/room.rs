@@ -1,5 +1,7 @@
 //! One room: who is in it, and what the others have not been told yet.
 
+mod elsewhere;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
@@ -13,6 +15,7 @@ use sdk_core::{
 use super::{
     code::Code,
     mailbox::{About, Mailbox},
+    shared::{Claim, ServerId, Word},
 };
 
 /// Milliseconds between two times that a room tells what is new. In between the newest state of each member counts.
@@ -37,12 +40,28 @@ pub(super) struct Room {
     newcomers: BTreeSet<ClientId>,
     /// Before this time nothing is told.
     rests: Millis,
+    /// How many of the seats are of sessions of this server.
+    here: usize,
+    /// What the other servers have not been told yet, if there are any.
+    outward: Option<Outward>,
+    /// The servers that have told everybody who is in it there.
+    heard: BTreeSet<ServerId>,
+}
+
+/// What is to be told to the other servers of those who are here.
+#[derive(Debug, Default)]
+struct Outward {
+    changed: BTreeSet<ClientId>,
+    left: Vec<ClientId>,
+    /// One of them wants to know of everybody.
+    all: bool,
 }
 
 #[derive(Debug)]
 struct Seat {
     id: u64,
-    mailbox: Arc<Mailbox>,
+    claim: Claim,
+    holder: Holder,
     state: Option<Json>,
     /// Nothing was heard of its session for a while.
     away: bool,
@@ -50,7 +69,35 @@ struct Seat {
     shown: bool,
 }
 
+/// Whose session is in a seat.
+#[derive(Debug)]
+enum Holder {
+    /// One of this server.
+    Here(Arc<Mailbox>),
+    /// One of another, of this subject.
+    There(ServerId, Arc<str>),
+}
+
 impl Seat {
+    fn mailbox(&self) -> Option<&Arc<Mailbox>> {
+        if let Holder::Here(mailbox) = &self.holder { Some(mailbox) } else { None }
+    }
+
+    fn is_of(&self, mailbox: &Arc<Mailbox>) -> bool {
+        self.mailbox().is_some_and(|holder| Arc::ptr_eq(holder, mailbox))
+    }
+
+    fn is_at(&self, server: ServerId) -> bool {
+        matches!(&self.holder, Holder::There(at, _) if *at == server)
+    }
+
+    fn user(&self) -> &Arc<str> {
+        match &self.holder {
+            Holder::Here(mailbox) => mailbox.scope.subject(),
+            Holder::There(_, user) => user,
+        }
+    }
+
     fn visible(&self) -> Option<&Json> {
         self.state.as_ref().filter(|_| !self.away)
     }
@@ -61,7 +108,8 @@ impl Seat {
 pub(super) struct Full;
 
 impl Room {
-    pub(super) fn new(name: RoomName) -> Self {
+    /// An empty one, which other servers may have as well.
+    pub(super) fn new(name: RoomName, shared: bool) -> Self {
         Self {
             name,
             seats: HashMap::new(),
@@ -70,60 +118,87 @@ impl Room {
             left: Vec::new(),
             newcomers: BTreeSet::new(),
             rests: Millis(0),
+            here: 0,
+            outward: shared.then(Outward::default),
+            heard: BTreeSet::new(),
         }
     }
 
-    /// How many are in it.
+    /// How many sessions of this server are in it.
     pub(super) fn len(&self) -> usize {
-        self.seats.len()
+        self.here
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.seats.is_empty()
+        self.here == 0
     }
 
     /// When to [`tell`](Self::tell), if there is anything to.
     pub(super) fn due(&self) -> Option<Millis> {
         let news = !self.changed.is_empty() || !self.left.is_empty() || !self.newcomers.is_empty();
-        news.then_some(self.rests)
+        let outward = self.outward.as_ref().is_some_and(Outward::is_due);
+        (news || outward).then_some(self.rests)
     }
 
-    /// Somebody enters, or is in another state. `id` is the number of who is new.
-    pub(super) fn enter(&mut self, mailbox: &Arc<Mailbox>, state: Option<Json>, id: u64) -> Result<(), Full> {
-        let size = |state: &Option<Json>| state.as_ref().map_or(0, |state| state.as_str().len());
-        let before = self.seats.get(&mailbox.client).map_or(0, |seat| size(&seat.state));
-        let bytes = self.bytes - before + size(&state);
-        let known = self.seats.contains_key(&mailbox.client);
-        if bytes > MAX_BYTES || (!known && self.seats.len() >= MAX_MEMBERS) {
-            return Err(Full);
-        }
-        self.bytes = bytes;
+    /// Somebody enters, or is in another state. `id` is the number of who is new, `claim` when it came.
+    pub(super) fn enter(
+        &mut self,
+        mailbox: &Arc<Mailbox>,
+        state: Option<Json>,
+        id: u64,
+        claim: Claim,
+    ) -> Result<(), Full> {
         let client = mailbox.client;
-        let seat = self.seats.entry(client).or_insert_with(|| Seat {
-            id,
-            mailbox: mailbox.clone(),
-            state: None,
-            away: false,
-            shown: false,
-        });
-        let other = !Arc::ptr_eq(&seat.mailbox, mailbox);
-        if other {
-            let former = std::mem::replace(&mut seat.mailbox, mailbox.clone());
-            tell_over(
-                &former,
-                self.name.as_str(),
-                Code::Replaced,
-                "the same client is there in another session",
-            );
-        }
-        if other || !known {
+        let bytes = self.room_for(client, &state)?;
+        self.bytes = bytes;
+        let new = match self.seats.get_mut(&client) {
+            None => {
+                let holder = Holder::Here(mailbox.clone());
+                let seat = Seat { id, claim, holder, state: None, away: false, shown: false };
+                self.seats.insert(client, seat);
+                self.here += 1;
+                true
+            }
+            Some(seat) if seat.is_of(mailbox) => false,
+            Some(seat) => {
+                // Whatever the clocks of two servers say.
+                seat.claim = Claim { at: claim.at.max(seat.claim.at + 1), ..claim };
+                match std::mem::replace(&mut seat.holder, Holder::Here(mailbox.clone())) {
+                    Holder::Here(former) => replaced(&former, &self.name),
+                    Holder::There(..) => self.here += 1,
+                }
+                true
+            }
+        };
+        let Some(seat) = self.seats.get_mut(&client) else { return Ok(()) };
+        (seat.state, seat.away) = (state, false);
+        if new {
             let me = RoomNews { room: self.name.to_string(), me: Some(seat.id), ..RoomNews::default() };
             mailbox.say(About::Message, &text(me));
             self.newcomers.insert(client);
         }
-        (seat.state, seat.away) = (state, false);
-        self.changed.insert(client);
+        self.note(client);
         Ok(())
+    }
+
+    /// The bytes of all states, with that of a client; unless there is no room for it.
+    fn room_for(&self, client: ClientId, state: &Option<Json>) -> Result<usize, Full> {
+        let size = |state: &Option<Json>| state.as_ref().map_or(0, |state| state.as_str().len());
+        let seat = self.seats.get(&client);
+        let bytes = self.bytes - seat.map_or(0, |seat| size(&seat.state)) + size(state);
+        if bytes > MAX_BYTES || (seat.is_none() && self.seats.len() >= MAX_MEMBERS) {
+            Err(Full)
+        } else {
+            Ok(bytes)
+        }
+    }
+
+    /// A session of this server is to be told of, here and to the others.
+    fn note(&mut self, client: ClientId) {
+        self.changed.insert(client);
+        if let Some(outward) = &mut self.outward {
+            outward.changed.insert(client);
+        }
     }
 
     /// A session leaves.
@@ -132,6 +207,16 @@ impl Room {
             return;
         }
         let client = mailbox.client;
+        self.remove(client);
+        self.here -= 1;
+        if let Some(outward) = &mut self.outward {
+            outward.changed.remove(&client);
+            outward.left.push(client);
+        }
+    }
+
+    /// A seat is free.
+    fn remove(&mut self, client: ClientId) {
         let Some(seat) = self.seats.remove(&client) else { return };
         self.bytes -= seat.state.map_or(0, |state| state.as_str().len());
         self.left.extend(seat.shown.then_some(seat.id));
@@ -142,11 +227,11 @@ impl Room {
     /// Nothing was heard of a session for a while, or it is heard again.
     pub(super) fn set_away(&mut self, mailbox: &Arc<Mailbox>, away: bool) {
         if let Some(seat) = self.seats.get_mut(&mailbox.client)
-            && Arc::ptr_eq(&seat.mailbox, mailbox)
+            && seat.is_of(mailbox)
             && seat.away != away
         {
             seat.away = away;
-            self.changed.insert(mailbox.client);
+            self.note(mailbox.client);
         }
     }
 
@@ -159,20 +244,22 @@ impl Room {
 
     /// Whether a session is in the room.
     pub(super) fn holds(&self, mailbox: &Arc<Mailbox>) -> bool {
-        self.seats.get(&mailbox.client).is_some_and(|seat| Arc::ptr_eq(&seat.mailbox, mailbox))
+        self.seats.get(&mailbox.client).is_some_and(|seat| seat.is_of(mailbox))
     }
 
-    /// Says something to everybody but the sender; returns to how many.
+    /// Says something to everybody here but the sender; returns to how many it is, those at other servers included.
     pub(super) fn say(&self, sender: &Arc<Mailbox>, frame: &Arc<str>) -> u64 {
-        let others = self.seats.values().filter(|seat| !Arc::ptr_eq(&seat.mailbox, sender));
+        let others = self.seats.values().filter(|seat| !seat.is_of(sender));
         others.fold(0, |count, seat| {
-            seat.mailbox.say(About::Message, frame);
+            if let Some(mailbox) = seat.mailbox() {
+                mailbox.say(About::Message, frame);
+            }
             count + 1
         })
     }
 
-    /// Tells everybody what is new.
-    pub(super) fn tell(&mut self, now: Millis) {
+    /// Tells everybody what is new. Returns what the other servers are to be told.
+    pub(super) fn tell(&mut self, now: Millis) -> Option<Word> {
         let changed = std::mem::take(&mut self.changed);
         let newcomers = std::mem::take(&mut self.newcomers);
         let mut news = RoomNews { room: self.name.to_string(), ..RoomNews::default() };
@@ -194,19 +281,21 @@ impl Room {
         let mut bytes = 0;
         if !news.members.is_empty() || !news.left.is_empty() {
             let frame = text(news);
-            for (_, seat) in self.seats.iter().filter(|(client, _)| !newcomers.contains(client)) {
-                seat.mailbox.show(&self.name, &frame);
+            let others = self.seats.iter().filter(|(client, _)| !newcomers.contains(client));
+            for mailbox in others.filter_map(|(_, seat)| seat.mailbox()) {
+                mailbox.show(&self.name, &frame);
                 bytes += frame.len();
             }
         }
         if !newcomers.is_empty() {
             let frame = text(self.everybody());
-            for seat in newcomers.iter().filter_map(|client| self.seats.get(client)) {
-                seat.mailbox.show(&self.name, &frame);
+            for mailbox in newcomers.iter().filter_map(|client| self.seats.get(client)?.mailbox()) {
+                mailbox.show(&self.name, &frame);
                 bytes += frame.len();
             }
         }
         self.rests = now.plus(TICK.max((bytes / BYTES_A_MILLISECOND) as u64));
+        self.outward()
     }
 
     fn everybody(&self) -> RoomNews {
@@ -216,7 +305,11 @@ impl Room {
 }
 
 fn member(seat: &Seat, state: &Json) -> Member {
-    Member { id: seat.id, user: seat.mailbox.scope.subject().to_string(), state: state.clone() }
+    Member { id: seat.id, user: seat.user().to_string(), state: state.clone() }
+}
+
+fn replaced(former: &Mailbox, room: &RoomName) {
+    tell_over(former, room.as_str(), Code::Replaced, "the same client is there in another session");
 }
 
 /// Tells a session that it is not in a room.
