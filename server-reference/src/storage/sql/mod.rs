@@ -9,6 +9,7 @@ mod admit;
 pub(super) mod commit;
 pub(super) mod conflict;
 mod earlier;
+pub(super) mod groups;
 pub(super) mod letters;
 mod origins;
 pub(super) mod read;

@@ -5,10 +5,10 @@ use rusqlite::{Connection, OptionalExtension};
 use sdk_core::clock::Millis;
 
 use super::row::Topic;
-use crate::storage::events::{After, LogError, MAX_FORK_DEPTH, Position};
-
-/// An event's number, when it was committed, and what it is.
-pub(super) type Numbered = (u64, Millis, Bytes);
+use crate::storage::{
+    events::{After, LogError, MAX_FORK_DEPTH, Position},
+    sql::groups::Numbered,
+};
 
 /// A topic's events, piece by piece, oldest first.
 pub(super) struct Lineage {

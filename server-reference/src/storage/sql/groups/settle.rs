@@ -1,15 +1,11 @@
 //! What becomes of events that are out.
 
-use rusqlite::OptionalExtension;
 use sdk_core::clock::Millis;
 
-use super::{
-    super::group::Group as Transaction,
-    work::{Work, parse},
-};
-use crate::{
-    storage::events::{GroupName, LogError, Position, Settle, Settled, Verdict},
-    tenant::TenantScope,
+use super::work::{Work, parse};
+use crate::storage::{
+    events::{LogError, Position, Settle, Settled, Verdict},
+    sql::Row,
 };
 
 /// A lease that is good.
@@ -22,14 +18,7 @@ struct Held {
     members: Vec<u64>,
 }
 
-pub(super) fn settle(
-    transaction: &mut Transaction<'_>,
-    scope: &TenantScope,
-    name: &GroupName,
-    settle: &Settle,
-    now: Millis,
-) -> Result<Settled, LogError> {
-    let mut work = Work::open(transaction, scope, name, now, settle.chance)?;
+pub(in crate::storage) fn settle(mut work: Work<'_>, settle: &Settle) -> Result<Settled, LogError> {
     let mut held = work.held(&settle.lease)?;
     let numbers = match &settle.positions {
         None => held.members.clone(),
@@ -42,7 +31,7 @@ pub(super) fn settle(
     work.group.told = work.group.told.max(held.told);
     let mut events = 0;
     match &settle.verdict {
-        Verdict::Extend => held.until = held.until.max(now.plus(work.group.rules.lease_ms)),
+        Verdict::Extend => held.until = held.until.max(work.now.plus(work.group.rules.lease_ms)),
         verdict => {
             for number in numbers {
                 // One at a time, since a position may be named twice.
@@ -57,7 +46,7 @@ pub(super) fn settle(
         }
     }
     let sql = "UPDATE leases SET until = ?3, open = ?4 WHERE grp = ?1 AND id = ?2";
-    work.connection.prepare_cached(sql)?.execute((work.group.key, held.id, held.until.0, held.open))?;
+    work.connection.execute(sql, (work.group.key, held.id, held.until.0, held.open))?;
     work.close()?;
     Ok(Settled { events, until: held.until })
 }
@@ -69,18 +58,26 @@ impl Work<'_> {
         let id: u64 = id.parse().map_err(|_| LogError::Fenced)?;
         let sql = "SELECT worker, until, open, told, members FROM leases
             WHERE grp = ?1 AND id = ?2 AND secret = ?3 AND until > ?4";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let found = statement.query_row((self.group.key, id, secret, self.now.0), |row| {
-            Ok((row.get(0)?, Millis(row.get(1)?), row.get(2)?, row.get(3)?, row.get::<_, String>(4)?))
-        });
-        let (worker, until, open, told, members) = found.optional()?.ok_or(LogError::Fenced)?;
-        Ok(Held { id, worker, until, open, told, members: parse(&members)? })
+        let read = |row: &dyn Row| {
+            let members = parse(row.get(4)?)?;
+            Ok(Held {
+                id,
+                worker: row.get(0)?,
+                until: Millis(row.get(1)?),
+                open: row.get(2)?,
+                told: row.get(3)?,
+                members,
+            })
+        };
+        let found = self.connection.optional(sql, (self.group.key, id, secret, self.now.0), read)?;
+        found.ok_or(LogError::Fenced)
     }
 
     /// Which event of a lease a position names.
     fn number(&self, position: Position, held: &Held) -> Result<u64, LogError> {
-        if position.epoch != self.lineage.topic().epoch {
-            return Err(LogError::PositionLost { earliest: self.lineage.earliest() });
+        let line = self.line.state();
+        if position.epoch != line.epoch {
+            return Err(LogError::PositionLost { earliest: line.earliest });
         }
         if held.members.contains(&position.offset) { Ok(position.offset) } else { Err(LogError::Fenced) }
     }

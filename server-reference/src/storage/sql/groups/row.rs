@@ -1,20 +1,20 @@
 //! Groups and unresolved events as they are stored.
 
-use rusqlite::{Connection, OptionalExtension, Row};
 use sdk_core::clock::Millis;
 
 use crate::storage::{
     StorageError,
     events::{Attempt, GroupName, LogError, Rules},
+    sql::{Connection, Row, corrupt},
 };
 
 const COLUMNS: &str = "key, topic, start, rules, scanned, generation, lost, told, through, skipped, unresolved, letters, letter_bytes";
 
 /// A group's row. Of the events up to `scanned` those are unresolved that have an entry.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct GroupRow {
-    pub(super) key: i64,
-    pub(super) topic: i64,
+pub(in crate::storage) struct GroupRow {
+    pub(in crate::storage) key: i64,
+    pub(in crate::storage) topic: i64,
     pub(super) start: String,
     pub(super) rules: Rules,
     pub(super) scanned: u64,
@@ -32,64 +32,57 @@ pub(super) struct GroupRow {
 }
 
 impl GroupRow {
-    pub(super) fn by_name(
-        connection: &Connection,
+    pub(in crate::storage) fn by_name(
+        connection: &dyn Connection,
         tenant: &str,
         name: &GroupName,
     ) -> Result<Option<Self>, LogError> {
         let sql = format!("SELECT {COLUMNS} FROM groups WHERE tenant = ?1 AND name = ?2");
-        let mut statement = connection.prepare_cached(&sql)?;
-        statement.query_row((tenant, name.as_str()), group).optional()?.transpose()
+        Ok(connection.optional(&sql, (tenant, name.as_str()), group)?)
     }
 
     /// Names of groups behind one, in their order.
-    pub(super) fn names(
-        connection: &Connection,
+    pub(in crate::storage) fn names(
+        connection: &dyn Connection,
         tenant: &str,
         behind: &str,
     ) -> Result<Vec<GroupName>, LogError> {
         let sql = "SELECT name FROM groups WHERE tenant = ?1 AND name > ?2 ORDER BY name";
-        let mut statement = connection.prepare_cached(sql)?;
-        let names = statement.query_map((tenant, behind), |row| row.get::<_, String>(0))?;
-        names.map(|name| GroupName::new(&name?).map_err(corrupt)).collect()
+        let read = |row: &dyn Row| GroupName::new(row.get(0)?).map_err(corrupt(GROUP));
+        Ok(connection.all(sql, (tenant, behind), read)?)
     }
 
-    pub(super) fn by_key(connection: &Connection, key: i64) -> Result<Option<Self>, LogError> {
+    pub(in crate::storage) fn by_key(
+        connection: &dyn Connection,
+        key: i64,
+    ) -> Result<Option<Self>, LogError> {
         let sql = format!("SELECT {COLUMNS} FROM groups WHERE key = ?1 AND name IS NOT NULL");
-        connection.prepare_cached(&sql)?.query_row([key], group).optional()?.transpose()
+        Ok(connection.optional(&sql, (key,), group)?)
     }
 
     /// Writes a new group, whose key is drawn here.
     pub(super) fn insert(
         &mut self,
-        connection: &Connection,
+        connection: &dyn Connection,
         tenant: &str,
         name: &GroupName,
         now: Millis,
     ) -> Result<(), LogError> {
         let sql = "INSERT INTO groups (tenant, name, topic, start, rules, bounded, created, scanned, generation, lost, \
-            told, through, skipped, unresolved, letters) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, 0, 0, 0, 0, 0)";
-        let rules = serde_json::to_string(&self.rules).map_err(corrupt)?;
+            told, through, skipped, unresolved, letters) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, 0, 0, 0, 0, 0)
+            RETURNING key";
+        let rules = serde_json::to_string(&self.rules).map_err(corrupt(GROUP))?;
         let bounded = self.rules.unread != Default::default();
-        connection.prepare_cached(sql)?.execute(rusqlite::params![
-            tenant,
-            name.as_str(),
-            self.topic,
-            self.start,
-            rules,
-            bounded,
-            now.0,
-            self.scanned,
-        ])?;
-        self.key = connection.last_insert_rowid();
+        let row = (tenant, name.as_str(), self.topic, &self.start, rules, bounded, now.0, self.scanned);
+        self.key = connection.one(sql, row, |row| row.get(0))?;
         Ok(())
     }
 
     /// Writes what may change in a group's life.
-    pub(super) fn update(&self, connection: &Connection) -> Result<(), LogError> {
+    pub(super) fn update(&self, connection: &dyn Connection) -> Result<(), LogError> {
         let sql = "UPDATE groups SET scanned = ?2, generation = ?3, lost = ?4, told = ?5, through = ?6, skipped = ?7, \
             unresolved = ?8, letters = ?9, letter_bytes = ?10 WHERE key = ?1";
-        connection.prepare_cached(sql)?.execute((
+        let row = (
             self.key,
             self.scanned,
             self.generation,
@@ -100,31 +93,26 @@ impl GroupRow {
             self.unresolved,
             self.letters,
             self.letter_bytes,
-        ))?;
+        );
+        connection.execute(sql, row)?;
         Ok(())
     }
 
     /// Everything up to here is resolved.
-    pub(super) fn cursor(&self, connection: &Connection) -> Result<u64, LogError> {
+    pub(super) fn cursor(&self, connection: &dyn Connection) -> Result<u64, LogError> {
         // What is tried once more after it became a dead letter was resolved before.
-        let sql = "SELECT number FROM deliveries WHERE grp = ?1 AND again = 0 ORDER BY number LIMIT 1";
-        let first: Option<u64> =
-            connection.prepare_cached(sql)?.query_row([self.key], |row| row.get(0)).optional()?;
+        let sql = "SELECT number FROM deliveries WHERE grp = ?1 AND again = FALSE ORDER BY number LIMIT 1";
+        let first: Option<u64> = connection.optional(sql, (self.key,), |row| row.get(0))?;
         Ok(first.map_or(self.scanned, |first| first - 1))
     }
 }
 
-fn group(row: &Row<'_>) -> rusqlite::Result<Result<GroupRow, LogError>> {
-    let rules: String = row.get(3)?;
-    let rules = match serde_json::from_str(&rules) {
-        Ok(rules) => rules,
-        Err(error) => return Ok(Err(corrupt(error))),
-    };
-    Ok(Ok(GroupRow {
+fn group(row: &dyn Row) -> Result<GroupRow, StorageError> {
+    Ok(GroupRow {
         key: row.get(0)?,
         topic: row.get(1)?,
         start: row.get(2)?,
-        rules,
+        rules: serde_json::from_str(row.get(3)?).map_err(corrupt(GROUP))?,
         scanned: row.get(4)?,
         generation: row.get(5)?,
         lost: row.get(6)?,
@@ -134,12 +122,11 @@ fn group(row: &Row<'_>) -> rusqlite::Result<Result<GroupRow, LogError>> {
         unresolved: row.get(10)?,
         letters: row.get(11)?,
         letter_bytes: row.get(12)?,
-    }))
+    })
 }
 
-pub(super) fn corrupt(source: impl std::error::Error + Send + Sync + 'static) -> LogError {
-    StorageError::Corrupt { what: "a group", source: Box::new(source) }.into()
-}
+/// What is said to be damaged.
+pub(super) const GROUP: &str = "a group";
 
 /// Where an unresolved event stands. In each lane all but one entry are [`State::Blocked`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,14 +177,18 @@ impl Entry {
         }
     }
 
-    pub(super) fn load(connection: &Connection, group: i64, number: u64) -> Result<Option<Self>, LogError> {
+    pub(super) fn load(
+        connection: &dyn Connection,
+        group: i64,
+        number: u64,
+    ) -> Result<Option<Self>, LogError> {
         let sql = format!("SELECT {ENTRY} FROM deliveries WHERE grp = ?1 AND number = ?2");
-        connection.prepare_cached(&sql)?.query_row((group, number), entry).optional()?.transpose()
+        Ok(connection.optional(&sql, (group, number), entry)?)
     }
 
     /// Those that may be handed out, as they became due.
     pub(super) fn ready(
-        connection: &Connection,
+        connection: &dyn Connection,
         group: i64,
         now: Millis,
         most: usize,
@@ -205,22 +196,23 @@ impl Entry {
         let sql = format!(
             "SELECT {ENTRY} FROM deliveries WHERE grp = ?1 AND state = 0 AND due <= ?2 ORDER BY due, number LIMIT ?3"
         );
-        let mut statement = connection.prepare_cached(&sql)?;
-        let rows = statement.query_map((group, now.0, most), entry)?;
-        rows.map(|row| row?).collect()
+        Ok(connection.all(&sql, (group, now.0, most), entry)?)
     }
 
     /// Writes it, new or changed.
-    pub(super) fn save(&self, connection: &Connection, group: i64) -> Result<(), LogError> {
+    pub(super) fn save(&self, connection: &dyn Connection, group: i64) -> Result<(), LogError> {
         let history = if self.history.is_empty() {
             None
         } else {
-            Some(serde_json::to_string(&self.history).map_err(corrupt)?)
+            Some(serde_json::to_string(&self.history).map_err(corrupt(GROUP))?)
         };
         let sql = format!(
-            "REPLACE INTO deliveries (grp, {ENTRY}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+            "INSERT INTO deliveries (grp, {ENTRY}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+             ON CONFLICT (grp, number) DO UPDATE SET state = excluded.state, lane = excluded.lane, due = excluded.due,
+                 attempts = excluded.attempts, lease = excluded.lease, letter = excluded.letter,
+                 again = excluded.again, history = excluded.history"
         );
-        connection.prepare_cached(&sql)?.execute(rusqlite::params![
+        let row = (
             group,
             self.number,
             self.state as i64,
@@ -231,26 +223,22 @@ impl Entry {
             self.letter,
             self.again,
             history,
-        ])?;
+        );
+        connection.execute(&sql, row)?;
         Ok(())
     }
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<Result<Entry, LogError>> {
-    let history = match row.get_ref(8)?.as_str_or_null()? {
-        None => Vec::new(),
-        Some(text) => match serde_json::from_str(text) {
-            Ok(history) => history,
-            Err(error) => return Ok(Err(corrupt(error))),
-        },
-    };
-    let state = match row.get::<_, i64>(1)? {
+fn entry(row: &dyn Row) -> Result<Entry, StorageError> {
+    let history: Option<&str> = row.get(8)?;
+    let history = history.map(serde_json::from_str).transpose().map_err(corrupt(GROUP))?;
+    let state = match row.get::<i64>(1)? {
         1 => State::Out,
         2 => State::Blocked,
         3 => State::Halted,
         _ => State::Ready,
     };
-    Ok(Ok(Entry {
+    Ok(Entry {
         number: row.get(0)?,
         state,
         lane: row.get(2)?,
@@ -259,6 +247,6 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Result<Entry, LogError>> {
         lease: row.get(5)?,
         letter: row.get(6)?,
         again: row.get(7)?,
-        history,
-    }))
+        history: history.unwrap_or_default(),
+    })
 }

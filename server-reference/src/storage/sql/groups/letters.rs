@@ -1,12 +1,10 @@
 //! Dead letters, for those who administer a topic.
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Row};
 use sdk_core::clock::Millis;
 
 use super::{
-    super::{super::audit, group::Group as Transaction},
-    row::{Entry, GroupRow, State, corrupt},
+    row::{Entry, GROUP, State},
     work::Work,
 };
 use crate::{
@@ -17,18 +15,19 @@ use crate::{
             Attempt, Change, ContentType, Fate, GroupName, Letter, LetterId, LogError, MAX_LETTERS,
             TopicName, Which,
         },
+        sql::{Connection, Row, corrupt},
+        sqlite::audit,
     },
     tenant::TenantScope,
 };
 
-pub(super) fn letters(
-    transaction: &mut Transaction<'_>,
+pub(in crate::storage) fn letters(
+    connection: &dyn Connection,
     scope: &TenantScope,
     name: &GroupName,
     which: Which,
     now: Millis,
 ) -> Result<Vec<Letter>, LogError> {
-    let connection = transaction.connection;
     administer(connection, scope, name)?;
     let tenant = &**scope.tenant();
     match which {
@@ -37,33 +36,30 @@ pub(super) fn letters(
             let sql = format!(
                 "{COLUMNS}, body FROM letters WHERE tenant = ?1 AND name = ?2 AND key = ?3 AND round = ?4"
             );
-            let mut statement = connection.prepare_cached(&sql)?;
             let found =
-                statement.query_row((tenant, name.as_str(), id.key, id.round), |row| letter(row, true));
-            let found: Option<Result<Letter, LogError>> = found.optional()?;
-            Ok(vec![found.ok_or(LogError::NoSuchLetter)??])
+                connection.optional(&sql, (tenant, name.as_str(), id.key, id.round), |row| letter(row, true));
+            Ok(vec![found?.ok_or(LogError::NoSuchLetter)?])
         }
         Which::After(key, most) => {
             audit::viewing(connection, scope, name.as_str(), now)?;
             let sql = format!(
                 "{COLUMNS} FROM letters WHERE tenant = ?1 AND name = ?2 AND key > ?3 ORDER BY key LIMIT ?4"
             );
-            let mut statement = connection.prepare_cached(&sql)?;
             let most = most.min(MAX_LETTERS);
-            let rows = statement.query_map((tenant, name.as_str(), key, most), |row| letter(row, false))?;
-            rows.map(|row| row?).collect()
+            Ok(connection.all(&sql, (tenant, name.as_str(), key, most), |row| letter(row, false))?)
         }
     }
 }
 
-pub(super) fn change(
-    transaction: &mut Transaction<'_>,
+/// Changes letters of a name, under which there is a group to work in, or none any more.
+pub(in crate::storage) fn change<'w>(
+    connection: &dyn Connection,
     scope: &TenantScope,
     name: &GroupName,
     change: &Change,
     now: Millis,
+    group: impl FnOnce() -> Result<Option<Work<'w>>, LogError>,
 ) -> Result<Vec<(LetterId, Fate)>, LogError> {
-    let connection = transaction.connection;
     administer(connection, scope, name)?;
     match change {
         Change::Edit(id, content_type, body) => {
@@ -77,29 +73,21 @@ pub(super) fn change(
             // The group may be gone; an edit may go beyond what a group may have, by one event.
             let sql = "UPDATE groups SET letter_bytes = letter_bytes + ?2 -
                 (SELECT length(body) FROM letters WHERE key = ?1) WHERE key = ?3";
-            connection.prepare_cached(sql)?.execute((id.key, body.len(), stored.group))?;
-            let sql = "UPDATE letters SET body = ?2, edited = 1 WHERE key = ?1";
-            connection.prepare_cached(sql)?.execute((id.key, &body[..]))?;
+            connection.execute(sql, (id.key, body.len(), stored.group))?;
+            let sql = "UPDATE letters SET body = ?2, edited = TRUE WHERE key = ?1";
+            connection.execute(sql, (id.key, &body[..]))?;
             audit::record(connection, scope, "dead letter edited", &target(name, &[*id]), now)?;
             Ok(vec![(*id, Fate::Edited)])
         }
         Change::Retry(ids) => {
-            let group = GroupRow::by_name(connection, scope.tenant(), name)?.ok_or(LogError::NoSuchGroup)?;
-            let topic = transaction.topic(group.topic)?.clone();
-            let mut work = Work::of(connection, group, topic, now, 0)?;
+            let mut work = group()?.ok_or(LogError::NoSuchGroup)?;
             let fates = each(connection, scope, name, ids, |id, stored| work.retry(id, stored))?;
             work.close()?;
             audit::record(connection, scope, "dead letters retried", &target(name, ids), now)?;
             Ok(fates)
         }
         Change::Discard(ids) => {
-            let mut work = match GroupRow::by_name(connection, scope.tenant(), name)? {
-                Some(group) => {
-                    let topic = transaction.topic(group.topic)?.clone();
-                    Some(Work::of(connection, group, topic, now, 0)?)
-                }
-                None => None,
-            };
+            let mut work = group()?;
             let fates = each(connection, scope, name, ids, |id, stored| {
                 if stored.live {
                     return Ok(Fate::Retrying);
@@ -108,7 +96,7 @@ pub(super) fn change(
                     Some(work) => work.discard(id, stored)?,
                     // The group is gone, and its letter is all that is left.
                     None => {
-                        connection.execute("DELETE FROM letters WHERE key = ?1", [id.key])?;
+                        connection.execute("DELETE FROM letters WHERE key = ?1", (id.key,))?;
                     }
                 }
                 Ok(Fate::Discarded)
@@ -124,7 +112,7 @@ pub(super) fn change(
 
 /// Does something to each letter that is there in the round that was named.
 fn each(
-    connection: &Connection,
+    connection: &dyn Connection,
     scope: &TenantScope,
     name: &GroupName,
     ids: &[LetterId],
@@ -151,15 +139,14 @@ struct Stored {
 }
 
 fn stored(
-    connection: &Connection,
+    connection: &dyn Connection,
     scope: &TenantScope,
     name: &GroupName,
     id: LetterId,
 ) -> Result<Option<Stored>, LogError> {
     let sql = "SELECT grp, number, lane, live, history, content_type FROM letters
         WHERE tenant = ?1 AND name = ?2 AND key = ?3 AND round = ?4";
-    let mut statement = connection.prepare_cached(sql)?;
-    let found = statement.query_row((&**scope.tenant(), name.as_str(), id.key, id.round), |row| {
+    let read = |row: &dyn Row| {
         Ok(Stored {
             group: row.get(0)?,
             number: row.get(1)?,
@@ -168,8 +155,8 @@ fn stored(
             history: row.get(4)?,
             content_type: row.get(5)?,
         })
-    });
-    Ok(found.optional()?)
+    };
+    Ok(connection.optional(sql, (scope.tenant(), name.as_str(), id.key, id.round), read)?)
 }
 
 impl Work<'_> {
@@ -183,7 +170,7 @@ impl Work<'_> {
             return Ok(Fate::Retrying);
         }
         let key = self.group.key;
-        let history: Vec<Attempt> = serde_json::from_str(&stored.history).map_err(corrupt)?;
+        let history: Vec<Attempt> = serde_json::from_str(&stored.history).map_err(corrupt(GROUP))?;
         let entry = match Entry::load(self.connection, key, stored.number)? {
             Some(halted) => Entry { state: State::Ready, attempts: 0, due: 0, history, ..halted },
             None => {
@@ -194,7 +181,7 @@ impl Work<'_> {
             }
         };
         entry.save(self.connection, key)?;
-        self.connection.execute("UPDATE letters SET live = 1 WHERE key = ?1", [id.key])?;
+        self.connection.execute("UPDATE letters SET live = TRUE WHERE key = ?1", (id.key,))?;
         Ok(Fate::Retrying)
     }
 
@@ -208,14 +195,11 @@ impl Work<'_> {
 }
 
 /// Whether the scope may administer the topics that a group is of, and was of when its letters died.
-fn administer(connection: &Connection, scope: &TenantScope, name: &GroupName) -> Result<(), LogError> {
+fn administer(connection: &dyn Connection, scope: &TenantScope, name: &GroupName) -> Result<(), LogError> {
     let sql = "SELECT topics.name FROM groups JOIN topics ON topics.key = groups.topic
             WHERE groups.tenant = ?1 AND groups.name = ?2 AND topics.name IS NOT NULL
         UNION SELECT topic FROM letters WHERE tenant = ?1 AND name = ?2";
-    let mut statement = connection.prepare_cached(sql)?;
-    let topics: Vec<String> = statement
-        .query_map((&**scope.tenant(), name.as_str()), |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
+    let topics: Vec<String> = connection.all(sql, (scope.tenant(), name.as_str()), |row| row.get(0))?;
     let may = |right| !topics.is_empty() && topics.iter().all(|topic| scope.topic(topic, right));
     if may(Right::Admin) {
         Ok(())
@@ -234,25 +218,21 @@ fn target(name: &GroupName, ids: &[LetterId]) -> String {
 
 const COLUMNS: &str = "SELECT key, round, topic, position, at, content_type, edited, since, history, live";
 
-fn letter(row: &Row<'_>, with_body: bool) -> rusqlite::Result<Result<Letter, LogError>> {
-    let (topic, content_type): (String, String) = (row.get(2)?, row.get(5)?);
-    let history = serde_json::from_str(&row.get::<_, String>(8)?);
-    let (Ok(topic), Some(content_type), Ok(attempts)) =
-        (TopicName::new(&topic), ContentType::new(&content_type), history)
-    else {
-        let source = "it is of no topic, of no type, or has no history".into();
-        return Ok(Err(StorageError::Corrupt { what: "a dead letter", source }.into()));
-    };
-    Ok(Ok(Letter {
+fn letter(row: &dyn Row, with_body: bool) -> Result<Letter, StorageError> {
+    let damaged = |what: &str| StorageError::Corrupt { what: LETTER, source: what.into() };
+    Ok(Letter {
         id: LetterId { key: row.get(0)?, round: row.get(1)? },
-        topic,
+        topic: TopicName::new(row.get(2)?).map_err(corrupt(LETTER))?,
         position: row.get(3)?,
         at: Millis(row.get(4)?),
-        content_type,
-        body: if with_body { Bytes::from(row.get::<_, Vec<u8>>(10)?) } else { Bytes::new() },
+        content_type: ContentType::new(row.get(5)?).ok_or_else(|| damaged("it is of no type"))?,
+        body: if with_body { Bytes::from(row.get::<Vec<u8>>(10)?) } else { Bytes::new() },
         edited: row.get(6)?,
         since: Millis(row.get(7)?),
-        attempts,
+        attempts: serde_json::from_str(row.get(8)?).map_err(corrupt(LETTER))?,
         retrying: row.get(9)?,
-    }))
+    })
 }
+
+/// What is said to be damaged.
+const LETTER: &str = "a dead letter";

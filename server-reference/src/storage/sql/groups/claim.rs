@@ -1,17 +1,15 @@
 //! Handing events out.
 
-use rusqlite::OptionalExtension;
 use sdk_core::clock::Millis;
 
 use super::{
-    super::group::Group as Transaction,
     lane::lane,
-    row::{Entry, State, corrupt},
+    row::{Entry, GROUP, State},
     work::Work,
 };
-use crate::{
-    storage::events::{Claim, Claimed, Delivery, GroupName, Lease, LogError, Lost},
-    tenant::TenantScope,
+use crate::storage::{
+    events::{Claim, Claimed, Delivery, Lease, LogError, Lost},
+    sql::corrupt,
 };
 
 /// Events that one claim looks at, most of which may have to wait for others of their lane.
@@ -21,14 +19,7 @@ const READ: usize = 256;
 /// Leases that are remembered after all of their events were settled, so that a repetition is known as one.
 const SETTLED: u64 = 1_000;
 
-pub(super) fn claim(
-    transaction: &mut Transaction<'_>,
-    scope: &TenantScope,
-    name: &GroupName,
-    claim: &Claim,
-    now: Millis,
-) -> Result<Claimed, LogError> {
-    let mut work = Work::open(transaction, scope, name, now, claim.chance)?;
+pub(in crate::storage) fn claim(mut work: Work<'_>, claim: &Claim) -> Result<Claimed, LogError> {
     work.lapse()?;
     work.shed(work.floor()?)?;
     let mut picked = Picked { claim, bytes: 0, events: Vec::new() };
@@ -36,15 +27,15 @@ pub(super) fn claim(
     let more = work.look_further(&mut picked)?;
     let untold = work.group.lost - work.group.told;
     let lost =
-        (untold > 0).then(|| Lost { events: untold, through: work.lineage.topic().at(work.group.through) });
+        (untold > 0).then(|| Lost { events: untold, through: work.line.state().at(work.group.through) });
     picked.events.sort_unstable_by_key(|(number, _)| *number);
     let lease = if picked.events.is_empty() && lost.is_none() {
         None
     } else {
         Some(work.lease(claim, &picked.events)?)
     };
-    let next = if more { Some(now) } else { work.next()? };
-    let content_type = work.lineage.topic().content_type.clone();
+    let next = if more { Some(work.now) } else { work.next()? };
+    let content_type = work.line.state().content_type.clone();
     work.close()?;
     let events = picked.events.into_iter().map(|(_, delivery)| delivery).collect();
     Ok(Claimed { lease, events, content_type, lost, next })
@@ -86,7 +77,7 @@ impl Work<'_> {
             }
             (entry.state, entry.lease) = (State::Out, lease);
             entry.save(self.connection, self.group.key)?;
-            let position = self.lineage.topic().at(entry.number);
+            let position = self.line.state().at(entry.number);
             picked.take(entry.number, Delivery { position, at, attempt: entry.attempts + 1, body });
         }
         Ok(())
@@ -104,7 +95,7 @@ impl Work<'_> {
             // Where few events have to wait for others, no more are read than are handed out.
             let wanted = if looked_at == 0 { picked.claim.events - picked.events.len() } else { READ };
             let most = wanted.min(READ).min(usize::try_from(room).unwrap_or(READ));
-            let events = self.lineage.take(self.connection, self.group.scanned, most, picked.claim.bytes)?;
+            let events = self.line.take(self.group.scanned, most, picked.claim.bytes)?;
             if events.is_empty() {
                 return Ok(false);
             }
@@ -112,8 +103,8 @@ impl Work<'_> {
                 return Ok(true);
             }
             for (number, at, body) in events {
-                let topic = self.lineage.topic();
-                let lane = lane(&self.group.rules, &topic.content_type, &body);
+                let line = self.line.state();
+                let lane = lane(&self.group.rules, &line.content_type, &body);
                 let mut entry = Entry::new(number, lane);
                 if self.busy(lane)? {
                     entry.state = State::Blocked;
@@ -121,7 +112,7 @@ impl Work<'_> {
                     return Ok(false);
                 } else {
                     (entry.state, entry.lease) = (State::Out, lease);
-                    let position = topic.at(number);
+                    let position = line.at(number);
                     picked.take(number, Delivery { position, at, attempt: 1, body });
                 }
                 entry.save(self.connection, self.group.key)?;
@@ -138,33 +129,20 @@ impl Work<'_> {
         let id = self.group.generation;
         let until = self.now.plus(self.group.rules.lease_ms);
         let numbers: Vec<u64> = events.iter().map(|(number, _)| *number).collect();
-        let members = serde_json::to_string(&numbers).map_err(corrupt)?;
+        let members = serde_json::to_string(&numbers).map_err(corrupt(GROUP))?;
         let sql = "INSERT INTO leases (grp, id, secret, worker, until, open, told, members)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-        self.connection.prepare_cached(sql)?.execute((
-            self.group.key,
-            id,
-            &claim.secret,
-            &claim.worker,
-            until.0,
-            numbers.len(),
-            self.group.lost,
-            members,
-        ))?;
+        let (key, lost) = (self.group.key, self.group.lost);
+        let row = (key, id, &claim.secret, &claim.worker, until.0, numbers.len(), lost, members);
+        self.connection.execute(sql, row)?;
         let sql = "DELETE FROM leases WHERE grp = ?1 AND id <= ?2 AND open = 0";
-        self.connection.prepare_cached(sql)?.execute((self.group.key, id.saturating_sub(SETTLED)))?;
+        self.connection.execute(sql, (self.group.key, id.saturating_sub(SETTLED)))?;
         Ok(Lease { id: format!("{id}.{}", claim.secret), until })
     }
 
     /// When something becomes due by itself.
     fn next(&self) -> Result<Option<Millis>, LogError> {
-        let first = |sql| -> Result<Option<u64>, LogError> {
-            Ok(self
-                .connection
-                .prepare_cached(sql)?
-                .query_row([self.group.key], |row| row.get(0))
-                .optional()?)
-        };
+        let first = |sql| self.connection.optional(sql, (self.group.key,), |row| row.get::<u64>(0));
         let due = first("SELECT due FROM deliveries WHERE grp = ?1 AND state = 0 ORDER BY due LIMIT 1")?;
         let until = first("SELECT until FROM leases WHERE grp = ?1 AND open > 0 ORDER BY until LIMIT 1")?;
         Ok(due.into_iter().chain(until).min().map(Millis))

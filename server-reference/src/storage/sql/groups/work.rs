@@ -1,99 +1,58 @@
 //! One group in one transaction: what changes in it, whoever asks.
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension};
 use sdk_core::clock::Millis;
 
 use super::{
-    super::{group::Group as Transaction, lineage::Lineage, row::Topic},
-    row::{Entry, GroupRow, State, corrupt},
+    line::Line,
+    row::{Entry, GROUP, GroupRow, State},
 };
-use crate::{
-    access::Right,
-    storage::events::{
-        Attempt, GroupName, LogError, MAX_GROUP_BYTES, MAX_GROUP_LETTERS, MAX_HISTORY, Poison,
-    },
-    tenant::TenantScope,
+use crate::storage::{
+    StorageError,
+    events::{After, Attempt, LogError, MAX_GROUP_BYTES, MAX_GROUP_LETTERS, MAX_HISTORY, Poison},
+    sql::{Connection, Row, corrupt},
 };
 
 /// Leases that are looked at in one transaction.
 const LAPSED: usize = 1_024;
 
-pub(super) struct Work<'a> {
-    pub(super) connection: &'a Connection,
+pub(in crate::storage) struct Work<'a> {
+    pub(super) connection: &'a dyn Connection,
     pub(super) group: GroupRow,
-    pub(super) lineage: Lineage,
+    pub(super) line: &'a dyn Line,
     pub(super) now: Millis,
     chance: u64,
     before: GroupRow,
 }
 
-/// A group with its topic, if the scope may read that.
-pub(super) fn find(
-    connection: &Connection,
-    scope: &TenantScope,
-    name: &GroupName,
-    now: Millis,
-    topic: impl FnOnce(i64) -> Result<Topic, LogError>,
-) -> Result<(GroupRow, Topic), LogError> {
-    let group = GroupRow::by_name(connection, scope.tenant(), name)?.ok_or(LogError::NoSuchGroup)?;
-    let topic = topic(group.topic)?;
-    let readable = topic.name.as_deref().is_some_and(|name| scope.topic(name, Right::Read));
-    if readable && !topic.hidden && !topic.expired(now) {
-        Ok((group, topic))
-    } else {
-        Err(LogError::NoSuchGroup)
-    }
-}
-
 impl<'a> Work<'a> {
-    /// A group that the scope may work in. Counts as use of the topic.
-    pub(super) fn open(
-        transaction: &mut Transaction<'a>,
-        scope: &TenantScope,
-        name: &GroupName,
-        now: Millis,
-        chance: u64,
-    ) -> Result<Self, LogError> {
-        let connection = transaction.connection;
-        let (group, topic) = find(connection, scope, name, now, |key| Ok(transaction.topic(key)?.clone()))?;
-        if topic.wants_touch(now) {
-            let topic = transaction.change(group.topic)?;
-            topic.touched = topic.touched.max(now);
-        }
-        Self::of(connection, group, topic, now, chance)
-    }
-
-    pub(super) fn of(
-        connection: &'a Connection,
+    pub(in crate::storage) fn of(
+        connection: &'a dyn Connection,
         group: GroupRow,
-        topic: Topic,
+        line: &'a dyn Line,
         now: Millis,
         chance: u64,
-    ) -> Result<Self, LogError> {
-        let lineage = Lineage::of(connection, topic)?;
-        Ok(Self { connection, before: group.clone(), group, lineage, now, chance })
+    ) -> Self {
+        Self { connection, before: group.clone(), group, line, now, chance }
     }
 
     /// Writes what became of the group itself.
-    pub(super) fn close(self) -> Result<(), LogError> {
+    pub(in crate::storage) fn close(self) -> Result<(), LogError> {
         if self.group == self.before { Ok(()) } else { self.group.update(self.connection) }
     }
 
     /// The event of an entry, and when it was committed; none if it is not kept any more.
     pub(super) fn event(&self, entry: &Entry) -> Result<Option<(Millis, Bytes)>, LogError> {
-        let Some(letter) = entry.letter else { return self.lineage.event(self.connection, entry.number) };
+        let Some(letter) = entry.letter else { return self.line.event(entry.number) };
         let sql = "SELECT at, body FROM letters WHERE key = ?1";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let found = statement
-            .query_row([letter], |row| Ok((Millis(row.get(0)?), Bytes::from(row.get::<_, Vec<u8>>(1)?))));
-        Ok(found.optional()?)
+        let read = |row: &dyn Row| Ok((Millis(row.get(0)?), Bytes::from(row.get::<Vec<u8>>(1)?)));
+        Ok(self.connection.optional(sql, (letter,), read)?)
     }
 
     /// Takes an event off the list: it is resolved, and its lane goes on.
     pub(super) fn resolve(&mut self, entry: &Entry) -> Result<(), LogError> {
         let sql = "DELETE FROM deliveries WHERE grp = ?1 AND number = ?2";
-        self.connection.prepare_cached(sql)?.execute((self.group.key, entry.number))?;
+        self.connection.execute(sql, (self.group.key, entry.number))?;
         self.group.unresolved = self.group.unresolved.saturating_sub(1);
         match entry.lane {
             Some(lane) => self.promote(lane),
@@ -106,7 +65,7 @@ impl<'a> Work<'a> {
         let sql = "UPDATE deliveries SET state = 0 WHERE grp = ?1 AND number =
             (SELECT number FROM deliveries WHERE grp = ?1 AND lane = ?2 ORDER BY number LIMIT 1)
             AND NOT EXISTS (SELECT 1 FROM deliveries WHERE grp = ?1 AND lane = ?2 AND state <> 2)";
-        self.connection.prepare_cached(sql)?.execute((self.group.key, lane))?;
+        self.connection.execute(sql, (self.group.key, lane))?;
         Ok(())
     }
 
@@ -114,7 +73,7 @@ impl<'a> Work<'a> {
     pub(super) fn busy(&self, lane: Option<i64>) -> Result<bool, LogError> {
         let Some(lane) = lane else { return Ok(false) };
         let sql = "SELECT 1 FROM deliveries WHERE grp = ?1 AND lane = ?2 LIMIT 1";
-        Ok(self.connection.prepare_cached(sql)?.exists((self.group.key, lane))?)
+        Ok(self.connection.exists(sql, (self.group.key, lane))?)
     }
 
     /// An event is done.
@@ -127,8 +86,7 @@ impl<'a> Work<'a> {
 
     pub(super) fn drop_letter(&mut self, letter: i64) -> Result<(), LogError> {
         let sql = "DELETE FROM letters WHERE key = ?1 RETURNING length(body)";
-        let gone: Option<u64> =
-            self.connection.prepare_cached(sql)?.query_row([letter], |row| row.get(0)).optional()?;
+        let gone: Option<u64> = self.connection.optional(sql, (letter,), |row| row.get(0))?;
         if let Some(bytes) = gone {
             self.group.letters = self.group.letters.saturating_sub(1);
             self.group.letter_bytes = self.group.letter_bytes.saturating_sub(bytes);
@@ -189,11 +147,11 @@ impl<'a> Work<'a> {
 
     /// Keeps an event as a dead letter.
     fn bury(&mut self, entry: &Entry) -> Result<Burial, LogError> {
-        let history = serde_json::to_string(&entry.history).map_err(corrupt)?;
+        let history = serde_json::to_string(&entry.history).map_err(corrupt(GROUP))?;
         if let Some(letter) = entry.letter {
             let sql =
-                "UPDATE letters SET live = 0, round = round + 1, since = ?2, history = ?3 WHERE key = ?1";
-            self.connection.prepare_cached(sql)?.execute((letter, self.now.0, history))?;
+                "UPDATE letters SET live = FALSE, round = round + 1, since = ?2, history = ?3 WHERE key = ?1";
+            self.connection.execute(sql, (letter, self.now.0, history))?;
             return Ok(Burial::Letter(letter));
         }
         let Some((at, body)) = self.event(entry)? else { return Ok(Burial::NoEvent) };
@@ -201,25 +159,26 @@ impl<'a> Work<'a> {
         if self.group.letters >= MAX_GROUP_LETTERS || bytes > MAX_GROUP_BYTES {
             return Ok(Burial::Full);
         }
-        let topic = self.lineage.topic();
+        let line = self.line.state();
         let sql = "INSERT INTO letters (tenant, name, grp, topic, number, lane, position, at, content_type, body, edited, \
-            since, round, live, history) SELECT tenant, name, key, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, 1, 0, ?10
-            FROM groups WHERE key = ?1";
-        self.connection.prepare_cached(sql)?.execute(rusqlite::params![
+            since, round, live, history) SELECT tenant, name, key, ?2, ?3, ?4, ?5, ?6, ?7, ?8, FALSE, ?9, 1, FALSE, ?10
+            FROM groups WHERE key = ?1 RETURNING key";
+        let row = (
             self.group.key,
-            topic.name,
+            line.name.as_str(),
             entry.number,
             entry.lane,
-            topic.at(entry.number).to_string(),
+            line.at(entry.number).to_string(),
             at.0,
-            topic.content_type.as_str(),
+            line.content_type.as_str(),
             &body[..],
             self.now.0,
             history,
-        ])?;
+        );
+        let letter = self.connection.one(sql, row, |row| row.get(0))?;
         self.group.letters += 1;
         self.group.letter_bytes = bytes;
-        Ok(Burial::Letter(self.connection.last_insert_rowid()))
+        Ok(Burial::Letter(letter))
     }
 
     fn lose(&mut self, events: u64, through: u64) {
@@ -228,21 +187,18 @@ impl<'a> Work<'a> {
     }
 
     /// Takes back what is out under leases that are over. Each is an attempt that failed. Tells whether there may be more.
-    pub(super) fn lapse(&mut self) -> Result<bool, LogError> {
+    pub(in crate::storage) fn lapse(&mut self) -> Result<bool, LogError> {
         let sql =
             "SELECT id, worker, members FROM leases WHERE grp = ?1 AND until <= ?2 ORDER BY until LIMIT ?3";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let lapsed: Vec<(u64, String, String)> = statement
-            .query_map((self.group.key, self.now.0, LAPSED), |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })?
-            .collect::<Result<_, _>>()?;
+        let read = |row: &dyn Row| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let lapsed: Vec<(u64, String, String)> =
+            self.connection.all(sql, (self.group.key, self.now.0, LAPSED), read)?;
         for (lease, worker, members) in &lapsed {
             for entry in self.out(*lease, &parse(members)?)? {
                 self.fail(entry, worker, "the lease lapsed", None)?;
             }
             let sql = "DELETE FROM leases WHERE grp = ?1 AND id = ?2";
-            self.connection.prepare_cached(sql)?.execute((self.group.key, lease))?;
+            self.connection.execute(sql, (self.group.key, lease))?;
         }
         Ok(lapsed.len() == LAPSED)
     }
@@ -265,10 +221,8 @@ impl<'a> Work<'a> {
         }
         let sql = "SELECT number, lane FROM deliveries WHERE grp = ?1 AND number <= ?2 AND state IN (0, 2) \
             AND letter IS NULL";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let gone: Vec<(u64, Option<i64>)> = statement
-            .query_map((self.group.key, floor), |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<Result<_, _>>()?;
+        let gone: Vec<(u64, Option<i64>)> =
+            self.connection.all(sql, (self.group.key, floor), |row| Ok((row.get(0)?, row.get(1)?)))?;
         for (number, lane) in gone {
             self.lose(1, number);
             // In their order, so that whoever has its turn next is above the floor, or goes as well.
@@ -280,13 +234,13 @@ impl<'a> Work<'a> {
     /// Below this nothing is to be read, because it is gone or because there would be too much unread.
     pub(super) fn floor(&self) -> Result<u64, LogError> {
         let unread = self.group.rules.unread;
-        let mut floor = self.lineage.earliest().offset;
+        let mut floor = self.line.state().earliest.offset;
         if let Some(events) = unread.events {
-            floor = floor.max(self.lineage.topic().tail.saturating_sub(events));
+            floor = floor.max(self.line.state().tail.saturating_sub(events));
         }
         if let Some(seconds) = unread.age_seconds {
             let oldest = Millis(self.now.0.saturating_sub(seconds.saturating_mul(1000)));
-            floor = floor.max(self.lineage.before(self.connection, oldest)?);
+            floor = floor.max(self.line.offset(After::Time(oldest))?);
         }
         Ok(floor)
     }
@@ -300,8 +254,8 @@ enum Burial {
 }
 
 /// The numbers of a lease's events.
-pub(super) fn parse(members: &str) -> Result<Vec<u64>, LogError> {
-    serde_json::from_str(members).map_err(corrupt)
+pub(super) fn parse(members: &str) -> Result<Vec<u64>, StorageError> {
+    serde_json::from_str(members).map_err(corrupt(GROUP))
 }
 
 /// Spreads the bits of a number (the finisher of SplitMix64).
