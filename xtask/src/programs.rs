@@ -34,9 +34,20 @@ pub(crate) fn python() -> Result<PathBuf> {
     bring("python3")
 }
 
-/// One of the logs that appends are compared with.
+/// One of the stores of several servers, and of the logs that appends are compared with.
 pub(crate) fn redis() -> Result<PathBuf> {
     bring("redis-server")
+}
+
+/// The folder of Redis's programs: what `REDIS` names, or the one in which the distribution's are.
+pub(crate) fn redis_programs() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("REDIS") {
+        return Ok(named.into());
+    }
+    // The tests ask it things by the other program, which comes with the same package or one that it needs.
+    bring("redis-server")?;
+    let cli = find("redis-cli").context("the package redis-server has brought no redis-cli")?;
+    Ok(cli.parent().context("redis-cli is in no folder")?.to_owned())
 }
 
 /// What checks metrics and alert rules: what `PROMTOOL` names, or the distribution's.

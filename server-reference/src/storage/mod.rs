@@ -13,6 +13,8 @@ pub mod grants;
 pub(crate) mod history;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod refusals;
 mod resolution;
 pub mod revocations;

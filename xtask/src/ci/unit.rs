@@ -24,6 +24,10 @@ pub(super) fn run(workspace: &Workspace, report: &mut Report) {
         let test = cargo("test --package server-reference --lib --features postgres storage::postgres")?;
         Ok(test.env("POSTGRES", programs::postgres()?))
     });
+    report.tests("the event log on Redis", || {
+        let test = cargo("test --package server-reference --lib --features redis storage::redis")?;
+        Ok(test.env("REDIS", programs::redis_programs()?))
+    });
     report.tests("the descriptions of the server", || npm_tests(workspace, "tests/descriptions"));
     report.tests("the npm package", || npm_tests(workspace, "npm"));
 }

@@ -1,0 +1,4 @@
+
+local t = topic()
+if t then history(t) end
+return { 'done' }
