@@ -7,6 +7,7 @@
 mod error;
 mod groups;
 mod letters;
+mod lines;
 mod publications;
 mod subscriptions;
 mod topic;
@@ -28,6 +29,7 @@ pub use letters::{
     Attempt, Change, DeadLetters, Fate, Letter, LetterId, MAX_GROUP_BYTES, MAX_GROUP_LETTERS, MAX_HISTORY,
     MAX_LETTERS, Which,
 };
+pub use lines::{LineRef, LineState, Lines, Numbered, Standing};
 pub use publications::{CloudEvent, NAMES_KEPT, NoCloudEvent, Publications, Publish, Published};
 pub use subscriptions::{Kept, MAX_TENANT_SUBSCRIPTIONS, SubscriptionStore};
 pub use topic::{ContentType, Form, NotJson};

@@ -9,6 +9,7 @@
 //! Each tenant is one writer's of an instance: what it commits is told in the order of commits.
 
 mod connection;
+mod groups;
 mod readers;
 mod schema;
 mod session;
@@ -20,7 +21,8 @@ mod transactions;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-pub use schema::{migrate, migrate_transactions};
+pub use groups::PostgresGroups;
+pub use schema::{migrate, migrate_groups, migrate_transactions};
 pub use settings::{Options, Timeouts};
 pub use store::{OnAdvance, PostgresStore, Shared};
 pub use transactions::{OnCommit, PostgresTransactions};

@@ -1,4 +1,4 @@
-//! Threads that read, each over a connection of its own.
+//! Threads that work for whoever asks, each over a connection of its own.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -17,16 +17,17 @@ use crate::storage::{
     sql::{Connection, stopped},
 };
 
-/// Reads that wait for a thread. Who comes after waits, too.
+/// What waits for a thread. Who comes after waits, too.
 const QUEUE: usize = 1_024;
 
 type Job = Box<dyn FnOnce(&mut Session) + Send>;
 
-/// The threads. They stop, having finished their queue, when the last owner is gone.
-pub(super) struct Readers(mpsc::Sender<Job>);
+/// Threads that each have a connection. They stop, having finished their queue, when the last owner is gone.
+pub(super) struct Sessions(mpsc::Sender<Job>);
 
-impl Readers {
+impl Sessions {
     pub(super) fn start(
+        name: &str,
         count: usize,
         settings: &Arc<Settings>,
         signer: &Arc<Signer>,
@@ -43,11 +44,36 @@ impl Readers {
                 }
             };
             thread::Builder::new()
-                .name("postgres-reader".into())
+                .name(name.into())
                 .spawn(serve)
                 .map_err(|error| StorageError::Unavailable(Box::new(error)))?;
         }
         Ok(Self(jobs))
+    }
+
+    /// Has one of the threads do something.
+    pub(super) async fn ask<T: Send + 'static, E: From<StorageError> + Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Session) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        let (reply, answer) = oneshot::channel();
+        // Who asked may have gone away.
+        let job = Box::new(move |session: &mut Session| drop(reply.send(work(session))));
+        self.0.send(job).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+/// Those that read.
+pub(super) struct Readers(Sessions);
+
+impl Readers {
+    pub(super) fn start(
+        count: usize,
+        settings: &Arc<Settings>,
+        signer: &Arc<Signer>,
+    ) -> Result<Self, StorageError> {
+        Ok(Self(Sessions::start("postgres-reader", count, settings, signer)?))
     }
 
     /// Reads one tenant's rows at one point in time; those of all, where none is named.
@@ -56,14 +82,10 @@ impl Readers {
         tenant: Option<Arc<str>>,
         read: impl FnOnce(&dyn Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
-        let (reply, answer) = oneshot::channel();
-        let job = Box::new(move |session: &mut Session| {
-            let whose = tenant.as_deref().map_or(Whose::Every, Whose::Tenant);
-            // Who asked may have gone away.
-            let _ = reply.send(session.read(whose, read));
-        });
-        self.0.send(job).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+        let read = move |session: &mut Session| {
+            session.read(tenant.as_deref().map_or(Whose::Every, Whose::Tenant), read)
+        };
+        self.0.ask(read).await
     }
 }
 

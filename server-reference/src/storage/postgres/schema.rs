@@ -2,7 +2,10 @@
 
 use postgres::Client;
 
-use super::settings::{Options, Settings, apart, quoted};
+use super::{
+    groups,
+    settings::{Options, Settings, apart, quoted},
+};
 use crate::storage::StorageError;
 
 /// What brings the tables of a store from one version to the next. Forward only: a step that was released is never changed.
@@ -11,6 +14,8 @@ pub(super) struct Migrations(&'static [&'static [&'static str]]);
 
 pub(super) const DOCUMENTS: Migrations = Migrations(&[&[DOCUMENT_TABLES, AUDIT_TABLES]]);
 pub(super) const TRANSACTIONS: Migrations = Migrations(&[&[TRANSACTION_TABLES, AUDIT_TABLES]]);
+
+pub(super) const GROUPS: Migrations = Migrations(&[&[groups::TABLES, AUDIT_TABLES]]);
 
 /// The tables are those of the [embedded store](crate::storage::sqlite), with the tenant in each whose rows are somebody's.
 /// Names compare byte by byte, whatever the database's language.
@@ -266,6 +271,15 @@ pub fn migrate(options: &Options, role: &str) -> Result<(), StorageError> {
 pub fn migrate_transactions(options: &Options, role: &str) -> Result<(), StorageError> {
     let settings = Settings::new(options)?;
     apart(|| bring(&settings, role, &TRANSACTIONS))
+}
+
+/// The same for the tables of consumer groups, which need a schema of their own.
+///
+/// # Errors
+/// [`StorageError::Unavailable`]; nothing was changed.
+pub fn migrate_groups(options: &Options, role: &str) -> Result<(), StorageError> {
+    let settings = Settings::new(options)?;
+    apart(|| bring(&settings, role, &GROUPS))
 }
 
 fn bring(settings: &Settings, role: &str, migrations: &Migrations) -> Result<(), StorageError> {

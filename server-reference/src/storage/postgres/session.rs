@@ -84,6 +84,18 @@ impl Session {
         self.lock(false, tenants, work)
     }
 
+    /// Writes in one transaction rows that nobody else writes because it locks them itself.
+    pub(super) fn write_rows<T, E: From<StorageError>>(
+        &mut self,
+        whose: Whose<'_>,
+        work: impl FnOnce(&dyn Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.within(begin, |open| {
+            enter(open, whose)?;
+            work(open)
+        })
+    }
+
     fn lock<T, E: From<StorageError>>(
         &mut self,
         alone: bool,

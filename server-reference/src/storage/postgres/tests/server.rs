@@ -31,10 +31,22 @@ const RUN: &str = r#"
 /// How long a database may take to start.
 const START: Duration = Duration::from_secs(120);
 
-struct Server {
+pub(super) struct Server {
     port: u16,
     /// It ends when its input does.
     _process: Child,
+}
+
+impl Server {
+    /// The database, entered as a role.
+    pub(super) fn url(&self, role: &str) -> String {
+        url_on(self.port, role)
+    }
+}
+
+/// A database that is a test's alone, to be treated badly.
+pub(super) fn apart() -> Server {
+    start()
 }
 
 fn server() -> &'static Server {

@@ -3,30 +3,7 @@
 use bytes::Bytes;
 use sdk_core::clock::Millis;
 
-use crate::storage::events::{After, ContentType, LogEpoch, LogError, Position, Redelivery, TopicName};
-
-/// An event's number, when it was committed, and what it is.
-pub(in crate::storage) type Numbered = (u64, Millis, Bytes);
-
-/// A topic at one moment.
-#[derive(Debug, Clone)]
-pub(in crate::storage) struct LineState {
-    pub(in crate::storage) name: TopicName,
-    pub(in crate::storage) epoch: LogEpoch,
-    pub(in crate::storage) content_type: ContentType,
-    pub(in crate::storage) redelivery: Redelivery,
-    /// Events up to here are not kept any more.
-    pub(in crate::storage) earliest: Position,
-    /// Events that it has ever had.
-    pub(in crate::storage) tail: u64,
-}
-
-impl LineState {
-    /// The position after an event.
-    pub(in crate::storage) fn at(&self, number: u64) -> Position {
-        Position { epoch: self.epoch, offset: number }
-    }
-}
+use crate::storage::events::{After, LineState, LogError, Numbered};
 
 /// The events of a topic by their numbers, the first of which is 1.
 pub(in crate::storage) trait Line {

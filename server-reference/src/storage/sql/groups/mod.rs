@@ -7,6 +7,8 @@ mod claim;
 mod lane;
 mod letters;
 mod line;
+#[cfg(feature = "postgres")]
+mod rewind;
 mod row;
 mod settle;
 mod upkeep;
@@ -17,7 +19,8 @@ use sdk_core::clock::Millis;
 use crate::{
     storage::{
         events::{
-            After, GroupName, GroupState, LogError, MAX_TENANT_GROUPS, MAX_TOPIC_GROUPS, NewGroup, Start,
+            After, GroupName, GroupState, LineState, LogError, MAX_TENANT_GROUPS, MAX_TOPIC_GROUPS, NewGroup,
+            Start,
         },
         sql::{Connection, Row},
     },
@@ -25,7 +28,7 @@ use crate::{
 };
 pub(in crate::storage) use claim::claim;
 pub(in crate::storage) use letters::{change, letters};
-pub(in crate::storage) use line::{Line, LineState, Numbered};
+pub(in crate::storage) use line::Line;
 pub(in crate::storage) use row::GroupRow;
 pub(in crate::storage) use settle::settle;
 pub(in crate::storage) use upkeep::{SLICE, apart, purge};

@@ -17,7 +17,7 @@ pub(in crate::storage) struct GroupRow {
     pub(in crate::storage) topic: i64,
     pub(super) start: String,
     pub(super) rules: Rules,
-    pub(super) scanned: u64,
+    pub(in crate::storage) scanned: u64,
     /// Leases that were ever given. The number of one is its fence.
     pub(super) generation: u64,
     /// Events that were lost, how many of them a worker has been told of and answered since, and up to where they were.

@@ -61,7 +61,7 @@ impl<'a> Work<'a> {
     }
 
     /// Has the first of a lane's entries that wait for their turn have it, if no other has it.
-    fn promote(&self, lane: i64) -> Result<(), LogError> {
+    pub(super) fn promote(&self, lane: i64) -> Result<(), LogError> {
         let sql = "UPDATE deliveries SET state = 0 WHERE grp = ?1 AND number =
             (SELECT number FROM deliveries WHERE grp = ?1 AND lane = ?2 ORDER BY number LIMIT 1)
             AND NOT EXISTS (SELECT 1 FROM deliveries WHERE grp = ?1 AND lane = ?2 AND state <> 2)";

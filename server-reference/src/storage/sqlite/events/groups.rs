@@ -14,9 +14,10 @@ use crate::{
         StorageError,
         events::{
             After, Answer, Change, Claim, Claimed, DeadLetters, Fate, GroupName, GroupState, GroupStore,
-            Letter, LetterId, LogError, NewGroup, Settle, Settled, TopicName, Which, allow,
+            Letter, LetterId, LineState, LogError, NewGroup, Numbered, Settle, Settled, TopicName, Which,
+            allow,
         },
-        sql::groups::{self, GroupRow, Line, LineState, Numbered, Work},
+        sql::groups::{self, GroupRow, Line, Work},
     },
     tenant::TenantScope,
 };
@@ -205,14 +206,14 @@ fn open<'a>(
 }
 
 /// A topic that a group shares.
-struct Shared<'a> {
+pub(super) struct Shared<'a> {
     connection: &'a Connection,
     lineage: Lineage,
     state: LineState,
 }
 
 impl<'a> Shared<'a> {
-    fn of(connection: &'a Connection, topic: Topic) -> Result<Self, LogError> {
+    pub(super) fn of(connection: &'a Connection, topic: Topic) -> Result<Self, LogError> {
         let name = topic.name.as_deref().and_then(|name| TopicName::new(name).ok());
         let name = name.ok_or(LogError::NoSuchGroup)?;
         let lineage = Lineage::of(connection, topic)?;

@@ -5,10 +5,7 @@ use rusqlite::{Connection, OptionalExtension};
 use sdk_core::clock::Millis;
 
 use super::row::Topic;
-use crate::storage::{
-    events::{After, LogError, MAX_FORK_DEPTH, Position},
-    sql::groups::Numbered,
-};
+use crate::storage::events::{After, LogError, MAX_FORK_DEPTH, Numbered, Position};
 
 /// A topic's events, piece by piece, oldest first.
 pub(super) struct Lineage {

@@ -9,6 +9,7 @@ mod create;
 mod group;
 mod groups;
 mod lineage;
+mod lines;
 mod names;
 mod publish;
 mod read;

@@ -9,7 +9,7 @@ use super::super::{
 use crate::storage::StorageError;
 
 /// `PRAGMA user_version` of the tables below.
-const VERSION: i64 = 8;
+const VERSION: i64 = 9;
 
 /// The writer's cache of pages, in negative kilobytes as SQLite wants it: whether an event's name is known is looked up
 /// anywhere among all names.
@@ -199,19 +199,29 @@ const NEW_NAMES: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
+/// From version 8, in which a topic did not say what it was before it began another epoch: the first that it had, and how many of
+/// its events are the same in all of them. Until then it says neither.
+const FROM_8: &str = "
+    ALTER TABLE topics ADD COLUMN made INTEGER;
+    ALTER TABLE topics ADD COLUMN sure INTEGER;
+";
+
 /// Makes a new connection ready to write.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), StorageError> {
     settle(connection)?;
     connection.pragma_update(None, "cache_size", CACHE)?;
     migrate(connection, VERSION, |version| match version {
-        0 => Some(format!("{TABLES}{SUBSCRIPTIONS}{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}{VIEWINGS}")),
-        1 => Some(format!("{SUBSCRIPTIONS}{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}{VIEWINGS}")),
-        2 => Some(format!("{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}{VIEWINGS}")),
-        3 => Some(format!("{NAMES}{FROM_4}{NEW_NAMES}{VIEWINGS}{SET_ASIDE}{AUDIT}")),
-        4 => Some(format!("{FROM_4}{NEW_NAMES}{VIEWINGS}{SET_ASIDE}{AUDIT}")),
-        5 => Some(format!("{NEW_NAMES}{VIEWINGS}{SET_ASIDE}{AUDIT}")),
-        6 => Some(format!("{VIEWINGS}{SET_ASIDE}{AUDIT}")),
-        7 => Some(format!("{SET_ASIDE}{AUDIT}")),
+        0 => Some(format!(
+            "{TABLES}{SUBSCRIPTIONS}{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}{VIEWINGS}{FROM_8}"
+        )),
+        1 => Some(format!("{SUBSCRIPTIONS}{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}{VIEWINGS}{FROM_8}")),
+        2 => Some(format!("{GROUPS}{AUDIT}{NAMES}{FROM_4}{NEW_NAMES}{VIEWINGS}{FROM_8}")),
+        3 => Some(format!("{NAMES}{FROM_4}{NEW_NAMES}{VIEWINGS}{SET_ASIDE}{AUDIT}{FROM_8}")),
+        4 => Some(format!("{FROM_4}{NEW_NAMES}{VIEWINGS}{SET_ASIDE}{AUDIT}{FROM_8}")),
+        5 => Some(format!("{NEW_NAMES}{VIEWINGS}{SET_ASIDE}{AUDIT}{FROM_8}")),
+        6 => Some(format!("{VIEWINGS}{SET_ASIDE}{AUDIT}{FROM_8}")),
+        7 => Some(format!("{SET_ASIDE}{AUDIT}{FROM_8}")),
+        8 => Some(FROM_8.to_owned()),
         _ => None,
     })?;
     audit::adopt(connection)

@@ -268,7 +268,8 @@ async fn a_database_of_version_4_goes_on_and_knows_the_bytes_of_its_letters() {
     settle(&log, &claimed, Verdict::Nack { delay: None, error: "no".into() }).await;
     drop(log);
     let connection = Connection::open(folder.path().join("events.db")).unwrap();
-    let back = "ALTER TABLE groups DROP COLUMN letter_bytes; ALTER TABLE topics DROP COLUMN redelivery;
+    let back = "ALTER TABLE topics DROP COLUMN made; ALTER TABLE topics DROP COLUMN sure;
+        ALTER TABLE groups DROP COLUMN letter_bytes; ALTER TABLE topics DROP COLUMN redelivery;
         DROP TABLE new_names; DROP TABLE viewings; PRAGMA user_version = 4";
     connection.execute_batch(back).unwrap();
     connection.execute_batch(audit::tests::UNDO).unwrap();

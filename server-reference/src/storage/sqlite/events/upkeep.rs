@@ -42,7 +42,9 @@ impl Group<'_> {
             statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
         for (key, epoch) in &topics {
             let renewed = self.epoch_after(LogEpoch(*epoch), now);
-            self.connection.execute("UPDATE topics SET epoch = ?1 WHERE key = ?2", (renewed.0, key))?;
+            let sql = "UPDATE topics SET made = coalesce(made, epoch), sure = min(coalesce(sure, tail), tail), epoch = ?1
+                WHERE key = ?2";
+            self.connection.execute(sql, (renewed.0, key))?;
         }
         self.recent.forget();
         Ok(topics.len())
