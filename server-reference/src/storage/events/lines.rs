@@ -74,8 +74,9 @@ pub trait Lines: Send + Sync + 'static {
     /// than asked for otherwise.
     fn take(&self, of: LineRef, after: u64, most: usize, bytes: usize) -> Answer<'_, Vec<Numbered>>;
 
-    /// Those of some events that are kept.
-    fn pick(&self, of: LineRef, numbers: Vec<u64>) -> Answer<'_, Vec<Numbered>>;
+    /// Those of some events that are kept, in the order of their naming: at least one if there is any, and not more bytes than
+    /// asked for otherwise.
+    fn pick(&self, of: LineRef, numbers: Vec<u64>, bytes: usize) -> Answer<'_, Vec<Numbered>>;
 
     /// The offset, not below another, after which the events have at most so many bytes.
     fn newest_within(&self, of: LineRef, from: u64, bytes: u64) -> Answer<'_, u64>;

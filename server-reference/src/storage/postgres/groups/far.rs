@@ -1,11 +1,6 @@
 //! A topic that is in another place than its groups.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::Cell, collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sdk_core::clock::Millis;
@@ -27,7 +22,7 @@ pub(super) struct Far {
     runtime: Handle,
     of: LineRef,
     standing: Standing,
-    events: RefCell<BTreeMap<u64, (Millis, Bytes)>>,
+    events: BTreeMap<u64, (Millis, Bytes)>,
     /// The topic has become another in the meantime: all has to be done anew, with what it is then.
     moved: Cell<bool>,
 }
@@ -44,7 +39,7 @@ impl Far {
         let standing = log.line(tenant.clone(), topic.clone(), used, now).await?;
         let of = LineRef { tenant, topic, epoch: standing.state.epoch };
         let (log, runtime, moved) = (log.clone(), Handle::current(), Cell::new(false));
-        Ok(Self { log, runtime, of, standing, events: RefCell::default(), moved })
+        Ok(Self { log, runtime, of, standing, events: BTreeMap::new(), moved })
     }
 
     /// Reads what a claim is likely to want.
@@ -57,12 +52,12 @@ impl Far {
     ) -> Result<(), LogError> {
         let mut events = Vec::new();
         if !waiting.is_empty() {
-            events = self.log.pick(self.of.clone(), waiting).await?;
+            events = self.log.pick(self.of.clone(), waiting, bytes).await?;
         }
         if after < self.standing.state.tail && most > 0 {
             events.extend(self.log.take(self.of.clone(), after, most, bytes).await?);
         }
-        self.keep(&events);
+        self.events.extend(events.into_iter().map(|(number, at, body)| (number, (at, body))));
         Ok(())
     }
 
@@ -71,7 +66,7 @@ impl Far {
         let LineRef { tenant, topic, .. } = self.of.clone();
         self.standing = self.wait(self.log.line(tenant, topic, false, now))?;
         self.of.epoch = self.standing.state.epoch;
-        self.events.borrow_mut().clear();
+        self.events.clear();
         Ok(())
     }
 
@@ -81,11 +76,6 @@ impl Far {
 
     pub(super) fn has_moved(&self) -> bool {
         self.moved.get()
-    }
-
-    fn keep(&self, events: &[Numbered]) {
-        let events = events.iter().map(|(number, at, body)| (*number, (*at, body.clone())));
-        self.events.borrow_mut().extend(events);
     }
 
     fn wait<T>(&self, answer: Answer<'_, T>) -> Result<T, LogError> {
@@ -108,10 +98,10 @@ impl Line for Far {
     }
 
     fn event(&self, number: u64) -> Result<Option<(Millis, Bytes)>, LogError> {
-        if let Some(event) = self.events.borrow().get(&number) {
+        if let Some(event) = self.events.get(&number) {
             return Ok(Some(event.clone()));
         }
-        let found = self.wait(self.log.pick(self.of.clone(), vec![number]))?;
+        let found = self.wait(self.log.pick(self.of.clone(), vec![number], 0))?;
         Ok(found.into_iter().next().map(|(_, at, body)| (at, body)))
     }
 
@@ -120,19 +110,15 @@ impl Line for Far {
         if after >= self.standing.state.tail {
             return Ok(Vec::new());
         }
-        let known = |events: &BTreeMap<u64, (Millis, Bytes)>| {
-            let (mut taken, mut size) = (Vec::new(), 0);
-            for number in (after + 1..).take(most) {
-                let Some((at, body)) = events.get(&number) else { break };
-                size += body.len();
-                if !taken.is_empty() && size > bytes {
-                    break;
-                }
-                taken.push((number, *at, body.clone()));
+        let (mut taken, mut size) = (Vec::new(), 0);
+        for number in (after + 1..).take(most) {
+            let Some((at, body)) = self.events.get(&number) else { break };
+            size += body.len();
+            if !taken.is_empty() && size > bytes {
+                break;
             }
-            taken
-        };
-        let taken = known(&self.events.borrow());
+            taken.push((number, *at, body.clone()));
+        }
         if !taken.is_empty() {
             return Ok(taken);
         }
@@ -142,7 +128,6 @@ impl Line for Far {
             self.moved.set(true);
             return Err(LogError::PositionTrimmed { earliest: self.standing.state.earliest });
         }
-        self.keep(&taken);
         Ok(taken)
     }
 

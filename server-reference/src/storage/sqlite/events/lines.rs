@@ -45,12 +45,17 @@ impl Lines for EventStore {
         self.readers.read(take).boxed()
     }
 
-    fn pick(&self, of: LineRef, numbers: Vec<u64>) -> Answer<'_, Vec<Numbered>> {
+    fn pick(&self, of: LineRef, numbers: Vec<u64>, bytes: usize) -> Answer<'_, Vec<Numbered>> {
         let pick = move |connection: &Connection| {
             let shared = shared(connection, &of)?;
-            let mut found = Vec::new();
+            let (mut found, mut size) = (Vec::new(), 0);
             for number in numbers {
-                found.extend(shared.event(number)?.map(|(at, body)| (number, at, body)));
+                let Some((at, body)) = shared.event(number)? else { continue };
+                size += body.len();
+                if !found.is_empty() && size > bytes {
+                    break;
+                }
+                found.push((number, at, body));
             }
             Ok(found)
         };
