@@ -81,7 +81,7 @@ impl RedisEvents {
         match reply.word() {
             "fresh" => {
                 let from = tail.offset.saturating_sub(events.len() as u64);
-                self.committed(tenant, name, (from, tail, closed), events.into_iter());
+                self.committed(tenant, name, reply.number, (from, tail, closed), events.into_iter());
                 let newest = append.producer.as_ref().map(|producer| producer.sequence);
                 Ok(Appended { fresh: true, tail, closed, newest })
             }

@@ -25,8 +25,9 @@ struct Call<'a, P> {
     known: Option<Known>,
     /// Whether the answer waits for replicas.
     wait: bool,
-    /// What a message begins with, where it goes, and how much of events it carries.
-    head: String,
+    /// What a message of it begins with, where it goes, and how much of events it carries.
+    origin: String,
+    names: String,
     channel: String,
     carried: usize,
     slice: u64,
@@ -53,31 +54,39 @@ impl RedisEvents {
         rest: &[&[u8]],
     ) -> Result<Reply, LogError> {
         let known = self.seen.known(tenant, topic);
+        let number = self.echoes.next();
         let call = Call {
             now: now.0,
             epoch: digits(self.draw(now).0),
             doubt: self.doubt,
             known: known.map(|Position { epoch, offset }| Known { epoch: digits(epoch.0), tail: offset }),
             wait: self.link.waits(),
-            head: format!("{}\n{}\n{}", self.origin, escaped(tenant), escaped(topic.as_str())),
+            origin: self.echoes.origin(number),
+            names: format!("{}\n{}", escaped(tenant), escaped(topic.as_str())),
             channel: self.keys.channel(),
             carried: NEWS_BYTES,
             slice: SLICE,
             slice_bytes: SLICE_BYTES,
             params,
         };
-        self.link.run(script, &self.keys.topic(tenant, topic), &call, rest).await
+        let mut reply = self.link.run(script, &self.keys.topic(tenant, topic), &call, rest).await?;
+        reply.number = number;
+        Ok(reply)
     }
 
-    /// Tells this instance's followers of a commit, and notes how far the topic is.
+    /// Tells this instance's followers of a commit, unless they have heard of it, and notes how far the topic is.
     pub(super) fn committed<'a>(
         &self,
         tenant: &Arc<str>,
         topic: &TopicName,
+        number: u64,
         (from, to, closed): (u64, Position, bool),
         events: impl Iterator<Item = &'a [u8]>,
     ) {
         self.seen.note(tenant, topic, to);
+        if !self.echoes.first(number) {
+            return;
+        }
         let mut carried = Some(Events::default());
         for event in events {
             carried = carried.filter(|carried| carried.bytes().len() + event.len() <= NEWS_BYTES);

@@ -188,6 +188,7 @@ impl RedisEvents {
                 self.committed(
                     tenant,
                     name,
+                    reply.number,
                     (topic.fork_at(), topic.tail(), topic.closed),
                     events.into_iter(),
                 );

@@ -12,6 +12,7 @@
 mod append;
 mod change;
 mod create;
+mod echoes;
 mod keys;
 mod lineage;
 mod link;

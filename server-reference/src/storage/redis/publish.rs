@@ -122,7 +122,8 @@ impl RedisEvents {
                             fresh
                         });
                         let fresh = fresh.map(|(_, event)| event.as_ref());
-                        self.committed(tenant, name, (from, tail, reply.closed()?), fresh);
+                        let told = (from, tail, reply.closed()?);
+                        self.committed(tenant, name, reply.number, told, fresh);
                     }
                     let at = |offset| Position { epoch: tail.epoch, offset };
                     return Ok(offsets.into_iter().map(at).collect());

@@ -9,21 +9,25 @@ use crate::storage::{
 
 /// An answer of a script.
 #[derive(Debug)]
-pub(super) struct Reply(Vec<Vec<u8>>);
+pub(super) struct Reply {
+    texts: Vec<Vec<u8>>,
+    /// Of the call.
+    pub(super) number: u64,
+}
 
 impl Reply {
     pub(super) fn new(value: Value) -> Self {
-        Self(texts(value))
+        Self { texts: texts(value), number: 0 }
     }
 
     /// What became of it.
     pub(super) fn word(&self) -> &str {
-        self.0.first().and_then(|word| std::str::from_utf8(word).ok()).unwrap_or_default()
+        self.texts.first().and_then(|word| std::str::from_utf8(word).ok()).unwrap_or_default()
     }
 
     /// The text at a place.
     pub(super) fn text(&self, place: usize) -> Result<&str, LogError> {
-        let text = self.0.get(place).and_then(|text| std::str::from_utf8(text).ok());
+        let text = self.texts.get(place).and_then(|text| std::str::from_utf8(text).ok());
         text.ok_or_else(|| self.strange())
     }
 
@@ -44,7 +48,7 @@ impl Reply {
 
     /// What comes behind so many parts.
     pub(super) fn rest(&self, from: usize) -> &[Vec<u8>] {
-        self.0.get(from..).unwrap_or_default()
+        self.texts.get(from..).unwrap_or_default()
     }
 
     /// The error that it is an answer that nobody knows.

@@ -7,6 +7,7 @@ use sdk_core::clock::Millis;
 use tokio::task::JoinHandle;
 
 use super::{
+    echoes::Echoes,
     keys::Keys,
     link::Link,
     news::{self, Heard, Listener, OnHeard, Tell},
@@ -40,8 +41,7 @@ pub struct RedisEvents {
     pub(super) caps: Caps,
     pub(super) seen: Arc<Seen>,
     pub(super) doubt: bool,
-    /// By which an instance knows what it has told itself.
-    pub(super) origin: String,
+    pub(super) echoes: Arc<Echoes>,
     epochs: Mutex<Epochs>,
     told: Tell,
     listener: JoinHandle<()>,
@@ -66,19 +66,21 @@ impl RedisEvents {
         let settings = Settings::new(options)?;
         let link = Link::open(options, &settings).await?;
         let keys = Keys::new(&options.prefix);
-        let origin = random::name();
         let (told, seen): (Tell, Arc<Seen>) = (on_heard.into(), Arc::default());
+        let echoes = Arc::new(Echoes::new(random::name()));
         let listener = Listener::new(settings.each()?, keys.channel(), options.timeouts);
         let first = listener.join().await?;
         let listening = {
-            let (told, origin, seen) = (told.clone(), origin.clone(), seen.clone());
+            let (told, echoes, seen) = (told.clone(), echoes.clone(), seen.clone());
             listener.listen(first, move |message| match message.map(news::parse) {
                 None => told(Heard::Missed),
-                Some(Some((from, news, tail))) if from != origin => {
+                Some(Some((origin, news, tail))) => {
                     seen.note(&news.tenant, &news.topic, tail);
-                    told(Heard::News(news));
+                    if echoes.is_new(origin) {
+                        told(Heard::News(news));
+                    }
                 }
-                Some(_) => {}
+                Some(None) => {}
             })
         };
         Ok(Self {
@@ -87,7 +89,7 @@ impl RedisEvents {
             caps,
             seen,
             doubt: options.trust == Trust::Never,
-            origin,
+            echoes,
             epochs: Mutex::new(Epochs { new_bits, newest: 0 }),
             told,
             listener: tokio::spawn(listening),

@@ -156,7 +156,7 @@ impl RedisEvents {
         match reply.word() {
             "lives" | "hidden" => {
                 if reply.word() == "hidden" {
-                    self.ended(tenant, name);
+                    self.seen.forget(tenant, name);
                 }
                 if let Some(seen) = seen {
                     let made = entry.at(Stage::Made).text()?;
@@ -167,7 +167,10 @@ impl RedisEvents {
                 return Ok(());
             }
             "gone" => {
-                self.ended(tenant, name);
+                self.seen.forget(tenant, name);
+                if self.echoes.first(reply.number) {
+                    self.ended(tenant, name);
+                }
                 sources.extend(held(reply.text(1)?, &entry.id)?);
             }
             "absent" | "other" => {}

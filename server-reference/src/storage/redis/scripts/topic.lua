@@ -26,8 +26,8 @@ local function over(t)
 end
 
 -- Tells every instance: within the commit, so that none is told of less than was committed. A hint all the same.
-local function tell(t, from, appended, bodies)
-    local lines = { a.head, t.epoch, str(from), t.tail, t.closed, str(appended), bodies and '1' or '0', '' }
+local function tell(t, from, appended, bodies, origin)
+    local lines = { origin or a.origin, a.names, t.epoch, str(from), t.tail, t.closed, str(appended), bodies and '1' or '0', '' }
     redis.call('PUBLISH', a.channel, table.concat(lines, '\n') .. (bodies or ''))
 end
 
@@ -69,5 +69,6 @@ local function history(t)
     t.cuts = string.sub((t.cuts or '') .. t.epoch .. ':' .. t.tail .. ';', -1024)
     t.epoch, t.run = later(t.epoch, a.epoch), run
     redis.call('HSET', T, 'epoch', t.epoch, 'run', run, 'cuts', t.cuts)
-    tell(t, num(t.tail), 0)
+    -- Of nobody's: also the caller hears of it.
+    tell(t, num(t.tail), 0, nil, '')
 end

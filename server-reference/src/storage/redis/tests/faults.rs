@@ -181,13 +181,14 @@ async fn what_too_few_replicas_have_is_not_acknowledged() {
     options.timeouts.answer = Duration::from_millis(400);
     let log = instance(&options).await;
     make(&log, "t").await;
-    let careful = instance(&Options { replicas: 1, ..options.clone() }).await;
+    let (careful, mut heard) = listening(&Options { replicas: 1, ..options.clone() }).await;
     let batch =
         || Append { producer: Some(Producer { id: "p".into(), epoch: 0, sequence: 0 }), ..octets(&["a"]) };
     for _ in 0..2 {
         let answer = careful.append(ada(), topic("t"), batch(), START).await;
         assert!(matches!(answer, Err(LogError::Storage(StorageError::Unavailable(_)))), "{answer:?}");
     }
+    assert_eq!(heard.next_news().await.appended, 1, "it is there, and who follows is told of it");
     let replica = server::Own::start(&["--replicaof", &format!("127.0.0.1 {}", redis.port)]);
     while !replica.say(&["INFO", "replication"]).contains("master_link_status:up") {
         time::sleep(Duration::from_millis(20)).await;
@@ -230,4 +231,30 @@ async fn a_redis_that_may_evict_or_is_not_there_is_not_begun_with() {
     }
     redis.kill();
     assert!(open(&redis.options()).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_password_or_a_wrong_one_is_not_let_in() {
+    let redis = server::Own::start(&[]);
+    redis.say(&["ACL", "SETUSER", "server", "on", ">secret word", "~webwaka:*", "&webwaka:*", "+@all"]);
+    redis.say(&["ACL", "SETUSER", "default", "off"]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "secret word\n").unwrap();
+    let with = |password: Option<&str>, password_file| Options {
+        username: Some("server".into()),
+        password: password.map(Into::into),
+        password_file,
+        ..redis.options()
+    };
+    for wrong in [redis.options(), with(Some("secret"), None)] {
+        let opened = RedisEvents::open(&wrong, CAPS, crate::random::bits(), Box::new(|_| ())).await;
+        assert!(matches!(opened, Err(StorageError::Unavailable(_))));
+    }
+    for right in [with(Some("secret word"), None), with(None, Some(file.path().to_owned()))] {
+        let (log, mut heard) = listening(&right).await;
+        log.delete(ada(), topic("t"), START).await.ok();
+        make(&log, "t").await;
+        assert_eq!(heard.next_news().await.topic, topic("t"));
+        assert!(!format!("{right:?}").contains("secret"));
+    }
 }

@@ -52,7 +52,7 @@ async fn events_that_come_to_two_instances_at_once_are_there_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_follows_at_one_instance_is_told_of_what_another_wrote() {
     for options in [server::single(), server::cluster()] {
-        let (writer, (_reader, mut heard)) = (instance(&options).await, listening(&options).await);
+        let ((writer, mut own), (reader, mut heard)) = (listening(&options).await, listening(&options).await);
         writer.create(ada(), topic("t:1"), NewTopic::default(), START).await.unwrap();
         assert_eq!(heard.next_news().await.appended, 0);
         let tail = writer.append(ada(), topic("t:1"), octets(&["a", "", "b:\n"]), START).await.unwrap().tail;
@@ -68,6 +68,12 @@ async fn who_follows_at_one_instance_is_told_of_what_another_wrote() {
         writer.delete(ada(), topic("t:1"), START).await.unwrap();
         let news = heard.next_news().await;
         assert!(news.appended == 0 && news.events.is_none());
+        // Who wrote it is told of each once, though it hears what all hear.
+        reader.create(ada(), topic("last"), NewTopic::default(), START).await.unwrap();
+        for (name, appended) in [("t:1", 0), ("t:1", 3), ("t:1", 1), ("t:1", 0), ("last", 0)] {
+            let news = own.next_news().await;
+            assert_eq!((news.topic, news.appended), (topic(name), appended));
+        }
     }
 }
 
