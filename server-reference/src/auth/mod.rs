@@ -18,10 +18,9 @@ mod verifier;
 pub use bearer::Bearer;
 pub use jwks::BadKeys;
 pub use keys::{Key, KeyError, KeyFile};
-pub use revoked::{MAX_LIFE, Revocation, Revoked, Whose};
+pub use revoked::{Asked, BadRevocation, MAX_LIFE, Revocation, Revoked, Whose};
 pub use source::{Pace, Source, SourceError};
-pub(crate) use verifier::is_name;
-pub use verifier::{AuthError, VerifiedClaims, Verifier};
+pub use verifier::{AuthError, VerifiedClaims, Verifier, is_name};
 
 #[cfg(test)]
 mod tests;

@@ -6,10 +6,10 @@ use std::{
 };
 
 use sdk_core::clock::Millis;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::bearer::Bearer;
+use super::{bearer::Bearer, is_name};
 
 /// Milliseconds that a token may live, whatever its `exp` says: 90 days. A revocation is kept for as long.
 pub const MAX_LIFE: u64 = 90 * 24 * 60 * 60 * 1000;
@@ -37,6 +37,41 @@ pub struct Revocation {
     pub before: Millis,
     /// When no such token can live any more, and this is forgotten.
     pub until: Millis,
+}
+
+/// A request to take tokens back. Exactly one of the first three is there.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// Those of a subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Those of a session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// One token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Of a subject, those that were issued before this Unix time in milliseconds; without one, before now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+}
+
+/// Why a request to take tokens back means nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadRevocation {
+    /// None of the three is named, or several.
+    #[error("name a subject, a session or a token, and one of them")]
+    Whose,
+    /// Nobody can have such a name.
+    #[error("a name has 1 to 128 bytes of plain text")]
+    Name,
+    /// A time where there is none.
+    #[error("before is for a subject: a session and a token are over for good")]
+    Before,
+    /// Tokens cannot be taken back before they are issued.
+    #[error("before is a time in the past")]
+    Future,
 }
 
 /// The revocations of every tenant, where each token is compared with them.
@@ -67,6 +102,30 @@ impl Whose {
 }
 
 impl Revocation {
+    /// The one that is asked for at a time.
+    ///
+    /// # Errors
+    /// See [`BadRevocation`].
+    pub fn asked(asked: Asked, now: Millis) -> Result<Self, BadRevocation> {
+        let Asked { subject, session, token, before } = asked;
+        let (whose, name) = match (subject, session, token) {
+            (Some(subject), None, None) => (Whose::Subject, subject),
+            (None, Some(session), None) => (Whose::Session, session),
+            (None, None, Some(token)) => (Whose::Token, token),
+            _ => return Err(BadRevocation::Whose),
+        };
+        if !is_name(&name) {
+            return Err(BadRevocation::Name);
+        }
+        let before = match before {
+            None => now,
+            Some(_) if whose != Whose::Subject => return Err(BadRevocation::Before),
+            Some(before) if before > now.0 => return Err(BadRevocation::Future),
+            Some(before) => Millis(before),
+        };
+        Ok(Self::new(whose, &name, before, now))
+    }
+
     /// One of this moment, kept for as long as a token may live that it is for.
     pub fn new(whose: Whose, name: &str, before: Millis, now: Millis) -> Self {
         Self { whose, name: name.into(), before, until: now.plus(MAX_LIFE) }

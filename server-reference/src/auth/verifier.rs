@@ -356,7 +356,7 @@ impl Verifier {
 }
 
 /// Whether a text can be the name of a subject, a tenant, a session or a token.
-pub(crate) fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_NAME && !text.chars().any(char::is_control)
 }
 

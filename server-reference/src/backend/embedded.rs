@@ -15,6 +15,7 @@ use crate::{
     storage::{
         StorageError,
         events::LogError,
+        grants::Counted,
         sqlite::{
             SqliteStore,
             audit::{Office, Pruned, prune_all},
@@ -110,5 +111,9 @@ impl Upkeep for Databases {
 
     fn client_letter_count(&self) -> BoxFuture<'_, Result<i64, StorageError>> {
         self.documents.client_letter_count().boxed()
+    }
+
+    fn grant_count(&self, since: Millis, now: Millis) -> BoxFuture<'_, Result<Counted, StorageError>> {
+        self.documents.grant_count(since, now).boxed()
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         Advance, StorageError,
         attempts::AttemptLog,
         events::{DeadLetters, EventLog, GroupStore, LogError, News, SubscriptionStore},
-        grants::Grants,
+        grants::{Counted, Grants},
         refusals::ClientLetters,
         revocations::Revocations,
         sqlite::audit::Pruned,
@@ -78,4 +78,7 @@ pub(crate) trait Upkeep: Send + Sync + 'static {
 
     /// How many dead letters of clients there are, of all tenants.
     fn client_letter_count(&self) -> BoxFuture<'_, Result<i64, StorageError>>;
+
+    /// How many access grants there are, of all tenants, and how many have come to their end since some time.
+    fn grant_count(&self, since: Millis, now: Millis) -> BoxFuture<'_, Result<Counted, StorageError>>;
 }

@@ -25,7 +25,7 @@ use crate::{
     random,
     service::Service,
     storage::grants::{
-        AccessGrant, Act, Asked, Decision, Extent, GrantError, GrantId, MAX_JUSTIFICATION, MAX_PAGE,
+        AccessGrant, Act, Asked, Decided, Decision, Extent, GrantError, GrantId, MAX_JUSTIFICATION, MAX_PAGE,
         MIN_SECONDS, Reach,
     },
     sync::{self, Caller, Path, Problem, admit, authenticate, document},
@@ -138,6 +138,7 @@ async fn request(
     let asked =
         Asked { id, tenant: tenant.into(), justification, scope: reach, may, seconds, needs_approval };
     let granted = service.grants.request(scope, asked, wall()).await?;
+    service.metrics.grant("requested");
     tracing::info!(tenant = %granted.tenant, by = %granted.by, state = granted.state.as_str(), "access requested");
     let mut response = sync::json(shown(&granted).to_string());
     *response.status_mut() = StatusCode::CREATED;
@@ -196,7 +197,14 @@ async fn decide(
     decision: Decision,
 ) -> Result<Response, Refusal> {
     let by = scope.holder();
-    let grant = service.grants.decide(scope, named(id)?, decision, wall()).await?;
+    let Decided { grant, anew } = service.grants.decide(scope, named(id)?, decision, wall()).await?;
+    if anew {
+        service.metrics.grant(match decision {
+            Decision::Approve => "approved",
+            Decision::Refuse => "refused",
+            Decision::Withdraw => "withdrawn",
+        });
+    }
     tracing::info!(tenant = %grant.tenant, %by, state = grant.state.as_str(), "access decided about");
     Ok(sync::json(shown(&grant).to_string()))
 }
@@ -217,18 +225,23 @@ pub(crate) async fn reach(
         let own = authenticate(&service, &meter, request.headers()).await?;
         let Some((id, extent)) = asked(&request) else {
             service.attempted(&own, None, Way::Grant, &address(&request)).await;
+            service.metrics.under_grant("refused");
             return Err(closed().into());
         };
         let target;
         (request, target) = told(&service, request).await?;
         let act = Act { target: target.clone(), extent };
         match service.grants.act(own.clone(), id, act, wall()).await {
-            Ok(scope) => scope,
+            Ok(scope) => {
+                service.metrics.under_grant("allowed");
+                scope
+            }
             Err(GrantError::Storage(error)) => return Err(Problem::from(error).into()),
             // Which of all reasons it was, is told to nobody; in whose record it is, hangs on it.
             Err(error) => {
                 let aimed = if let GrantError::Unusable(tenant) = &error { Some(tenant) } else { None };
                 service.attempted(&own, aimed, Way::Grant, &target).await;
+                service.metrics.under_grant("refused");
                 return Err(closed().into());
             }
         }

@@ -8,16 +8,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use sdk_core::{
-    clock::Millis,
-    protocol::{ErrorCode, ProtocolError},
-};
-use serde::Deserialize;
+use sdk_core::protocol::{ErrorCode, ProtocolError};
 use serde_json::{Value, json};
 
 use super::{malformed, page::Page};
 use crate::{
-    auth::{Revocation, Whose, is_name},
+    auth::{Asked, Revocation, Whose},
     clock::wall,
     codes::codes,
     service::Service,
@@ -32,16 +28,6 @@ const PAGE: usize = 100;
 
 pub(super) fn routes() -> Router<Arc<Service>> {
     Router::new().route("/v1/admin/revocations", get(list).post(revoke))
-}
-
-/// Exactly one of the first three.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    subject: Option<String>,
-    session: Option<String>,
-    token: Option<String>,
-    before: Option<u64>,
 }
 
 codes! {
@@ -64,25 +50,7 @@ async fn revoke(
     let text = sync::body(request.into_body(), MAX_BODY).await?;
     let asked: Asked = serde_json::from_str(&text).map_err(|error| malformed(&error.to_string()))?;
     let now = wall();
-    let Asked { subject, session, token, before } = asked;
-    let (whose, name) = match (subject, session, token) {
-        (Some(subject), None, None) => (Whose::Subject, subject),
-        (None, Some(session), None) => (Whose::Session, session),
-        (None, None, Some(token)) => (Whose::Token, token),
-        _ => return Err(malformed("name a subject, a session or a token, and one of them").into()),
-    };
-    if !is_name(&name) {
-        return Err(malformed("a name has 1 to 128 bytes of plain text").into());
-    }
-    let before = match before {
-        None => now,
-        Some(_) if whose != Whose::Subject => {
-            return Err(malformed("before is for a subject: a session and a token are over for good").into());
-        }
-        Some(before) if before > now.0 => return Err(malformed("before is a time in the past").into()),
-        Some(before) => Millis(before),
-    };
-    let revocation = Revocation::new(whose, &name, before, now);
+    let revocation = Revocation::asked(asked, now).map_err(|error| malformed(&error.to_string()))?;
     // Whoever asks may go away meanwhile; what is durable takes effect all the same.
     let revoking = tokio::spawn(async move {
         let kept = service.revocations.revoke(scope.clone(), revocation, now).await?;
@@ -90,12 +58,12 @@ async fn revoke(
         revoked.forget(now);
         revoked.add([(scope.tenant().clone(), kept.revocation.clone())]);
         service.metrics.tokens_revoked.inc();
-        tracing::info!(tenant = %scope.tenant(), by = %scope.subject(), whose = whose.as_str(), "tokens revoked");
+        tracing::info!(tenant = %scope.tenant(), by = %scope.subject(), whose = kept.revocation.whose.as_str(), "tokens revoked");
         Ok::<_, RevocationError>(kept)
     });
     let failed = |error: tokio::task::JoinError| ProtocolError::new(ErrorCode::Internal, error.to_string());
     let kept = revoking.await.map_err(failed)??;
-    Ok(sync::json(shown(&kept).to_string()))
+    Ok(sync::json(kept.shown().to_string()))
 }
 
 async fn list(
@@ -109,7 +77,7 @@ async fn list(
         let Revocation { whose, name, .. } = &last.revocation;
         format!("{}:{name}", whose.as_str())
     });
-    let revocations: Vec<Value> = found.iter().map(shown).collect();
+    let revocations: Vec<Value> = found.iter().map(Revoking::shown).collect();
     Ok(sync::json(json!({ "revocations": revocations, "next": next }).to_string()))
 }
 
@@ -118,15 +86,6 @@ fn behind(text: &str) -> Option<(Whose, String)> {
     let (kind, name) = text.split_once(':')?;
     let whose = Whose::ALL.into_iter().find(|whose| whose.as_str() == kind)?;
     Some((whose, name.to_owned()))
-}
-
-fn shown(Revoking { revocation, at, by }: &Revoking) -> Value {
-    let Revocation { whose, name, before, until } = revocation;
-    let mut shown = json!({ whose.as_str(): name, "until": until.0, "at": at.0, "by": by });
-    if *whose == Whose::Subject {
-        shown["before"] = json!(before.0);
-    }
-    shown
 }
 
 impl From<ProtocolError> for Refusal {

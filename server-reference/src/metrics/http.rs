@@ -12,7 +12,7 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
-use super::Metrics;
+use super::{Kept, Metrics};
 use crate::{backend::Upkeep, clock::wall, service::Service};
 
 /// A path that no route has: a file of `--web`, or nothing at all.
@@ -56,10 +56,14 @@ impl Scraped {
 }
 
 async fn scrape(State(scraped): State<Arc<Scraped>>) -> Response {
-    let Scraped { service, stores } = &*scraped;
-    let (held, letters) = (stores.held().await, stores.client_letter_count().await);
+    let (Scraped { service, stores }, now) = (&*scraped, wall());
     // Whoever looks because a store has failed is to see everything else, and what was last known of it.
-    match service.metrics.text(service, held.ok(), letters.ok(), wall().0) {
+    let kept = Kept {
+        held: stores.held().await.ok(),
+        letters: stores.client_letter_count().await.ok(),
+        grants: stores.grant_count(service.metrics.grants_until(), now).await.ok(),
+    };
+    match service.metrics.text(service, kept, now.0) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "the numbers could not be read");

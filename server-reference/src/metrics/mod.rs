@@ -8,7 +8,10 @@ mod frames;
 mod http;
 mod stores;
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use prometheus::{
     Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, Result, TextEncoder,
@@ -16,9 +19,14 @@ use prometheus::{
     register_int_counter_with_registry, register_int_gauge_with_registry,
 };
 
-use sdk_core::protocol::{Judgement, Outcome};
+use sdk_core::{
+    clock::Millis,
+    protocol::{Judgement, Outcome},
+};
 
-use crate::{auth::AuthError, service::Service, transactions::Observed};
+use crate::{
+    auth::AuthError, clock::wall, service::Service, storage::grants::Counted, transactions::Observed,
+};
 pub(crate) use frames::{Frames, kind};
 pub(crate) use http::{Scraped, observe};
 pub(crate) use stores::Measured;
@@ -35,6 +43,8 @@ pub struct Metrics {
     tokens_refused: IntCounterVec,
     limits_reached: IntCounterVec,
     pub(crate) tokens_revoked: IntCounter,
+    grants: IntCounterVec,
+    under_grants: IntCounterVec,
     requests: IntCounterVec,
     request_seconds: HistogramVec,
     store_seconds: HistogramVec,
@@ -47,8 +57,9 @@ pub struct Metrics {
     transaction_seconds: HistogramVec,
     webhook_calls: IntCounterVec,
     gauges: Gauges,
-    /// Held while the numbers of others are taken over, so that no two do it at once.
-    taking: Mutex<()>,
+    /// Held while the numbers of others are taken over, so that no two do it at once: until when the grants that ended by
+    /// themselves are counted.
+    taking: Mutex<Millis>,
 }
 
 /// What is looked at when somebody asks.
@@ -66,12 +77,24 @@ struct Gauges {
     group_leases: IntGauge,
     group_letters: IntGauge,
     client_letters: IntGauge,
+    grants_pending: IntGauge,
+    grants_active: IntGauge,
     subscriptions: IntGauge,
     subscriptions_failing: IntGauge,
     subscription_lag: IntGauge,
 }
 
-/// What the stores hold that somebody has to do something about.
+/// What was read of the stores; none of what could not be.
+pub(crate) struct Kept {
+    /// What that of topics holds.
+    pub(crate) held: Option<Held>,
+    /// Dead letters of clients.
+    pub(crate) letters: Option<i64>,
+    /// Access grants.
+    pub(crate) grants: Option<Counted>,
+}
+
+/// What the store of topics holds that somebody has to do something about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Held {
     /// Consumer groups.
@@ -130,6 +153,17 @@ impl Metrics {
                 &["limit", "unit", "answer"],
             )?,
             tokens_revoked: counter("webwaka_revocations_total", "Revocations of tokens.")?,
+            grants: counters(
+                "webwaka_access_grants_total",
+                "What became of access grants of super admins: requested, approved, refused, withdrawn, or over as their \
+                 time was.",
+                &["event"],
+            )?,
+            under_grants: counters(
+                "webwaka_access_grant_requests_total",
+                "Requests under an access grant: allowed, or refused as it does not cover them.",
+                &["outcome"],
+            )?,
             requests: counters(
                 "webwaka_http_requests_total",
                 "HTTP requests, by the template of their route.",
@@ -189,6 +223,11 @@ impl Metrics {
                 group_leases: gauge("webwaka_group_leases", "Leases of events.")?,
                 group_letters: gauge("webwaka_group_dead_letters", "Dead letters of groups.")?,
                 client_letters: gauge("webwaka_client_dead_letters", "Dead letters of clients.")?,
+                grants_pending: gauge(
+                    "webwaka_access_grants_pending",
+                    "Access grants that wait for an approval.",
+                )?,
+                grants_active: gauge("webwaka_access_grants_active", "Access grants in force.")?,
                 subscriptions: gauge("webwaka_subscriptions", "Subscriptions of workers.")?,
                 subscriptions_failing: gauge(
                     "webwaka_subscriptions_failing",
@@ -199,13 +238,33 @@ impl Metrics {
                     "Events that subscriptions have not done with.",
                 )?,
             },
-            taking: Mutex::new(()),
+            taking: Mutex::new(wall()),
             registry,
         })
     }
 
     pub(crate) fn closed(&self, reason: &str) {
         self.sessions_closed.with_label_values(&[reason]).inc();
+    }
+
+    /// Something has become of an access grant.
+    pub(crate) fn grant(&self, event: &str) {
+        self.grants.with_label_values(&[event]).inc();
+    }
+
+    /// A request named an access grant.
+    pub(crate) fn under_grant(&self, outcome: &str) {
+        self.under_grants.with_label_values(&[outcome]).inc();
+    }
+
+    /// Until when the grants that ended by themselves are counted.
+    fn grants_until(&self) -> Millis {
+        *self.take()
+    }
+
+    fn take(&self) -> MutexGuard<'_, Millis> {
+        // Nothing is half-way where a panic left it: every number is taken over by itself.
+        self.taking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn token_refused(&self, error: &AuthError) {
@@ -237,9 +296,8 @@ impl Metrics {
     }
 
     /// All numbers as they are now, in the text format of Prometheus (0.0.4).
-    fn text(&self, service: &Service, held: Option<Held>, letters: Option<i64>, now: u64) -> Result<String> {
-        // Nothing is half-way where a panic left it: every number is taken over by itself.
-        let _taking = self.taking.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    fn text(&self, service: &Service, Kept { held, letters, grants }: Kept, now: u64) -> Result<String> {
+        let mut grants_until = self.take();
         let gauges = &self.gauges;
         let used = |most: usize, semaphore: &tokio::sync::Semaphore| {
             count(most.saturating_sub(semaphore.available_permits()))
@@ -274,6 +332,15 @@ impl Metrics {
         }
         if let Some(letters) = letters {
             gauges.client_letters.set(letters);
+        }
+        if let Some(Counted { pending, active, over, since, until }) = grants {
+            gauges.grants_pending.set(pending);
+            gauges.grants_active.set(active);
+            // Whoever asks at the same time has counted from there as well.
+            if since == *grants_until {
+                self.grants.with_label_values(&["over"]).inc_by(over);
+                *grants_until = until;
+            }
         }
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }

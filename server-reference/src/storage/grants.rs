@@ -41,17 +41,12 @@ pub trait Grants: Send + Sync + 'static {
     /// See [`GrantError`]; nothing was asked for.
     fn request(&self, scope: TenantScope, asked: Asked, now: Millis) -> Answer<'_, AccessGrant>;
 
-    /// Decides about a grant. A decision that was made already is answered as it is.
+    /// Decides about a grant. A decision that was made already is answered as it is, and recorded no second time.
     ///
     /// # Errors
     /// See [`GrantError`]; nothing was decided.
-    fn decide(
-        &self,
-        scope: TenantScope,
-        id: GrantId,
-        decision: Decision,
-        now: Millis,
-    ) -> Answer<'_, AccessGrant>;
+    fn decide(&self, scope: TenantScope, id: GrantId, decision: Decision, now: Millis)
+    -> Answer<'_, Decided>;
 
     /// At most `most` of the grants that a super admin asked for or may decide about, from the newest on, behind one.
     ///
@@ -152,6 +147,30 @@ pub enum Decision {
     Refuse,
     /// It is over, or is not asked for any more. By who asked, or who may approve.
     Withdraw,
+}
+
+/// What a decision came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// The grant, as it is since.
+    pub grant: AccessGrant,
+    /// Whether it is so by this call; if not, it was already.
+    pub anew: bool,
+}
+
+/// How many grants there are of all tenants, and how many have come to their end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counted {
+    /// Those that wait for somebody to approve of them.
+    pub(crate) pending: i64,
+    /// Those that are in force.
+    pub(crate) active: i64,
+    /// Those whose time was over after `since`, and no later than `until`.
+    pub(crate) over: u64,
+    /// Where counting began.
+    pub(crate) since: Millis,
+    /// How far it came; never before where it began.
+    pub(crate) until: Millis,
 }
 
 /// What part of a tenant's data: entries as those of a token's claim `access`, of the kinds that a super admin can have.

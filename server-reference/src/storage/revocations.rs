@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use sdk_core::clock::Millis;
+use serde_json::{Value, json};
 
 use super::StorageError;
 use crate::{
@@ -63,6 +64,18 @@ pub struct Revoking {
     pub at: Millis,
     /// By whom.
     pub by: String,
+}
+
+impl Revoking {
+    /// It, as those see it who may.
+    pub fn shown(&self) -> Value {
+        let Self { revocation: Revocation { whose, name, before, until }, at, by } = self;
+        let mut shown = json!({ whose.as_str(): name, "until": until.0, "at": at.0, "by": by });
+        if *whose == Whose::Subject {
+            shown["before"] = json!(before.0);
+        }
+        shown
+    }
 }
 
 /// Why tokens were not taken back, or not shown.

@@ -10,6 +10,7 @@ use server_reference::{
     storage::sqlite::audit::{Audit, Record},
 };
 
+use crate::metrics::Scrape;
 use crate::support::{Running, cards, client, set};
 
 /// With an approval for the tenants whose names begin with `bank`.
@@ -314,4 +315,50 @@ async fn what_cannot_be_granted_is_refused_and_asks_for_nothing() {
     assert_eq!((found.len(), &*found[0].outcome), (1, "refused"));
     let (_, listed) = ask(&server, &sue, None, ("GET", "/v1/admin/grants", Value::Null)).await;
     assert_eq!(listed["grants"], json!([]));
+}
+
+#[tokio::test]
+async fn what_becomes_of_grants_is_counted_once() {
+    let grants = GrantsConfig::new(vec!["bank*".into()], 3_600).unwrap();
+    let metrics = Some(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+    let server = Running::start_with(|config| ServerConfig { grants, metrics, ..config }).await;
+    tenant(&server, "acme").await;
+    let (sue, boss) = (sue(&server), boss(&server));
+    let scope = json!([{ "topic": "orders", "may": "read" }]);
+    let mut asked = Vec::new();
+    for _ in 0..3 {
+        let body = asking("bank-7", scope.clone());
+        let (status, answer) = ask(&server, &sue, None, ("POST", "/v1/admin/grants", body)).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        asked.push(answer["id"].as_str().unwrap().to_owned());
+    }
+    let decide = async |token: &str, id: &str, decision: &str| {
+        let path = format!("/v1/admin/grants/{id}/{decision}");
+        ask(&server, token, None, ("POST", &path, Value::Null)).await.0
+    };
+    assert_eq!(decide(&boss, &asked[0], "approve").await, StatusCode::OK);
+    assert_eq!(decide(&boss, &asked[0], "approve").await, StatusCode::OK, "it is answered again");
+    assert_eq!(decide(&boss, &asked[1], "refuse").await, StatusCode::OK);
+    assert_eq!(decide(&sue, &asked[2], "approve").await, StatusCode::FORBIDDEN);
+    let open = granted(&server, "acme", scope, "read").await;
+    let read = async |grant: &str| {
+        ask(&server, &sue, Some(grant), ("GET", "/v1/streams/orders?offset=-1", Value::Null)).await.0
+    };
+    assert_eq!(read(&open).await, StatusCode::OK);
+    assert_eq!(decide(&sue, &open, "withdraw").await, StatusCode::OK);
+    assert_eq!(read(&open).await, StatusCode::FORBIDDEN);
+
+    let scrape = Scrape::of(&server).await;
+    for (sample, value) in [
+        ("webwaka_access_grants_total{event=\"requested\"}", 4.0),
+        ("webwaka_access_grants_total{event=\"approved\"}", 1.0),
+        ("webwaka_access_grants_total{event=\"refused\"}", 1.0),
+        ("webwaka_access_grants_total{event=\"withdrawn\"}", 1.0),
+        ("webwaka_access_grants_pending", 1.0),
+        ("webwaka_access_grants_active", 1.0),
+        ("webwaka_access_grant_requests_total{outcome=\"allowed\"}", 1.0),
+        ("webwaka_access_grant_requests_total{outcome=\"refused\"}", 1.0),
+    ] {
+        assert_eq!(scrape.value(sample), value, "{sample}");
+    }
 }

@@ -243,6 +243,53 @@ async fn who_administered_what_is_listed_and_verified_also_while_the_server_runs
 }
 
 #[tokio::test]
+async fn tokens_are_taken_back_in_the_data_of_a_stopped_server_and_not_of_one_that_runs() {
+    let data = tempfile::tempdir().unwrap();
+    let process = Process::start(data.path());
+    let old = token(data.path());
+    let read = |url: &str, token: &str| {
+        let url = format!("http://{url}/v1/streams/none?offset=-1");
+        let request = reqwest::Client::new().get(url).bearer_auth(token);
+        async { request.send().await.unwrap().status().as_u16() }
+    };
+    let revoke = |folder: &Path, more: &[&str]| {
+        let who = ["--tenant", "dev", "--by", "olga", "--justification", "a lost phone"];
+        let output = server().args(["revoke", "--data"]).arg(folder).args(who).args(more).output().unwrap();
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.success(), told)
+    };
+    let ada = ["--subject", "ada"];
+    let (done, told) = revoke(data.path(), &ada);
+    assert!(!done && told.contains("a server runs with this data. Ask it, with --server"), "{told}");
+    assert_eq!(read(&process.url, &old).await, 404);
+    drop(process);
+
+    let nowhere = data.path().join("nowhere");
+    let (done, told) = revoke(&nowhere, &ada);
+    assert!(!done && told.contains("has no data of a server") && !nowhere.exists(), "{told}");
+    let (done, told) = revoke(data.path(), &["--session", "s", "--before", "1"]);
+    assert!(!done && told.contains("before is for a subject"), "{told}");
+    let output = server().args(["revoke", "--data"]).arg(data.path()).args(ada).output().unwrap();
+    assert!(!output.status.success(), "nobody would be on record");
+
+    // Those that were issued in this second are older than the next.
+    let next = server_reference::clock::wall().0 + 1_000;
+    while server_reference::clock::wall().0 < next {
+        tokio::task::yield_now().await;
+    }
+    let (done, told) = revoke(data.path(), &ada);
+    let kept: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert!(done && kept["subject"] == "ada" && kept["by"] == "olga", "{told}");
+    let process = Process::start(data.path());
+    assert_eq!(read(&process.url, &old).await, 401);
+    let audit = server().args(["audit", "list", "--data"]).arg(data.path()).output().unwrap();
+    let records = String::from_utf8(audit.stdout).unwrap();
+    for part in [r#""action":"tokens revoked""#, r#""target":"subject ada""#, "a lost phone", "olga"] {
+        assert!(records.contains(part), "{part}: {records}");
+    }
+}
+
+#[tokio::test]
 async fn what_was_taken_back_is_so_after_a_kill_and_is_on_record() {
     let data = tempfile::tempdir().unwrap();
     let process = Process::start(data.path());

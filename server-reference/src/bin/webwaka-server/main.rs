@@ -73,7 +73,7 @@ enum Command {
     },
     /// Who administered what: list the records, verify that none was changed or taken out, keep signed checkpoints of them.
     Audit(auditing::Auditing),
-    /// Take tokens back, at a running server.
+    /// Take tokens back, at a running server or in the data folder of one that is stopped.
     Revoke(revoking::Revoking),
     /// After the server's clock was ahead: bring times from the future back to now, and tell every reader.
     Heal {

@@ -91,7 +91,7 @@ async fn decide(
     number: u128,
     what: Decision,
 ) -> Result<AccessGrant, GrantError> {
-    store.decide(by, id(number), what, START.plus(10)).await
+    store.decide(by, id(number), what, START.plus(10)).await.map(|decided| decided.grant)
 }
 
 pub(crate) async fn a_grant_gives_what_it_is_for_and_ends_with_its_time(store: Store) {
@@ -134,11 +134,13 @@ pub(crate) async fn a_grant_that_needs_approval_is_nothing_before_somebody_else_
 }
 
 pub(crate) async fn what_was_decided_stays_and_is_answered_again(store: Store) {
-    for number in [1, 2, 3] {
+    for number in [1, 2, 3, 4] {
         ask(&store, number, true).await;
     }
     let refused = decide(&store, boss(), 1, Decision::Refuse).await.unwrap();
     assert_eq!(decide(&store, boss(), 1, Decision::Refuse).await.unwrap(), refused);
+    let again = store.decide(boss(), id(1), Decision::Refuse, START.plus(10)).await.unwrap();
+    assert!(!again.anew && store.decide(boss(), id(4), Decision::Refuse, START).await.unwrap().anew);
     let other = decide(&store, boss(), 1, Decision::Approve).await;
     assert!(matches!(other, Err(GrantError::Decided(GrantState::Refused))));
     let approved = decide(&store, boss(), 2, Decision::Approve).await.unwrap();

@@ -13,8 +13,8 @@ use crate::{
     storage::{
         StorageError,
         grants::{
-            AccessGrant, Act, Answer, Asked, Decision, Extent, GrantError, GrantId, GrantState, Grants,
-            LISTED, MAX_GRANTS, MAX_OWN_GRANTS, MAX_PAGE, Reach, WAITS,
+            AccessGrant, Act, Answer, Asked, Counted, Decided, Decision, Extent, GrantError, GrantId,
+            GrantState, Grants, LISTED, MAX_GRANTS, MAX_OWN_GRANTS, MAX_PAGE, Reach, WAITS,
         },
     },
     tenant::TenantScope,
@@ -60,7 +60,7 @@ impl Grants for SqliteStore {
         id: GrantId,
         decision: Decision,
         now: Millis,
-    ) -> Answer<'_, AccessGrant> {
+    ) -> Answer<'_, Decided> {
         self.call(move |documents| Ok((documents.decide_grant(&scope, &id, decision, now)?, Vec::new())))
             .boxed()
     }
@@ -142,7 +142,7 @@ impl SqliteDocuments {
         id: &GrantId,
         decision: Decision,
         now: Millis,
-    ) -> Result<AccessGrant, GrantError> {
+    ) -> Result<Decided, GrantError> {
         let transaction = begin(&mut self.connection)?;
         let mut grant = seen(&transaction, scope, id, now)?;
         let by = scope.holder();
@@ -166,7 +166,7 @@ impl SqliteDocuments {
             Decision::Withdraw => matches!(grant.state, GrantState::Pending | GrantState::Active),
         };
         if again {
-            return Ok(grant);
+            return Ok(Decided { grant, anew: false });
         }
         if !open {
             return Err(GrantError::Decided(grant.state));
@@ -187,7 +187,7 @@ impl SqliteDocuments {
             .execute(sql, (grant.id.as_str(), grant.state.as_str(), grant.ends.0, tenant, subject))
             .map_err(StorageError::from)?;
         transaction.commit().map_err(StorageError::from)?;
-        Ok(grant)
+        Ok(Decided { grant, anew: true })
     }
 
     fn list_grants(
@@ -239,6 +239,26 @@ impl SqliteDocuments {
         transaction.commit().map_err(StorageError::from)?;
         Ok(under)
     }
+}
+
+/// Counts the grants that wait and are in force, and those whose time was over since some time. No more is read than may be in
+/// force at once, and what has ended since.
+pub(super) fn count(connection: &Connection, since: Millis, now: Millis) -> Result<Counted, StorageError> {
+    let until = now.max(since);
+    let mut counted = Counted { since, until, ..Counted::default() };
+    let sql = "SELECT state, ends > ?2, count(*) FROM grants
+        WHERE ends > ?1 AND state IN ('pending', 'active') GROUP BY 1, 2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([since.0, until.0])?;
+    while let Some(row) = rows.next()? {
+        let (state, lasts, number) = (row.get::<_, String>(0)?, row.get(1)?, row.get::<_, u32>(2)?);
+        match (lasts, state.as_str()) {
+            (false, _) => counted.over += u64::from(number),
+            (true, "pending") => counted.pending += i64::from(number),
+            (true, _) => counted.active += i64::from(number),
+        }
+    }
+    Ok(counted)
 }
 
 fn begin(connection: &mut Connection) -> Result<rusqlite::Transaction<'_>, StorageError> {

@@ -4,7 +4,10 @@ use futures::future::{BoxFuture, FutureExt};
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior};
 use sdk_core::clock::Millis;
 
-use super::{SqliteDocuments, SqliteStore, audit};
+use super::{
+    SqliteDocuments, SqliteStore,
+    audit::{self, Office},
+};
 use crate::{
     auth::{Revocation, Whose},
     storage::{
@@ -33,6 +36,8 @@ pub(super) const TABLE: &str = "
     CREATE INDEX revocations_by_end ON revocations (until);
 ";
 
+/// Names a revocation on record.
+const ACTION: &str = "tokens revoked";
 const COLUMNS: &str = "SELECT whose, name, issued_before, until, at, maker, tenant FROM revocations";
 
 impl Revocations for SqliteStore {
@@ -71,17 +76,45 @@ impl SqliteDocuments {
         revocation: &Revocation,
         now: Millis,
     ) -> Result<Revoking, RevocationError> {
-        let Revocation { whose, name, before, until } = revocation;
-        if !may_revoke(scope.access(), *whose, name) {
+        if !may_revoke(scope.access(), revocation.whose, &revocation.name) {
             return Err(RevocationError::Forbidden);
         }
+        let by = [&**scope.tenant(), &**scope.subject()];
+        self.take_back(by, revocation, now, |connection, target| {
+            audit::record(connection, scope, ACTION, target, now)
+        })
+    }
+
+    /// Takes tokens of a tenant back, as who owns the data folder of a server that is not running. It is on record as they say.
+    ///
+    /// # Errors
+    /// See [`RevocationError`]; nothing was taken back.
+    pub fn revoke_as(
+        &mut self,
+        office: &Office<'_>,
+        tenant: &str,
+        revocation: &Revocation,
+        now: Millis,
+    ) -> Result<Revoking, RevocationError> {
+        self.take_back([tenant, office.subject], revocation, now, |connection, target| {
+            office.record(connection, tenant, ACTION, target, now)
+        })
+    }
+
+    /// Takes tokens of a tenant back by somebody, with the record of it.
+    fn take_back(
+        &mut self,
+        by: [&str; 2],
+        revocation: &Revocation,
+        now: Millis,
+        record: impl FnOnce(&Connection, &str) -> Result<(), StorageError>,
+    ) -> Result<Revoking, RevocationError> {
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(StorageError::from)?;
-        let target = format!("{} {name}", whose.as_str());
-        audit::record(&*transaction, scope, "tokens revoked", &target, now)?;
-        let kept = keep(&transaction, scope, (*whose, name), *before, *until, now)
+        record(&transaction, &format!("{} {}", revocation.whose.as_str(), revocation.name))?;
+        let kept = keep(&transaction, by, revocation, now)
             .map_err(StorageError::from)?
             .ok_or(RevocationError::TooMany)?;
         transaction.commit().map_err(StorageError::from)?;
@@ -136,21 +169,21 @@ impl SqliteDocuments {
     }
 }
 
-/// Keeps a revocation, and forgets those that are over; none if there is no room.
+/// Keeps a revocation of a tenant by somebody, and forgets those that are over; none if there is no room.
 fn keep(
     connection: &Connection,
-    scope: &TenantScope,
-    (whose, name): (Whose, &str),
-    before: Millis,
-    until: Millis,
+    [tenant, by]: [&str; 2],
+    revocation: &Revocation,
     now: Millis,
 ) -> Result<Option<Revoking>, rusqlite::Error> {
+    let Revocation { whose, name, before, until } = revocation;
     connection.prepare_cached("DELETE FROM revocations WHERE until <= ?1")?.execute([now.0])?;
-    let key = (&**scope.tenant(), whose.as_str(), name);
+    let key = (tenant, whose.as_str(), &**name);
     let sql = format!("{COLUMNS} WHERE tenant = ?1 AND whose = ?2 AND name = ?3");
     let found = connection.prepare_cached(&sql)?.query_row(key, read).optional()?.flatten();
     // What was issued since the first time is only taken back where that was asked for.
-    if let Some(found) = found.filter(|found| whose != Whose::Subject || found.revocation.before >= before) {
+    if let Some(found) = found.filter(|found| *whose != Whose::Subject || found.revocation.before >= *before)
+    {
         return Ok(Some(found));
     }
     let sql = "SELECT count(*) FROM revocations WHERE tenant = ?1 AND (whose, name) <> (?2, ?3)";
@@ -160,10 +193,8 @@ fn keep(
     }
     let sql = "REPLACE INTO revocations (tenant, whose, name, issued_before, until, at, maker)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let by = &**scope.subject();
     connection.prepare_cached(sql)?.execute((key.0, key.1, key.2, before.0, until.0, now.0, by))?;
-    let revocation = Revocation { whose, name: name.into(), before, until };
-    Ok(Some(Revoking { revocation, at: now, by: by.to_owned() }))
+    Ok(Some(Revoking { revocation: revocation.clone(), at: now, by: by.to_owned() }))
 }
 
 /// A row; none if this version does not know what it is for.

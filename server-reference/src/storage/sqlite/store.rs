@@ -8,7 +8,7 @@ use sdk_core::{
     protocol::{Changes, ClientId, CollectionName, Limits, Manifest},
 };
 
-use super::{NewEpoch, SqliteDocuments, UPKEEP_SLICE, audit, readers::Readers};
+use super::{NewEpoch, SqliteDocuments, UPKEEP_SLICE, audit, grants, readers::Readers};
 use crate::{
     resolvers::Resolvers,
     snapshot::{Export, Exports},
@@ -16,6 +16,7 @@ use crate::{
         Advance, Batch, Committed, Documents, Page, StorageError,
         attempts::{Attempt, AttemptLog},
         events::{Answer, LetterId, Which},
+        grants::Counted,
         refusals::{ClientChange, ClientDead, ClientFate, ClientLetters, Note, Refusals},
         sql::{Writer, read},
     },
@@ -74,6 +75,14 @@ impl SqliteStore {
     pub(crate) async fn client_letter_count(&self) -> Result<i64, StorageError> {
         const COUNT: &str = "SELECT coalesce(sum(letters), 0) FROM refused_tenants";
         self.readers.read(|connection| Ok(connection.query_row(COUNT, [], |row| row.get(0))?)).await
+    }
+
+    /// How many access grants there are of all tenants, and how many have come to their end since some time.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]
+    pub(crate) async fn grant_count(&self, since: Millis, now: Millis) -> Result<Counted, StorageError> {
+        self.readers.read(move |connection| grants::count(connection, since, now)).await
     }
 
     /// Calls the writer, in its turn.

@@ -143,7 +143,7 @@ pub fn prune_all(
 }
 
 impl Office<'_> {
-    fn record(
+    pub(in crate::storage::sqlite) fn record(
         &self,
         connection: &Connection,
         tenant: &str,

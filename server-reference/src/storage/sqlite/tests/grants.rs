@@ -8,7 +8,7 @@ use crate::{
     storage::{
         contract::grants::{asked, boss, officer, sue},
         events::{LogError, Which},
-        grants::{Act, Decision, Extent, GrantError, GrantId},
+        grants::{Act, Counted, Decision, Extent, GrantError, GrantId, WAITS},
         refusals::ClientLetters,
         sqlite::audit::{Audit, DOCUMENTS, Record},
     },
@@ -87,4 +87,22 @@ async fn without_a_record_there_is_no_access() {
         START,
     );
     assert!(matches!(asked.await, Err(GrantError::Storage(_))));
+}
+
+#[tokio::test]
+async fn grants_that_wait_and_are_in_force_are_counted_and_those_that_have_ended_once() {
+    let (store, _folder) = opened();
+    let count = |since: u64, now: u64| store.grant_count(START.plus(since), START.plus(now));
+    for (number, waits) in [(1, true), (2, false), (3, false)] {
+        store.request(sue(), asked(number, Extent::Read, waits), START).await.unwrap();
+    }
+    store.decide(sue(), GrantId::from_random(3), Decision::Withdraw, START).await.unwrap();
+    let seen = |counted: Counted| (counted.pending, counted.active, counted.over);
+    assert_eq!(seen(count(0, 599_999).await.unwrap()), (1, 1, 0));
+    assert_eq!(seen(count(599_999, 600_000).await.unwrap()), (1, 0, 1), "its time is over");
+    assert_eq!(seen(count(600_000, 700_000).await.unwrap()), (1, 0, 0));
+    assert_eq!(seen(count(0, WAITS).await.unwrap()), (0, 0, 2), "nobody has approved in time");
+    // A clock that went back counts nothing twice.
+    let back = count(600_000, 5).await.unwrap();
+    assert_eq!((back.over, back.until), (0, START.plus(600_000)));
 }
