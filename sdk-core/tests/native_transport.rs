@@ -121,7 +121,7 @@ async fn a_server_that_does_not_agree_to_the_subprotocol_is_not_opened() {
 async fn a_refused_upgrade_is_an_error() {
     let transport = serve(|stream| answer(stream, "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"));
     let error = transport.await.open().await.unwrap_err();
-    assert!(error.0.contains("403"), "{error}");
+    assert!(error.message.contains("403"), "{error}");
 }
 
 #[tokio::test]
@@ -352,6 +352,6 @@ async fn a_server_that_is_not_there_is_told_with_the_reason() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let transport = NativeTransport::new(&format!("http://{free}")).unwrap();
     let error = post(&transport).await.unwrap_err();
-    assert!(error.0.to_lowercase().contains("refused"), "{error}");
+    assert!(error.message.to_lowercase().contains("refused"), "{error}");
     assert!(transport.open().await.is_err());
 }

@@ -52,6 +52,8 @@ pub enum QuestionError {
         message: String,
         /// What to do about it.
         retry: Retry,
+        /// Milliseconds to wait at least before asking again, if the server has said so.
+        retry_after: Option<u64>,
     },
     /// No answer came in time.
     #[error("no answer came in time")]
@@ -135,6 +137,7 @@ fn read(reply: &HttpReply) -> Option<Result<QueryAnswer, (QuestionError, Option<
     let retry = retry(reply.status);
     // A fault of the application's is likely to come again.
     let again = retry == Retry::Later && reply.status != 500;
-    let least = again.then(|| reply.retry_after().unwrap_or_default());
-    Some(Err((QuestionError::NotTaken { code, message, retry }, least)))
+    let retry_after = reply.retry_after();
+    let least = again.then(|| retry_after.unwrap_or_default());
+    Some(Err((QuestionError::NotTaken { code, message, retry, retry_after }, least)))
 }

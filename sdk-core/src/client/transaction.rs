@@ -139,6 +139,8 @@ pub enum TransactionError {
         message: String,
         /// What to do about it.
         retry: Retry,
+        /// Milliseconds to wait at least before another call, if the server has said so.
+        retry_after: Option<u64>,
     },
     /// The answer did not come. **It may have happened**: ask again with the same key, name and body; the outcome is told
     /// then, and it happens once.
@@ -266,14 +268,15 @@ impl Attempts<'_> {
         let answer = reply.ok().and_then(|reply| self.read(&reply));
         match answer {
             Some(Answer::Decided(outcome)) => Tried::Over(Ok(outcome)),
-            Some(Answer::Problem { status, code, message, least }) => {
+            Some(Answer::Problem { status, code, message, retry_after }) => {
                 self.lost = before;
                 let retry = retry(status);
                 let key = self.key.clone();
-                let error = self.unless_lost(TransactionError::NotTaken { key, code, message, retry });
+                let error =
+                    self.unless_lost(TransactionError::NotTaken { key, code, message, retry, retry_after });
                 // A fault of the handler's is likely to come again.
                 if retry == Retry::Later && status != 500 {
-                    Tried::Again(error, least)
+                    Tried::Again(error, retry_after.unwrap_or_default())
                 } else {
                     Tried::Over(Err(error))
                 }
@@ -300,8 +303,8 @@ impl Attempts<'_> {
                 Some(Answer::Decided(TransactionOutcome::Refused { code, message, replayed }))
             }
             _ => {
-                let least = reply.retry_after().unwrap_or_default();
-                Some(Answer::Problem { status: reply.status, code, message: detail, least })
+                let (status, retry_after) = (reply.status, reply.retry_after());
+                Some(Answer::Problem { status, code, message: detail, retry_after })
             }
         }
     }
@@ -309,7 +312,7 @@ impl Attempts<'_> {
 
 enum Answer {
     Decided(TransactionOutcome),
-    Problem { status: u16, code: String, message: String, least: u64 },
+    Problem { status: u16, code: String, message: String, retry_after: Option<u64> },
 }
 
 /// A problem document of the server's.

@@ -130,6 +130,13 @@ impl Socket {
         }
     }
 
+    /// The server has said elsewhere that no try succeeds before.
+    pub fn wait(&mut self, until: Millis) {
+        if let Phase::Waiting(at) = &mut self.phase {
+            *at = until.max(*at);
+        }
+    }
+
     /// The server has asked to send nothing for so many milliseconds.
     pub fn slow_down(&mut self, now: Millis, wait: u64) {
         self.quiet = Some(now.plus(wait.min(LONGEST_WAIT)));

@@ -358,10 +358,7 @@ impl<P: Platform> Driver<P> {
             },
             Effect::Read(id, query, scan) => Input::Loaded(id, store.read(query, scan).await),
             Effect::FetchToken => Input::Token(tokens.token().await),
-            Effect::Connect(id) => {
-                self.run_link(id).await;
-                Input::LinkDown(id)
-            }
+            Effect::Connect(id) => self.run_link(id).await,
             Effect::Resolve(seq, id, conflict) => {
                 let (resolution, took) = rules::resolve(&**rules, runtime, &conflict);
                 Input::Resolved { seq, id, resolution, took }
@@ -399,24 +396,26 @@ impl<P: Platform> Driver<P> {
     }
 
     /// Opens a WebSocket and passes on what it brings, to its end.
-    async fn run_link(&self, id: LinkId) {
-        if let Ok(link) = self.0.parts.transport.open().await {
-            let link = Arc::new(link);
-            {
-                let mut core = self.core();
-                if core.stopped || core.wanted != Some(id) {
-                    link.close();
-                    return;
-                }
-                core.link = Some((id, Arc::clone(&link)));
+    async fn run_link(&self, id: LinkId) -> Input {
+        let link = match self.0.parts.transport.open().await {
+            Ok(link) => Arc::new(link),
+            Err(error) => return Input::LinkRefused(id, error.retry_after.unwrap_or(0)),
+        };
+        {
+            let mut core = self.core();
+            if core.stopped || core.wanted != Some(id) {
+                link.close();
+                return Input::LinkDown(id);
             }
-            self.dispatch(Input::LinkUp(id));
-            while let Some(text) = link.receive().await {
-                if let Some(frame) = decode_server_frame(&text).transpose() {
-                    self.dispatch(Input::Received(id, frame));
-                }
+            core.link = Some((id, Arc::clone(&link)));
+        }
+        self.dispatch(Input::LinkUp(id));
+        while let Some(text) = link.receive().await {
+            if let Some(frame) = decode_server_frame(&text).transpose() {
+                self.dispatch(Input::Received(id, frame));
             }
         }
+        Input::LinkDown(id)
     }
 
     /// Events leave from a task of their own: whoever hears them may call back.

@@ -151,18 +151,34 @@ impl HttpReply {
         self.headers.iter().find(|(known, _)| *known == name).map(|(_, text)| text.as_str())
     }
 
-    /// The milliseconds of a `Retry-After` header. Its other form, a date, is of no use to a machine whose clock may be
-    /// wrong.
+    /// The milliseconds of a `Retry-After` header.
     pub fn retry_after(&self) -> Option<u64> {
-        let seconds: u64 = self.header("retry-after")?.trim().parse().ok()?;
+        Self::wait_of(self.header("retry-after")?)
+    }
+
+    /// The same of its text. Its other form, a date, is of no use to a machine whose clock may be wrong.
+    pub(crate) fn wait_of(header: &str) -> Option<u64> {
+        let seconds: u64 = header.trim().parse().ok()?;
         Some(seconds.saturating_mul(1_000))
     }
 }
 
 /// The network did not carry it; whether the other side saw it is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct TransportError(pub String);
+#[error("{message}")]
+pub struct TransportError {
+    /// Why, in words.
+    pub message: String,
+    /// Milliseconds to wait at least before another try, if the server has said so to a WebSocket that it did not open.
+    pub retry_after: Option<u64>,
+}
+
+impl TransportError {
+    /// One after which nobody has said how long to wait.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), retry_after: None }
+    }
+}
 
 /// Time and tasks.
 pub trait Runtime: MaybeSend + MaybeSync + 'static {

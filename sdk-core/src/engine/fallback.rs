@@ -79,6 +79,10 @@ impl Engine {
                 // Who is refused for good, or for a token, has nothing that works, however well the server is reached.
                 let works = error.code.retry() == Retry::Later;
                 let least = self.refused(at, error);
+                if works {
+                    // A browser does not tell why no WebSocket opens: most likely for the same reason.
+                    self.socket.wait(at.plus(least));
+                }
                 self.request_failed(at, least, works);
             }
             (_, Err(HttpFailure::Unreachable)) => self.request_failed(at, 0, false),

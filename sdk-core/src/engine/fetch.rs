@@ -218,7 +218,9 @@ impl Engine {
         };
         match wait {
             Some(least) => {
-                self.fetches.retry_at = Some(self.fetches.backoff.fail(now, least, &mut self.random));
+                let at = self.fetches.backoff.fail(now, least, &mut self.random);
+                // Requests that are under way at one time are told different waits.
+                self.fetches.retry_at = self.fetches.retry_at.max(Some(at));
             }
             None => self.fetches.backoff.reset(),
         }

@@ -118,7 +118,9 @@ pub enum Input {
     Token(Result<String, TokenError>),
     /// The WebSocket is open.
     LinkUp(LinkId),
-    /// It could not be opened, or is closed.
+    /// It could not be opened, and the next should not be for so many milliseconds at least.
+    LinkRefused(LinkId, u64),
+    /// It is closed.
     LinkDown(LinkId),
     /// A frame came.
     Received(LinkId, Result<ServerFrame, ProtocolError>),
@@ -174,7 +176,7 @@ pub enum Effect {
     Read(ReadId, Query, Scan),
     /// Ask the application for a token; answer with `Token`.
     FetchToken,
-    /// Open a WebSocket; answer with `LinkUp` or `LinkDown`. Any earlier one is closed.
+    /// Open a WebSocket; answer with `LinkUp` or `LinkRefused`. Any earlier one is closed.
     Connect(LinkId),
     /// Send a frame.
     Send(LinkId, ClientFrame),

@@ -39,9 +39,9 @@ impl Engine {
         self.effects.push_back(Effect::Send(id, ClientFrame::Hello(hello)));
     }
 
-    pub(super) fn link_down(&mut self, now: Millis, id: LinkId) {
+    pub(super) fn link_down(&mut self, now: Millis, id: LinkId, least: u64) {
         if id == self.link && !matches!(self.socket.phase(), Phase::Waiting(_)) {
-            self.lose_link(now, 0);
+            self.lose_link(now, least);
         }
     }
 

@@ -80,7 +80,7 @@ impl Http {
         wanted: &[&'static str],
         each: &Each<'_>,
     ) -> Result<HttpReply, TransportError> {
-        let failed = |error: reqwest::Error| TransportError(chain(&error));
+        let failed = |error: reqwest::Error| TransportError::new(chain(&error));
         let request = match self.traces.current() {
             Some(parent) => request.header("traceparent", parent),
             None => request,
@@ -95,7 +95,7 @@ impl Http {
             body: read_body(response, each)
                 .await
                 .map_err(failed)?
-                .ok_or_else(|| TransportError("not wanted any more".into()))?,
+                .ok_or_else(|| TransportError::new("not wanted any more"))?,
         })
     }
 }

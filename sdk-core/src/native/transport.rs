@@ -5,8 +5,12 @@ use std::sync::Arc;
 use tokio_tungstenite::{
     Connector, connect_async_tls_with_config,
     tungstenite::{
+        Error,
         client::IntoClientRequest,
-        http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL},
+        http::{
+            HeaderValue,
+            header::{RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL},
+        },
         protocol::WebSocketConfig,
     },
 };
@@ -62,7 +66,6 @@ impl Transport for NativeTransport {
     type Link = NativeLink;
 
     async fn open(&self) -> Result<NativeLink, TransportError> {
-        let failed = |error: tokio_tungstenite::tungstenite::Error| TransportError(error.to_string());
         let mut request = self.address.socket_route("v1/realtime").into_client_request().map_err(failed)?;
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
         let config = WebSocketConfig::default()
@@ -95,4 +98,14 @@ impl Transact for NativeTransport {
         let url = self.address.route(&format!("v1/transactions/{}", request.name));
         self.http.transact(url, request).await
     }
+}
+
+/// What kept a WebSocket from opening. A server that is busy, or has had enough, says in its answer how long.
+fn failed(error: Error) -> TransportError {
+    let told = match &error {
+        Error::Http(answer) => answer.headers().get(RETRY_AFTER),
+        _ => None,
+    };
+    let retry_after = told.and_then(|told| HttpReply::wait_of(told.to_str().ok()?));
+    TransportError { retry_after, ..TransportError::new(error.to_string()) }
 }

@@ -59,7 +59,7 @@ impl Drop for Ends {
 }
 
 fn unreached() -> TransportError {
-    TransportError("the server was not reached".into())
+    TransportError::new("the server was not reached")
 }
 
 async fn exchange(

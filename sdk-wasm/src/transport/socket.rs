@@ -51,7 +51,7 @@ enum State {
 impl Socket {
     pub(super) async fn open(url: &str, traces: Traces) -> Result<Self, TransportError> {
         let inner = WebSocket::new_with_str(url, SUBPROTOCOL)
-            .map_err(|_| TransportError("the address is not one a WebSocket can have".into()))?;
+            .map_err(|_| TransportError::new("the address is not one a WebSocket can have"))?;
         hold("socket", &inner);
         let inbox = Rc::new(RefCell::new(Inbox::default()));
         // One handler for all: it lives as long as the socket, and is attached before anything can happen.
@@ -77,7 +77,7 @@ impl Socket {
         if socket.inbox.borrow().state == State::Open {
             Ok(socket)
         } else {
-            Err(TransportError("the WebSocket could not be opened".into()))
+            Err(TransportError::new("the WebSocket could not be opened"))
         }
     }
 }

@@ -43,7 +43,7 @@ impl Transport for Answering {
     type Link = NoLink;
 
     async fn open(&self) -> Result<NoLink, TransportError> {
-        Err(TransportError("there is no WebSocket".to_owned()))
+        Err(TransportError::new("there is no WebSocket"))
     }
 
     async fn get(&self, _: HttpGet, each: &Each<'_>) -> Result<HttpReply, TransportError> {
@@ -51,7 +51,7 @@ impl Transport for Answering {
         for piece in self.reply.body.as_bytes().chunks(self.piece) {
             come.extend_from_slice(piece);
             if !each(&mut come) {
-                return Err(TransportError("no more is wanted".to_owned()));
+                return Err(TransportError::new("no more is wanted"));
             }
         }
         Ok(self.reply.clone())

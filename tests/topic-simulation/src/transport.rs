@@ -67,7 +67,7 @@ impl SimTransport {
     ) -> Result<HttpReply, TransportError> {
         self.count(&request);
         let cuts = self.sim.path(self.client).cuts.clone();
-        let broken = || Err(TransportError("the connection broke".into()));
+        let broken = || Err(TransportError::new("the connection broke"));
         let what = format!("client {} {} {}", self.client, request.method(), request.uri());
         self.sim.note(format_args!("{what}"));
         let reply = tokio::select! {
@@ -95,7 +95,7 @@ impl SimTransport {
     }
 
     async fn answer(&self, mut request: Request<Body>, each: &Each<'_>) -> Result<HttpReply, TransportError> {
-        let failed = |what: &str| Err(TransportError(what.into()));
+        let failed = |what: &str| Err(TransportError::new(what));
         self.sim.wait(self.sim.plan.latency).await;
         let key = request.uri().to_string();
         let is_read = request.method() == Method::GET;
@@ -139,7 +139,7 @@ impl SimTransport {
         request: Request<Body>,
         each: &Each<'_>,
     ) -> Result<HttpReply, TransportError> {
-        let failed = |what: &str| TransportError(what.into());
+        let failed = |what: &str| TransportError::new(what);
         let patience = self.sim.path(self.client).patience.map_or(GOES_ON, Duration::from_millis);
         let impatient = |_| failed("the proxy ended it");
         let Ok(response) = timeout(patience, router.oneshot(request)).await.map_err(impatient)?;
@@ -207,7 +207,7 @@ impl Transport for SimTransport {
     type Link = SimLink;
 
     async fn open(&self) -> Result<SimLink, TransportError> {
-        let failed = |what: &str| TransportError(what.into());
+        let failed = |what: &str| TransportError::new(what);
         self.sim.wait(self.sim.plan.latency).await;
         let sockets = self.sim.path(self.client).sockets;
         let end = match sockets {
