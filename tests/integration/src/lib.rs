@@ -8,6 +8,7 @@ mod proxy;
 mod server;
 mod teller;
 mod topic;
+mod traffic;
 
 pub use client::{client, eventually, open, values, waits};
 pub use group::{Claimed, Delivery, Group, Said};
@@ -16,3 +17,4 @@ pub use proxy::{Proxy, Weather};
 pub use server::Server;
 pub use teller::Teller;
 pub use topic::{Page, Topic};
+pub use traffic::Traffic;

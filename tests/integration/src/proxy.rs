@@ -1,10 +1,6 @@
 //! The network between client and server, which has weather.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
@@ -12,6 +8,8 @@ use tokio::{
     sync::watch,
     time::timeout,
 };
+
+use crate::traffic::{Line, Traffic};
 
 /// What the network does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +30,14 @@ pub enum Weather {
     AnswersLost,
     /// A critical transaction is answered by somebody else, as if it were done; all else gets through.
     AnswersFalsified,
+    /// The server is overloaded: whatever is asked, it is to be asked again after [`OVERLOADED`] seconds.
+    Overloaded,
     /// Connections are cut, and new ones too.
     Cut,
 }
+
+/// Seconds that [`Weather::Overloaded`] has everybody wait.
+const OVERLOADED: u64 = 3;
 
 /// Milliseconds that [`Weather::Impatient`] waits for an answer.
 const IMPATIENCE: u64 = 300;
@@ -51,11 +54,8 @@ struct State {
 pub struct Proxy {
     address: SocketAddr,
     state: watch::Sender<State>,
-    said: Said,
+    traffic: Arc<Traffic>,
 }
-
-/// What clients said, in whatever order.
-type Said = Arc<Mutex<Vec<u8>>>;
 
 impl Proxy {
     /// A network with fair weather before the server on this port.
@@ -64,14 +64,14 @@ impl Proxy {
         let address = listener.local_addr().expect("which it has");
         let state = State { weather: Weather::Fair, generation: 0, frozen_before: 0 };
         let (state, states) = watch::channel(state);
-        let said = Said::default();
-        let heard = Arc::clone(&said);
+        let traffic = Arc::<Traffic>::default();
+        let heard = Arc::clone(&traffic);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(connection(client, port, states.clone(), Arc::clone(&heard)));
+                tokio::spawn(connection(client, port, states.clone(), Line::of(&heard)));
             }
         });
-        Self { address, state, said }
+        Self { address, state, traffic }
     }
 
     /// The server's address, as seen through the network.
@@ -79,12 +79,17 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
+    /// What has gone through it.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
     /// Whether a client said this.
     ///
     /// # Panics
     /// If a connection panicked.
     pub fn heard(&self, text: &str) -> bool {
-        String::from_utf8_lossy(&self.said.lock().expect("no connection panics")).contains(text)
+        self.traffic.heard(text)
     }
 
     /// How often clients opened a WebSocket, or tried to.
@@ -92,9 +97,7 @@ impl Proxy {
     /// # Panics
     /// If a connection panicked.
     pub fn upgrades(&self) -> usize {
-        let said = self.said.lock().expect("no connection panics");
-        let request = b"GET /v1/realtime";
-        said.windows(request.len()).filter(|part| part == request).count()
+        self.traffic.asked("GET /v1/realtime")
     }
 
     /// Changes the weather and cuts every connection there is.
@@ -112,7 +115,7 @@ impl Proxy {
     }
 }
 
-async fn connection(client: TcpStream, port: u16, mut states: watch::Receiver<State>, said: Said) {
+async fn connection(client: TcpStream, port: u16, mut states: watch::Receiver<State>, line: Line) {
     let born = *states.borrow_and_update();
     let mut for_cut = states.clone();
     let cut = async move {
@@ -120,17 +123,16 @@ async fn connection(client: TcpStream, port: u16, mut states: watch::Receiver<St
         let _ = for_cut.wait_for(|state| state.generation > born.generation).await;
     };
     tokio::select! {
-        () = carry(client, port, born, states, said) => {}
+        () = carry(client, port, born, states, line) => {}
         () = cut => {}
     }
 }
 
-async fn carry(mut client: TcpStream, port: u16, born: State, states: watch::Receiver<State>, said: Said) {
+async fn carry(mut client: TcpStream, port: u16, born: State, states: watch::Receiver<State>, line: Line) {
     let mut first = vec![0; 16 * 1024];
     let Ok(length) = client.read(&mut first).await else { return };
     let head = &first[..length];
-    let hear = |bytes: &[u8]| said.lock().expect("no connection panics").extend_from_slice(bytes);
-    hear(head);
+    line.asks(head);
     let opens_websocket = String::from_utf8_lossy(head).to_ascii_lowercase().contains("upgrade: websocket");
     let is_transaction = head.starts_with(b"POST /v1/transactions/");
     match born.weather {
@@ -140,6 +142,17 @@ async fn carry(mut client: TcpStream, port: u16, born: State, states: watch::Rec
             let length = page.len();
             let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {length}\r\n");
             let _ = client.write_all(format!("{head}connection: close\r\n\r\n{page}").as_bytes()).await;
+            return;
+        }
+        Weather::Overloaded => {
+            let problem = r#"{"type":"about:blank","status":503,"code":"overloaded","detail":"later"}"#;
+            let answer = format!(
+                "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: {OVERLOADED}\r\n\
+                 content-length: {}\r\nconnection: close\r\n\r\n{problem}",
+                problem.len()
+            );
+            line.answers(answer.as_bytes());
+            let _ = client.write_all(answer.as_bytes()).await;
             return;
         }
         Weather::AnswersFalsified if is_transaction => {
@@ -158,7 +171,7 @@ async fn carry(mut client: TcpStream, port: u16, born: State, states: watch::Rec
     }
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
     if matches!(born.weather, Weather::Buffered | Weather::Impatient) {
-        exchange(client, server, head, born.weather).await;
+        exchange(client, server, head, born.weather, &line).await;
         return;
     }
     if server.write_all(head).await.is_err() {
@@ -170,19 +183,19 @@ async fn carry(mut client: TcpStream, port: u16, born: State, states: watch::Rec
         // The answer comes as far as this.
         let mut answer = [0];
         tokio::select! {
-            () = pump(from_client, to_server, born, states.clone(), hear) => {}
+            () = pump(from_client, to_server, born, states.clone(), |said| line.asks(said)) => {}
             _ = from_server.read(&mut answer) => {}
         }
         return;
     }
     tokio::select! {
-        () = pump(from_client, to_server, born, states.clone(), hear) => {}
-        () = pump(from_server, to_client, born, states, |_| {}) => {}
+        () = pump(from_client, to_server, born, states.clone(), |said| line.asks(said)) => {}
+        () = pump(from_server, to_client, born, states, |said| line.answers(said)) => {}
     }
 }
 
 /// One request without a body, whose answer is passed on whole; for the impatient, if it is there soon.
-async fn exchange(mut client: TcpStream, mut server: TcpStream, head: &[u8], weather: Weather) {
+async fn exchange(mut client: TcpStream, mut server: TcpStream, head: &[u8], weather: Weather, line: &Line) {
     let head = String::from_utf8_lossy(head).replacen("\r\n", "\r\nconnection: close\r\n", 1);
     let mut answer = Vec::new();
     let asked = async {
@@ -194,6 +207,7 @@ async fn exchange(mut client: TcpStream, mut server: TcpStream, head: &[u8], wea
         _ => asked.await.is_ok(),
     };
     if answered {
+        line.answers(&answer);
         let _ = client.write_all(&answer).await;
     }
 }

@@ -18,17 +18,18 @@ pub struct Server {
     data: TempDir,
     process: Option<Child>,
     port: u16,
+    settings: &'static [(&'static str, &'static str)],
 }
 
 impl Server {
     /// Starts one on a free port.
     pub fn start() -> Self {
         let data = tempfile::tempdir().expect("a temporary folder can be made");
-        let mut server = Self { data, process: None, port: 0 };
+        let mut server = Self { data, process: None, port: 0, settings: &[] };
         // Below the ports that the system hands out by itself: nobody takes it while the server is down.
         while server.process.is_none() {
             server.port = fastrand::u16(10_000..30_000);
-            server.process = launch(server.data.path(), server.port);
+            server.process = launch(server.data.path(), server.port, server.settings);
         }
         server
     }
@@ -54,8 +55,14 @@ impl Server {
     /// Starts it again on its data and its port.
     pub fn restart(&mut self) {
         self.kill();
-        self.process = launch(self.data.path(), self.port);
+        self.process = launch(self.data.path(), self.port, self.settings);
         assert!(self.process.is_some(), "the server starts again: {}", self.log());
+    }
+
+    /// The same with other settings, by the names of their environment variables.
+    pub fn restart_with(&mut self, settings: &'static [(&'static str, &'static str)]) {
+        self.settings = settings;
+        self.restart();
     }
 
     /// A token of this server's.
@@ -108,7 +115,7 @@ impl Drop for Server {
 }
 
 /// None if the port is taken.
-fn launch(data: &Path, port: u16) -> Option<Child> {
+fn launch(data: &Path, port: u16, settings: &[(&str, &str)]) -> Option<Child> {
     let log = File::options().create(true).append(true).open(log_file(data)).expect("the log can be written");
     let mut process = Command::new(binary())
         .args(["serve", "--dev", "--listen", &format!("127.0.0.1:{port}"), "--data"])
@@ -116,6 +123,7 @@ fn launch(data: &Path, port: u16) -> Option<Child> {
         .env("RUST_LOG", "warn")
         // So that a test need not wait long for a reader to look up.
         .env("WEBWAKA_LONG_POLL_MS", "1000")
+        .envs(settings.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
