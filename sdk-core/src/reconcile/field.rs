@@ -69,7 +69,9 @@ pub(super) fn leave_out(register: &mut Register, stamp: Stamp, seen: &Seen<'_>, 
     let takes = register.value.is_some()
         || register.increments.iter().any(|increment| seen.covers_contribution(increment))
         || register.members.iter().any(|member| seen.covers_contribution(member));
-    if tie == Tie::Mine && takes {
+    // Of two that leave it out and do not know of one another the later has done so, in whichever order they come.
+    let gone = register.value.is_none() && register.stamp.is_some_and(|stamp| !seen.covers(&stamp));
+    if tie == Tie::Mine && (takes || gone) {
         assign(register, None, stamp, seen, tie);
         return;
     }

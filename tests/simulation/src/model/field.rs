@@ -82,12 +82,14 @@ impl Field {
     }
 
     /// Goes, because a document is to hold others only. Where somebody decides that is a write like any other, unless all
-    /// that there is was counted or added unseen: that stays, and nothing was taken away.
+    /// that there is was counted or added unseen: that stays, and nothing was taken away. What somebody else has taken away unseen is
+    /// taken away by the later of the two.
     pub(super) fn leave_out(&mut self, mark: Mark, judged: &Judged<'_>, asked: bool) {
         let takes = self.value.is_some()
             || self.counts.iter().any(|(place, _)| judged.saw(*place))
             || self.members.iter().any(|(place, _)| judged.saw(*place));
-        if asked && takes {
+        let gone_unseen = self.value.is_none() && self.mark.is_some_and(|mark| !judged.knew(&mark));
+        if asked && (takes || gone_unseen) {
             self.assign(None, mark, judged, asked);
             return;
         }

@@ -150,7 +150,9 @@ impl Checkpoint {
         let root = STANDARD.decode(root).ok()?.try_into().ok()?;
         let own = |line: &str| {
             let (name, signature) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
-            (name == origin).then(|| STANDARD.decode(signature).ok())?
+            let line = (name == origin).then(|| STANDARD.decode(signature).ok())??;
+            // The key's id comes first, and something behind it.
+            (line.len() > 4).then_some(line)
         };
         let line = signatures.lines().find_map(own)?;
         Some(Self { origin: origin.into(), size: parsed, root, line })
