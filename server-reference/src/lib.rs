@@ -30,6 +30,8 @@ pub mod identity;
 pub mod limits;
 mod line;
 pub mod metrics;
+#[cfg(feature = "redis")]
+pub mod neighbours;
 pub mod office;
 pub mod origin;
 pub mod random;

@@ -81,6 +81,16 @@ impl Rooms {
         self.change(|places| places.hear(spot, from, word));
     }
 
+    /// Has every room tell the other servers of everybody who is in it here, in its turn.
+    pub fn retell(&self) {
+        self.change(Places::retell);
+    }
+
+    /// The rooms that somebody is in here, and the persons who have a session here.
+    pub fn survey(&self) -> (Vec<Spot>, Vec<Person>) {
+        self.places().survey()
+    }
+
     /// Another server is not heard any more: whoever was there is gone.
     pub fn lose(&self, server: ServerId) {
         self.change(|places| places.lose(server));

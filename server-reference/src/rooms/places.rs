@@ -237,8 +237,22 @@ impl Places {
 
     /// Another server is not heard any more.
     pub(super) fn lose(&mut self, server: ServerId) {
+        self.each(|room| room.lose(server));
+    }
+
+    /// Has every room tell the other servers of everybody in it.
+    pub(super) fn retell(&mut self) {
+        self.each(Room::retell);
+    }
+
+    fn each(&mut self, change: impl Fn(&mut Room)) {
         let spots: Vec<Spot> = self.rooms.keys().cloned().collect();
-        spots.iter().for_each(|spot| self.change(spot, |room| room.lose(server)));
+        spots.iter().for_each(|spot| self.change(spot, &change));
+    }
+
+    /// The rooms with somebody in them, and the persons who are there.
+    pub(super) fn survey(&self) -> (Vec<Spot>, Vec<Person>) {
+        (self.rooms.keys().cloned().collect(), self.people.keys().cloned().collect())
     }
 
     /// How many rooms have somebody in them, and how many are in rooms.

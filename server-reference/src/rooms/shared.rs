@@ -10,24 +10,24 @@ use sdk_core::{
     record, tagged,
 };
 
-/// A server among those that share rooms. No two of them have the same at one time.
+/// A server among those that share rooms, from when it began until it stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct ServerId(u32);
-
-/// Bits of a member's number that are its server's.
-const SERVER_BITS: u32 = 20;
-/// Bits of it that count.
-const COUNT_BITS: u32 = MAX_SAFE_INTEGER.count_ones() - SERVER_BITS;
+pub struct ServerId(u64);
 
 impl ServerId {
-    /// Of any number, of which the last 20 bits count.
+    /// Of a number drawn by chance, of which the last 53 bits count.
     pub fn of(number: u64) -> Self {
-        Self((number & ((1 << SERVER_BITS) - 1)) as u32)
+        Self(number & MAX_SAFE_INTEGER)
     }
 
-    /// The number of a member, which no other server gives to anybody.
+    /// It as a number.
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The number of a member. Servers count from numbers far apart, so none gives one that another has given.
     pub(super) fn member(self, count: u64) -> u64 {
-        (u64::from(self.0) << COUNT_BITS) | (count & ((1 << COUNT_BITS) - 1))
+        self.0.wrapping_add(count) & MAX_SAFE_INTEGER
     }
 }
 

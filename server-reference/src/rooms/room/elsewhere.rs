@@ -22,11 +22,7 @@ impl Room {
     /// Takes what another server has told.
     pub(in crate::rooms) fn hear(&mut self, from: ServerId, word: Word) {
         match word {
-            Word::Ask {} => {
-                if let Some(outward) = &mut self.outward {
-                    outward.all = true;
-                }
-            }
+            Word::Ask {} => self.retell(),
             Word::All(guests) => {
                 // Who came here before it was known who is there came later.
                 let first = self.heard.insert(from);
@@ -50,6 +46,13 @@ impl Room {
                 let here = self.seats.values().filter_map(Seat::mailbox);
                 here.for_each(|mailbox| mailbox.say(About::Message, &frame));
             }
+        }
+    }
+
+    /// Everybody who is here is to be told of.
+    pub(in crate::rooms) fn retell(&mut self) {
+        if let Some(outward) = &mut self.outward {
+            outward.all = true;
         }
     }
 

@@ -27,10 +27,11 @@ mod settings;
 mod store;
 mod subscriptions;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod topic;
 mod upkeep;
 
 pub use news::{Heard, OnHeard};
+pub(crate) use settings::Settings;
 pub use settings::{Nodes, Options, Timeouts, Trust};
 pub use store::RedisEvents;

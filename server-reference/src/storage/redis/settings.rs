@@ -96,7 +96,7 @@ impl fmt::Debug for Options {
 }
 
 /// What was found to be right of the options.
-pub(super) struct Settings {
+pub(crate) struct Settings {
     infos: Vec<ConnectionInfo>,
     certificates: TlsCertificates,
     cluster: bool,
@@ -104,7 +104,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn new(options: &Options) -> Result<Self, StorageError> {
+    pub(crate) fn new(options: &Options) -> Result<Self, StorageError> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
         if options.prefix.is_empty() || !options.prefix.bytes().all(allowed) {
             return Err(unavailable("the prefix of Redis keys has letters, digits, `-`, `_`, `.` and `:`"));
@@ -164,7 +164,7 @@ impl Settings {
     }
 
     /// What reaches each of the servers that were named.
-    pub(super) fn each(&self) -> Result<Vec<Client>, StorageError> {
+    pub(crate) fn each(&self) -> Result<Vec<Client>, StorageError> {
         let client = |info: &ConnectionInfo| {
             if tls(info) {
                 Client::build_with_tls(info.clone(), self.certificates.clone())

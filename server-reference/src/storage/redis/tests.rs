@@ -2,7 +2,7 @@
 
 mod faults;
 mod instances;
-mod server;
+pub(crate) mod server;
 
 use std::{sync::Arc, time::Duration};
 

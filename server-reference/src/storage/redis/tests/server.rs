@@ -40,7 +40,7 @@ const RUN: &str = r#"
 const START: Duration = Duration::from_secs(120);
 
 /// Options for the only Redis that tests share, with a prefix of the test's own.
-pub(super) fn single() -> Options {
+pub(crate) fn single() -> Options {
     static SERVER: OnceLock<(String, Child)> = OnceLock::new();
     let (url, _) = SERVER.get_or_init(|| {
         let port = free_port();
@@ -52,7 +52,7 @@ pub(super) fn single() -> Options {
 }
 
 /// The same for a cluster of three.
-pub(super) fn cluster() -> Options {
+pub(crate) fn cluster() -> Options {
     static SERVERS: OnceLock<(Vec<String>, Child)> = OnceLock::new();
     let (urls, _) = SERVERS.get_or_init(|| {
         let pairs: Vec<(u16, u16)> = (0..3).map(|_| (free_port(), free_port())).collect();
@@ -89,7 +89,7 @@ fn run(pairs: &[String]) -> Child {
 }
 
 /// A Redis that a test has alone, and can take away.
-pub(super) struct Own {
+pub(crate) struct Own {
     pub(super) port: u16,
     options: Vec<String>,
     folder: TempDir,
@@ -97,7 +97,7 @@ pub(super) struct Own {
 }
 
 impl Own {
-    pub(super) fn start(options: &[&str]) -> Self {
+    pub(crate) fn start(options: &[&str]) -> Self {
         let options = options.iter().map(|option| (*option).to_owned()).collect();
         let mut own =
             Self { port: free_port(), options, folder: tempfile::tempdir().unwrap(), process: None };
@@ -106,7 +106,7 @@ impl Own {
     }
 
     /// Starts it once more, with what is in its folder.
-    pub(super) fn again(&mut self) {
+    pub(crate) fn again(&mut self) {
         let mut command = Command::new(program("redis-server"));
         command.args(["--bind", "127.0.0.1", "--save", "", "--port", &self.port.to_string(), "--dir"]);
         command.arg(self.folder.path()).args(&self.options);
@@ -116,14 +116,14 @@ impl Own {
     }
 
     /// As when the power is cut.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
             process.wait().unwrap();
         }
     }
 
-    pub(super) fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options {
         Options::new(Nodes::One(url(self.port)))
     }
 
