@@ -3,8 +3,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use sdk_core::{
     protocol::RoomName,
-    record, tagged,
-    wire::{Bad, Decode, Encode, Reader},
+    wire::{Bad, Decode, Encode, Reader, record, tagged},
 };
 
 use crate::{

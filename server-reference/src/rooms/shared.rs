@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 
 use sdk_core::{
     protocol::{ClientId, Json, MAX_SAFE_INTEGER, RoomName},
-    record, tagged,
+    wire::{record, tagged},
 };
 
 /// A server among those that share rooms, from when it began until it stopped.
