@@ -47,7 +47,11 @@ impl Engine {
             };
             if let Some((doc, reason)) = end {
                 doc.iter().for_each(|doc| self.views.touch(doc));
-                self.emit(Event::Settled(seq, doc, Outcome::Rejected(reason)));
+                // One that waited in vain before it was saved shows no more; but first it is told that it was submitted, or
+                // that it could not be.
+                if !self.outbox.is_unsaved(seq) {
+                    self.emit(Event::Settled(seq, doc, Outcome::Rejected(reason)));
+                }
             }
         }
     }

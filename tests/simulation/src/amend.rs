@@ -264,13 +264,17 @@ impl World {
                     format!("client {index} is told that {seq} was")
                 });
                 self.let_go(index, seq);
+                self.ticket_of(index, seq).into_iter().for_each(|ticket| self.fail_unsaved(index, ticket));
                 true
             }
             ErrorCode::DependencyFailed => {
-                match self.ticket_of(index, seq) {
-                    Some(ticket) => self.fail(index, ticket, seq),
-                    // It is being saved for the first time, and is told again once it is.
-                    None => self.fail_unsaved(index),
+                let ticket = self.ticket_of(index, seq);
+                self.claim(ticket.is_some(), "an operation's end is told after its submission", || {
+                    format!("client {index} is told that {seq} waited in vain, and has not stored it")
+                });
+                if let Some(ticket) = ticket {
+                    self.fail(index, ticket, seq);
+                    self.fail_unsaved(index, ticket);
                 }
                 true
             }
@@ -278,19 +282,17 @@ impl World {
         }
     }
 
-    /// Edits that nothing was said of yet, and that wait in vain, show no more.
-    fn fail_unsaved(&mut self, index: usize) {
-        let unsaid = self
-            .ledger
-            .submissions
-            .iter()
-            .filter(|(_, one)| one.client == index && one.said == Said::Nothing);
+    /// Edits that nothing was said of yet show no more if what they wait for has come to nothing. They are told so once they
+    /// are stored.
+    pub(crate) fn fail_unsaved(&mut self, index: usize, ended: u64) {
+        let ended = self.ledger.form_of(ended);
+        let waits = |one: &Submission| {
+            let behind = one.after.iter().any(|parent| self.ledger.form_of(*parent) == ended);
+            one.client == index && one.said == Said::Nothing && behind
+        };
+        let unsaid = self.ledger.submissions.iter().filter(|(_, one)| waits(one));
         let tickets: Vec<u64> = unsaid.map(|(ticket, _)| *ticket).collect();
-        for ticket in tickets {
-            if self.waits_in_vain(index, ticket) {
-                self.end_reads(index, ticket);
-            }
-        }
+        tickets.into_iter().for_each(|ticket| self.end_reads(index, ticket));
     }
 
     /// An operation waited in vain.

@@ -275,6 +275,9 @@ impl World {
             for part in self.ledger.with_parts(ticket) {
                 self.clients[index].reads.settled(doc, part, &outcome);
             }
+            if matches!(outcome, Outcome::Rejected(_)) {
+                self.fail_unsaved(index, ticket);
+            }
         }
     }
 

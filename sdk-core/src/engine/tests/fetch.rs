@@ -183,3 +183,35 @@ fn a_query_that_waits_for_a_snapshot_is_read_also_if_the_store_fails_before_that
     bench.load(vec![]);
     assert!(bench.engine.view(QueryId(1)).unwrap().loaded);
 }
+
+#[test]
+fn a_snapshot_that_is_stored_while_its_collection_begins_anew_is_not_the_one_in_view() {
+    let mut bench = Bench::fresh();
+    let link = bench.connect();
+    bench.receive(link, first_page(true));
+    let archive = Archive::of(at(6), &[("a", document(3)), ("b", document(5))]);
+    // All is stored but the commit that puts it in its place, which takes its time.
+    let flip = loop {
+        let parts = bench.parts();
+        let is_over = parts.is_empty();
+        for (id, part) in parts {
+            bench.input(Input::Fetched(id, Ok(archive.text(&part))));
+        }
+        let commits = bench.take(|effect| match effect {
+            Effect::Commit(id, Batch::Replica(batch)) => Some((*id, !batch.flip.is_empty())),
+            Effect::Commit(id, Batch::Outbox(_)) => Some((*id, false)),
+            _ => None,
+        });
+        assert!(!is_over || !commits.is_empty(), "there is nothing to go on with");
+        if let Some((id, _)) = commits.iter().find(|(_, flips)| *flips) {
+            break *id;
+        }
+        commits.into_iter().for_each(|(id, _)| bench.input(Input::Committed(id)));
+    };
+    let ServerFrame::Changes(other) = changes(None, 2, "z") else { unreachable!() };
+    bench.receive(link, ServerFrame::Changes(Changes { recovered: false, ..other }));
+    bench.input(Input::Committed(flip));
+    bench.input(Input::Open(QueryId(1), Query::all(cards())));
+    let scans = bench.take(|effect| if let Effect::Read(_, _, scan) = effect { Some(*scan) } else { None });
+    assert_eq!(scans, [storage::Scan::NONE]);
+}
