@@ -21,7 +21,7 @@ impl ServerId {
     }
 
     /// It as a number.
-    pub(crate) fn number(self) -> u64 {
+    pub fn number(self) -> u64 {
         self.0
     }
 
