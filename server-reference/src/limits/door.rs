@@ -54,18 +54,19 @@ impl Limiter {
     pub(crate) async fn stranger(&self, peer: IpAddr, now: Millis) -> Result<Option<Seat>, Exceeded> {
         let account = self.addresses.of(peer.into(), now);
         let Some(doorstep) = account.doorstep().filter(|_| !self.is_proxy(peer)) else { return Ok(None) };
-        let own = self.turn(&doorstep.strangers, Limit::Address, Unit::Strangers).await?;
-        Ok(Some(Seat([own, self.turn(&self.door.strangers, Limit::Server, Unit::Strangers).await?])))
+        let own = self.turn(&doorstep.strangers, 1, Limit::Address, Unit::Strangers).await?;
+        Ok(Some(Seat([own, self.turn(&self.door.strangers, 1, Limit::Server, Unit::Strangers).await?])))
     }
 
-    /// Waits for a place, but not for long.
+    /// Waits for so many places, but not for long. Who comes first has them first, however many they are.
     pub(super) async fn turn(
         &self,
         places: &Arc<Semaphore>,
+        count: u32,
         limit: Limit,
         unit: Unit,
     ) -> Result<OwnedSemaphorePermit, Exceeded> {
-        let turn = timeout(QUEUE, places.clone().acquire_owned()).await;
+        let turn = timeout(QUEUE, places.clone().acquire_many_owned(count)).await;
         turn.ok().and_then(Result::ok).ok_or_else(|| self.no_place(limit, unit))
     }
 

@@ -123,8 +123,8 @@ impl Meter {
     /// Waits for a turn to greet: few may do so at once, of one address and of all.
     pub(crate) async fn greet(&self, server: &Arc<Semaphore>) -> Result<Seat, Exceeded> {
         let own = self.address.doorstep().map_or(server, |doorstep| &doorstep.greetings);
-        let own = self.limiter.turn(own, self.address.limit, Unit::Greetings).await?;
-        Ok(Seat([own, self.limiter.turn(server, Limit::Server, Unit::Greetings).await?]))
+        let own = self.limiter.turn(own, 1, self.address.limit, Unit::Greetings).await?;
+        Ok(Seat([own, self.limiter.turn(server, 1, Limit::Server, Unit::Greetings).await?]))
     }
 
     /// Remembers that a limit was reached, and what was answered.
@@ -163,7 +163,7 @@ impl From<Exceeded> for ProtocolError {
     fn from(Exceeded { limit, unit, wait }: Exceeded) -> Self {
         let (limit_name, unit) = (limit.as_str(), unit.as_str());
         if limit == Limit::Server {
-            let message = format!("too many {unit} at once; nothing was done");
+            let message = format!("this server has reached its limit of {unit}; nothing was done");
             return Self::new(ErrorCode::Overloaded, message);
         }
         let message = format!("this {limit_name} has reached its limit of {unit}; nothing was done");

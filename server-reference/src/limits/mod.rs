@@ -35,7 +35,7 @@ pub(crate) use guard::{Metered, guard};
 pub use meter::Meter;
 pub(crate) use meter::{Exceeded, Seat};
 pub use quotas::{Quota, Quotas, Rates};
-pub(crate) use weight::{InCommon, Weight, weighed};
+pub(crate) use weight::{Room, Weight, weighed};
 
 use account::Accounts;
 use address::Address;
@@ -65,6 +65,10 @@ pub struct Limiter {
     door: Door,
     /// For what waits to be sent, and what has not come as a whole.
     memory: Arc<Semaphore>,
+    /// Pieces of that of which one user, tenant or address may have so many.
+    share: usize,
+    /// For what is made of what was read, before it can be sent: as much again as anybody's share.
+    making: Arc<Semaphore>,
     pub(crate) figures: Figures,
 }
 
@@ -80,6 +84,8 @@ impl Limiter {
             untrusted: Once::new(),
             door: Door::default(),
             memory: Arc::new(Semaphore::new(quotas.memory / PIECE)),
+            share,
+            making: Arc::new(Semaphore::new(share)),
             figures: Figures::default(),
             quotas,
         })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension, Router,
+    Router,
     extract::{RawQuery, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -13,7 +13,6 @@ use sdk_core::protocol::{CollectionName, ContentHash, ErrorCode, ProtocolError};
 
 use crate::{
     gzip,
-    limits::InCommon,
     service::Service,
     sync::{Caller, Path, Problem, reply},
 };
@@ -57,7 +56,7 @@ async fn chunk(
     let tag = HeaderValue::try_from(tag).map_err(unknown)?;
     let mut response = match headers.get(header::IF_NONE_MATCH) {
         Some(known) if *known == tag => StatusCode::NOT_MODIFIED.into_response(),
-        _ if is_gzip => (Extension(InCommon), [(header::CONTENT_ENCODING, "gzip")], packed.0).into_response(),
+        _ if is_gzip => ([(header::CONTENT_ENCODING, "gzip")], packed.0).into_response(),
         _ => packed.text()?.into_response(),
     };
     let headers = response.headers_mut();

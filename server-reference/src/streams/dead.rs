@@ -25,7 +25,7 @@ use crate::{
         events::{Attempt, CloudEvent, LetterId, LogError, NotJson, Publish, TopicName, Which},
         refusals::{ClientChange, ClientFate, ClientLetter, Place},
     },
-    sync::{self, Caller, Path, body},
+    sync::{self, Caller, Path, Problem, body},
     tenant::TenantScope,
 };
 
@@ -108,13 +108,15 @@ async fn list(
 async fn show(
     State(service): State<Arc<Service>>,
     Path(letter): Path<String>,
-    Caller { scope, .. }: Caller,
+    Caller { scope, meter, .. }: Caller,
 ) -> Result<Response, Refusal> {
     let letter = letter_id(&letter)?;
+    let room = meter.room(service.limits.operation_bytes).await.map_err(Problem::from)?;
     let dead = service.client_letters.client_letters(scope, Which::One(letter), wall()).await?;
     let told =
         dead.letters.first().map(|letter| serde_json::to_string(&Told::of(letter)).unwrap_or_default());
-    told.map(sync::json).ok_or_else(|| Refusal::new(Code::NoSuchLetter, "no such dead letter"))
+    let told = told.ok_or_else(|| Refusal::new(Code::NoSuchLetter, "no such dead letter"))?;
+    Ok(room.held_by(sync::json(told)))
 }
 
 async fn edit(

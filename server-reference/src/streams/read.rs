@@ -14,7 +14,7 @@ use sdk_core::protocol::ProtocolError;
 
 use super::{
     cursor, header,
-    live::{self, Tail},
+    live::{self, Page, Tail},
     problem::Refusal,
     put,
     request::{self, Live, Query},
@@ -95,26 +95,27 @@ pub(super) async fn read(
             let _place =
                 admit(&service, &meter).and_then(|place| place.known(&meter)).map_err(Problem::from)?;
             let read = Read { after, bytes: service.streams.read_bytes, within_epoch: query.within_epoch };
+            let room = meter.room(read.bytes).await.map_err(Problem::from)?;
             let slice = service.events.read(scope, topic, read, wall()).await?;
-            caught_up(&service, slice, after, &headers).await
+            Ok(room.held_by(caught_up(&service, slice, after, &headers).await?))
         }
         Some(Live::LongPoll) => {
             let place = live::admit(&service, &meter)?;
-            let mut tail = Tail::new(service.clone(), scope.clone(), topic, &query);
-            let slice = tokio::select! {
+            let mut tail = Tail::new(service.clone(), meter, scope.clone(), topic, &query);
+            let Page { slice, room } = tokio::select! {
                 biased;
                 error = service.verifier.withdrawn(&scope) => return Err(Problem::from(error).into()),
                 polled = tail.poll() => polled?,
             };
             drop(place);
-            polled(tail.service(), slice, query.cursor, &headers).await
+            Ok(room.held_by(polled(tail.service(), slice, query.cursor, &headers).await?))
         }
         Some(Live::Sse) => {
             let place = live::admit(&service, &meter)?;
-            let mut tail = Tail::new(service, scope, topic, &query);
+            let mut tail = Tail::new(service, meter, scope, topic, &query);
             // What is wrong with the request is told with a status.
             let first = tail.read().await?;
-            Ok(sse::response(tail, first, query.cursor, meter, place))
+            Ok(sse::response(tail, first, query.cursor, place))
         }
     }
 }
@@ -208,7 +209,14 @@ fn is_compressed(events: &Events, asked: &HeaderMap) -> bool {
 /// Events as the body of an answer.
 async fn body(service: &Service, form: Form, events: Events, asked: &HeaderMap) -> Result<Response, Refusal> {
     let is_compressed = is_compressed(&events, asked);
-    let bytes = if form == Form::Json { json_array(&events) } else { events.into_bytes() };
+    let bytes = if form == Form::Json {
+        let array = json_array(&events);
+        // Gone before anything else is made of the array.
+        drop(events);
+        array
+    } else {
+        events.into_bytes()
+    };
     if !is_compressed {
         return Ok(Body::from(bytes).into_response());
     }

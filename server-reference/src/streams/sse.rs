@@ -1,6 +1,6 @@
 //! Server-sent events: `data` with events, then `control` with the position after them.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     body::Body,
@@ -18,13 +18,12 @@ use tokio::{
 
 use super::{
     cursor, header,
-    live::{Tail, Waiting},
+    live::{Page, Tail, Waiting},
     put,
     read::json_array,
 };
 use crate::{
     clock::wall,
-    limits::Meter,
     random,
     storage::events::{Form, Slice},
 };
@@ -35,14 +34,8 @@ const COMMENT: &[u8] = b":\n\n";
 
 /// A connection that begins with a slice and goes on until its time is over, the topic ends, the token does, or the
 /// reader is too slow. Its place is held until then.
-pub(super) fn response(
-    tail: Tail,
-    first: Slice,
-    cursor: Option<u64>,
-    meter: Arc<Meter>,
-    place: Waiting,
-) -> Response {
-    let form = first.content_type.form();
+pub(super) fn response(tail: Tail, first: Page, cursor: Option<u64>, place: Waiting) -> Response {
+    let form = first.slice.content_type.form();
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         let _place = place;
@@ -51,7 +44,7 @@ pub(super) fn response(
             biased;
             // The reader finds out why when it comes back.
             _ = service.verifier.withdrawn(&scope) => {}
-            () = send(tail, first, cursor, &meter, sender) => {}
+            () = send(tail, first, cursor, sender) => {}
         }
     });
     let chunks = stream::unfold(receiver, |mut receiver| async move {
@@ -68,13 +61,7 @@ pub(super) fn response(
     response
 }
 
-async fn send(
-    mut tail: Tail,
-    first: Slice,
-    mut cursor: Option<u64>,
-    meter: &Meter,
-    sender: mpsc::Sender<Bytes>,
-) {
+async fn send(mut tail: Tail, first: Page, mut cursor: Option<u64>, sender: mpsc::Sender<Bytes>) {
     let service = tail.service().clone();
     let expires = Duration::from_millis(tail.scope().expires().0.saturating_sub(wall().0));
     let end = Instant::now() + service.streams.events_lifetime.min(expires);
@@ -83,17 +70,17 @@ async fn send(
     loop {
         let mut more = false;
         let (chunk, over) = match next.take() {
-            Some(slice) => {
+            Some(Page { slice, room }) => {
                 more = !slice.up_to_date;
                 let told = cursor::next(wall(), cursor, random::spread());
                 // The first answers what the client sent; later ones need only not go back.
                 cursor = Some(told.saturating_sub(1));
-                (encode(&slice, told), slice.closed)
+                // Who takes it slowly, with many others, is to come back for it.
+                let Ok(chunk) = room.carry(encode(&slice, told)) else { return };
+                (chunk, slice.closed)
             }
             None => (Bytes::from_static(COMMENT), false),
         };
-        // Who takes it slowly, with many others, is to come back for it.
-        let Ok(chunk) = meter.carry(chunk) else { return };
         // Whoever does not take a chunk in time would hold it, and its place, for ever.
         if !matches!(timeout(service.write_deadline, sender.send(chunk)).await, Ok(Ok(()))) || over {
             return;
@@ -108,10 +95,10 @@ async fn send(
             () = sender.closed() => return,
         };
         next = match waited {
-            Ok(Some(slice)) => Some(slice),
+            Ok(Some(page)) => Some(page),
             // A topic that ends when it is not read is being read.
             Ok(None) if tail.idle().is_some() => match tail.read().await {
-                Ok(slice) => (!slice.events.is_empty() || slice.closed).then_some(slice),
+                Ok(page) => (!page.slice.events.is_empty() || page.slice.closed).then_some(page),
                 Err(_) => return,
             },
             Ok(None) => None,

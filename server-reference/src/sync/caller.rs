@@ -21,6 +21,8 @@ use crate::{
 /// read: who is nobody costs us nothing.
 pub(crate) struct Caller {
     pub(crate) scope: TenantScope,
+    /// Who is charged.
+    pub(crate) meter: Arc<Meter>,
     _place: Place,
 }
 
@@ -35,7 +37,8 @@ impl FromRequestParts<Arc<Service>> for Caller {
             Some(scope) => scope,
             None => authenticate(service, &meter, &parts.headers).await?,
         };
-        Ok(Self { scope, _place: place.known(&meter)? })
+        let place = place.known(&meter)?;
+        Ok(Self { scope, meter, _place: place })
     }
 }
 

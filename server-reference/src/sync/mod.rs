@@ -53,11 +53,13 @@ async fn push(
         misused(service, caller.scope, Misuse::Push).await;
         return Err(error.into());
     }
+    // A judgement is about as long as what it is of.
+    let room = caller.meter.room(text.len()).await?;
     let (documents, events) = (&*service.documents, &*service.events);
     let refusals = &*service.client_letters;
     let answer =
         exchange::push(documents, events, refusals, &service.limits, caller.scope, &text, wall()).await?;
-    Ok(reply(&answer))
+    Ok(room.held_by(reply(&answer)))
 }
 
 async fn pull(
@@ -66,8 +68,9 @@ async fn pull(
     request: Request,
 ) -> Result<Response, Problem> {
     let text = body(request.into_body(), service.limits.frame_bytes).await?;
+    let room = caller.meter.room(service.limits.frame_bytes).await?;
     let answer = exchange::pull(&*service.documents, &service.limits, caller.scope, &text, wall()).await?;
-    Ok(reply(&answer))
+    Ok(room.held_by(reply(&answer)))
 }
 
 /// The whole body as text, of at most `most` bytes.

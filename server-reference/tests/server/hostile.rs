@@ -83,9 +83,10 @@ mod slow {
     /// Bytes of memory for what readers do not take, in the server that they are led to.
     const PENDING: &str = "67108864";
     /// Bytes that such a server may need more than before: what the half of that is for one user, what it takes to read and
-    /// make as much, and what the allocator keeps of it. Readers come ten at a time: an answer is weighed once it is made, so
-    /// what is being made at one time comes on top.
+    /// make as much, and what the allocator keeps of it.
     const CEILING: usize = 128 * 1024 * 1024;
+    /// Readers who come at one time.
+    const CROWD: usize = 100;
     /// Bytes that a connection may cost besides, in a build that is not optimised.
     const CONNECTION: usize = 48 * 1024;
 
@@ -169,7 +170,7 @@ mod slow {
         let mut readers: Vec<TcpStream> = Vec::new();
         while readers.len() < self::readers() {
             let first = readers.len();
-            readers.extend(join_all((first..first + 10).map(|at| open(&process, &token, at))).await);
+            readers.extend(join_all((first..first + CROWD).map(|at| open(&process, &token, at))).await);
         }
         for round in 1..=5 {
             sip(&mut readers);

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{Shown, name, stir};
 use crate::{
     clock::wall,
-    limits::Metered,
+    limits::{Meter, Metered, Room},
     random,
     service::Service,
     storage::events::{
@@ -25,7 +25,7 @@ use crate::{
         problem::{Code, Refusal},
         request,
     },
-    sync::{self, Caller, Path, authenticate},
+    sync::{self, Caller, Path, Problem, authenticate},
     tenant::TenantScope,
 };
 
@@ -61,49 +61,77 @@ pub(super) async fn claim(
     }
     let wait = claiming.wait_ms.map_or(service.streams.long_poll, Duration::from_millis);
     let deadline = Instant::now() + wait.min(service.streams.long_poll);
-    let ask = || Claim {
-        worker: claiming.worker.clone(),
+    let asked = Asked {
+        service: &service,
+        meter: &meter,
+        scope: &scope,
+        group: &group,
+        worker: &claiming.worker,
         events: claiming.events.unwrap_or(1),
         bytes: claiming.bytes.unwrap_or(most).min(most),
-        secret: random::name(),
-        chance: random::spread(),
     };
-    let mut claimed = service.groups.claim(scope.clone(), group.clone(), ask(), wall()).await?;
+    let (mut claimed, mut room) = asked.claim().await?;
     if claimed.lease.is_none() && !wait.is_zero() {
-        claimed = tokio::select! {
+        drop(room);
+        (claimed, room) = tokio::select! {
             biased;
-            error = service.verifier.withdrawn(&scope) => return Err(sync::Problem::from(error).into()),
-            claimed = wait_for(&service, &scope, &group, ask, deadline) => claimed?,
+            error = service.verifier.withdrawn(&scope) => return Err(Problem::from(error).into()),
+            claimed = asked.wait(deadline) => claimed?,
         };
     }
-    Ok(answer(&claimed))
+    Ok(room.held_by(answer(&claimed)))
 }
 
-/// Claims until there is something, for as long as it may take. No event is missed between claiming and waiting, since
-/// whoever claims follows before.
-async fn wait_for(
-    service: &Service,
-    scope: &TenantScope,
-    group: &GroupName,
-    ask: impl Fn() -> Claim,
-    deadline: Instant,
-) -> Result<Claimed, Refusal> {
-    let topic = service.groups.group(scope.clone(), group.clone(), wall()).await?.topic;
-    let mut news = service.news.follow(scope, vec![topic]);
-    let mut stirred = service.stirred.follow(scope, vec![group.clone()]);
-    loop {
-        let now = wall();
-        let claimed = service.groups.claim(scope.clone(), group.clone(), ask(), now).await?;
-        if claimed.lease.is_some() || Instant::now() >= deadline || service.stopping.is_cancelled() {
-            return Ok(claimed);
-        }
-        let due = claimed.next.map(|next| Duration::from_millis(next.0.saturating_sub(now.0)));
-        let until = due.map_or(deadline, |due| deadline.min(Instant::now() + due));
-        tokio::select! {
-            _ = news.next() => {}
-            _ = stirred.next() => {}
-            () = sleep_until(until) => {}
-            () = service.stopping.cancelled() => {}
+/// Who asks for how much.
+struct Asked<'a> {
+    service: &'a Service,
+    meter: &'a Arc<Meter>,
+    scope: &'a TenantScope,
+    group: &'a GroupName,
+    worker: &'a str,
+    events: usize,
+    bytes: usize,
+}
+
+impl Asked<'_> {
+    /// Claims what there is, with room for telling it.
+    async fn claim(&self) -> Result<(Claimed, Room), Refusal> {
+        // What is no JSON is told as text that is longer.
+        let room = self.meter.room(self.bytes.saturating_mul(2)).await.map_err(Problem::from)?;
+        let claim = Claim {
+            worker: self.worker.to_owned(),
+            events: self.events,
+            bytes: self.bytes,
+            secret: random::name(),
+            chance: random::spread(),
+        };
+        let claimed =
+            self.service.groups.claim(self.scope.clone(), self.group.clone(), claim, wall()).await?;
+        Ok((claimed, room))
+    }
+
+    /// Claims until there is something, for as long as it may take. No event is missed between claiming and waiting, since
+    /// whoever claims follows before. Nothing is held while it waits.
+    async fn wait(&self, deadline: Instant) -> Result<(Claimed, Room), Refusal> {
+        let Self { service, scope, group, .. } = *self;
+        let topic = service.groups.group(scope.clone(), group.clone(), wall()).await?.topic;
+        let mut news = service.news.follow(scope, vec![topic]);
+        let mut stirred = service.stirred.follow(scope, vec![group.clone()]);
+        loop {
+            let (claimed, room) = self.claim().await?;
+            if claimed.lease.is_some() || Instant::now() >= deadline || service.stopping.is_cancelled() {
+                return Ok((claimed, room));
+            }
+            drop(room);
+            let now = wall();
+            let due = claimed.next.map(|next| Duration::from_millis(next.0.saturating_sub(now.0)));
+            let until = due.map_or(deadline, |due| deadline.min(Instant::now() + due));
+            tokio::select! {
+                _ = news.next() => {}
+                _ = stirred.next() => {}
+                () = sleep_until(until) => {}
+                () = service.stopping.cancelled() => {}
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
         problem::{Code, Refusal},
         request,
     },
-    sync::{self, Caller, Path, body_bytes},
+    sync::{self, Caller, Path, Problem, body_bytes},
     tenant::TenantScope,
 };
 
@@ -76,12 +76,14 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(service): State<Arc<Service>>,
     Path((id, letter)): Path<(String, String)>,
-    Caller { scope, .. }: Caller,
+    Caller { scope, meter, .. }: Caller,
 ) -> Result<Response, Refusal> {
     let (group, letter) = (name(&id)?, letter_id(&letter)?);
+    let room = meter.room(service.streams.event_bytes).await.map_err(Problem::from)?;
     let found = service.letters.letters(scope, group, Which::One(letter), wall()).await?;
     let told = found.first().map(|letter| serde_json::to_string(&Told::of(letter, true)).unwrap_or_default());
-    told.map(sync::json).ok_or_else(|| Refusal::new(Code::NoSuchLetter, "no such dead letter"))
+    let told = told.ok_or_else(|| Refusal::new(Code::NoSuchLetter, "no such dead letter"))?;
+    Ok(room.held_by(sync::json(told)))
 }
 
 pub(super) async fn edit(
