@@ -261,7 +261,7 @@ mod tests {
         });
         let mut request = Request::new(Body::empty());
         request.extensions_mut().insert(asked);
-        let router = axum::Router::new().route("/", route).layer(axum::middleware::from_fn(weighed));
+        let router = axum::Router::new().fallback_service(route).layer(axum::middleware::from_fn(weighed));
         let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert!(meter.weigh(LIGHT + 1).is_err());
