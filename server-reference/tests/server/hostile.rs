@@ -62,7 +62,7 @@ async fn those_who_say_nothing_keep_nobody_out_who_is_known() {
 /// What is asked of a server that readers hold up.
 #[cfg(target_os = "linux")]
 mod slow {
-    use std::{fs, path::Path};
+    use std::{fs, path::Path, time::Instant};
 
     use futures::future::join_all;
     use sdk_core::protocol::{
@@ -165,19 +165,22 @@ mod slow {
         let token = token(data.path());
         let mut session = process.session(data.path()).await;
         fill(&process, &token).await;
+        let alone = Instant::now();
         others_are_served(&mut session, 1).await;
-        let before = peak(&process);
+        let (alone, before) = (alone.elapsed(), peak(&process));
         let mut readers: Vec<TcpStream> = Vec::new();
         while readers.len() < self::readers() {
             let first = readers.len();
             readers.extend(join_all((first..first + CROWD).map(|at| open(&process, &token, at))).await);
         }
+        let together = Instant::now();
         for round in 1..=5 {
             sip(&mut readers);
             others_are_served(&mut session, 50 * round + 1).await;
         }
-        let after = peak(&process);
+        let (together, after) = (together.elapsed() / 5, peak(&process));
         println!("{} KiB before, {} KiB with {} readers", before / 1024, after / 1024, readers.len());
+        println!("{alone:?} for fifty edits before, {together:?} beside them");
         let most = before + CEILING + readers.len() * CONNECTION;
         assert!(after < most, "{before} bytes before, {after} with {} readers", readers.len());
     }
