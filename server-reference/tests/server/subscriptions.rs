@@ -98,6 +98,23 @@ async fn a_lease_that_is_over_goes_to_another_and_the_first_is_fenced_off() {
     assert_eq!((status, answer["code"].as_str()), (409, Some("no_pending_work")));
 }
 
+/// A wake stream that is not there, or takes nothing, keeps no worker from what there is to do.
+#[tokio::test]
+async fn who_comes_for_work_gets_it_though_it_could_not_be_announced() {
+    let server = Running::start().await;
+    let ada = worker(&server, "acme");
+    assert_eq!(ada.put("jobs/1", json!([])).await, 201);
+    assert_eq!(ada.put("__ds/subscriptions/s", setup(30_000)).await, 201);
+    for round in 0..20 {
+        assert_eq!(ada.ask(Method::POST, "jobs/1", json!(round)).await.0, 204);
+        // Long enough that it was tried, in some of the rounds.
+        sleep(Duration::from_millis(20)).await;
+        let (status, claim) = ada.claim("s", "one").await;
+        assert_eq!(status, 200, "{round}: {claim}");
+        assert_eq!(ada.ack("s", &claim, true).await.0, 200, "{round}");
+    }
+}
+
 #[tokio::test]
 async fn each_announcement_is_one_event_of_the_wake_stream() {
     let server = Running::start().await;

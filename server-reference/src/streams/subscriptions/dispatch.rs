@@ -224,6 +224,10 @@ impl Subscriptions {
                 return Ok((subscription, false));
             }
             let now = wall();
+            if !done && subscription.wake.as_ref().is_some_and(|wake| wake.holder.is_some()) {
+                // A worker came by itself meanwhile.
+                return Ok((subscription, false));
+            }
             if !done {
                 let (first, most) = RETRY;
                 let pause = first.saturating_mul(1 << subscription.failures.min(6)).min(most);

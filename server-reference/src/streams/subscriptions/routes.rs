@@ -178,6 +178,8 @@ async fn claim(
             subscriptions.discover(tenant, &mut subscription).await?;
             tails = subscriptions.tails(tenant, &subscription, now).await?;
         }
+        // Whoever has come need not be reached: that nobody could be tells nothing of the work.
+        subscription.next_attempt = None;
         subscription.announce(random::name, &tails, now);
         let Some(wake) = &mut subscription.wake else {
             return Err(Refusal::new(Code::NoWork, "there is nothing to do").in_capitals(json!({})));
