@@ -8,7 +8,7 @@ use sdk_core::{
     protocol::{Changes, ClientId, CollectionName, Limits, Manifest},
 };
 
-use super::{NewEpoch, SqliteDocuments, UPKEEP_SLICE, audit, grants, readers::Readers};
+use super::{NewEpoch, SqliteDocuments, UPKEEP_SLICE, audit, readers::Readers};
 use crate::{
     resolvers::Resolvers,
     snapshot::{Export, Exports},
@@ -18,7 +18,7 @@ use crate::{
         events::{Answer, LetterId, Which},
         grants::Counted,
         refusals::{ClientChange, ClientDead, ClientFate, ClientLetters, Note, Refusals},
-        sql::{Writer, read},
+        sql::{Writer, grants, read},
     },
     tenant::TenantScope,
 };
@@ -30,7 +30,7 @@ pub type OnAdvance = Box<dyn Fn(&Arc<Advance>) + Send>;
 /// The embedded store. Whatever waits while one transaction is under way goes together into the next, so the cost of
 /// reaching the disk is shared. The writer stops, having finished its queue, when the last owner is gone.
 pub struct SqliteStore {
-    writer: Writer<SqliteDocuments>,
+    pub(super) writer: Writer<SqliteDocuments>,
     readers: Readers,
 }
 
@@ -84,14 +84,6 @@ impl SqliteStore {
     pub(crate) async fn grant_count(&self, since: Millis, now: Millis) -> Result<Counted, StorageError> {
         self.readers.read(move |connection| grants::count(connection, since, now)).await
     }
-
-    /// Calls the writer, in its turn.
-    pub(super) async fn call<T: Send + 'static, E: From<StorageError> + Send + 'static>(
-        &self,
-        call: impl FnOnce(&mut SqliteDocuments) -> Result<(T, Vec<Arc<Advance>>), E> + Send + 'static,
-    ) -> Result<T, E> {
-        self.writer.tell(call).await
-    }
 }
 
 impl Exports for SqliteStore {
@@ -144,7 +136,10 @@ impl AttemptLog for SqliteStore {
         attempt: Attempt,
         now: Millis,
     ) -> BoxFuture<'_, Result<(), StorageError>> {
-        self.call(move |documents| Ok((audit::refused(&documents.connection, &attempt, now)?, Vec::new())))
+        self.writer
+            .call(move |documents| {
+                documents.within(|connection, _| audit::refused(connection, &attempt, now))
+            })
             .boxed()
     }
 }

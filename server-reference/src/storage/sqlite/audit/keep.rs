@@ -8,7 +8,7 @@ use sdk_core::clock::Millis;
 use super::{ALLOWED, Audit, Checkpoint, Entry, Finding, Head, append, enable, key};
 use crate::{
     data::DataFolder,
-    storage::{StorageError, sqlite::schema},
+    storage::{StorageError, sql, sqlite::schema},
 };
 
 /// Who does it, and why. It is on record as they say.
@@ -55,7 +55,7 @@ impl Kept {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let sql = "DELETE FROM audit_parts WHERE tenant = ?1 AND text IN (?2, 'subject ' || ?2)";
         let count = transaction.execute(sql, (tenant, subject))?;
-        office.record(&transaction, tenant, "personal data erased", &format!("{count} parts"), now)?;
+        office.record(&*transaction, tenant, "personal data erased", &format!("{count} parts"), now)?;
         transaction.commit()?;
         // The log has the pages as they were.
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
@@ -91,7 +91,7 @@ impl Kept {
         transaction.execute(sql, (tenant, through))?;
         let sql = "DELETE FROM audit WHERE tenant = ?1 AND number <= ?2";
         let count = transaction.execute(sql, (tenant, through))?;
-        office.record(&transaction, tenant, "audit pruned", &format!("through record {through}"), now)?;
+        office.record(&*transaction, tenant, "audit pruned", &format!("through record {through}"), now)?;
         transaction.commit()?;
         Ok(count as u64)
     }
@@ -143,9 +143,9 @@ pub fn prune_all(
 }
 
 impl Office<'_> {
-    pub(in crate::storage::sqlite) fn record(
+    pub(in crate::storage) fn record(
         &self,
-        connection: &Connection,
+        connection: &dyn sql::Connection,
         tenant: &str,
         action: &str,
         target: &str,

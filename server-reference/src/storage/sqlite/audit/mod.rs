@@ -106,15 +106,15 @@ const ALTERED: &str = "audit found altered";
 const PARTS: [&str; 4] = ["subject", "target", "justification", "approver"];
 
 /// What is to be recorded. Texts that are empty are absent.
-pub(in crate::storage::sqlite) struct Entry<'a> {
-    pub(in crate::storage::sqlite) action: &'a str,
-    pub(in crate::storage::sqlite) outcome: &'a str,
+pub(in crate::storage) struct Entry<'a> {
+    pub(in crate::storage) action: &'a str,
+    pub(in crate::storage) outcome: &'a str,
     /// As [`PARTS`].
-    pub(in crate::storage::sqlite) parts: [&'a str; 4],
+    pub(in crate::storage) parts: [&'a str; 4],
 }
 
 /// What came of something that was tried: its own rights let a subject do it, those of an access grant did, or none.
-pub(in crate::storage::sqlite) const ALLOWED: &str = "allowed";
+pub(in crate::storage) const ALLOWED: &str = "allowed";
 const GRANTED: &str = "granted";
 const REFUSED: &str = "refused";
 
@@ -201,7 +201,7 @@ pub(in crate::storage) fn viewing(
 
 /// Adds a record to the chain of a tenant. Where the head is not what was signed, that is recorded first: what is signed from
 /// then on says so for good.
-pub(in crate::storage::sqlite) fn append(
+pub(in crate::storage) fn append(
     connection: &dyn Connection,
     tenant: &str,
     entry: &Entry<'_>,

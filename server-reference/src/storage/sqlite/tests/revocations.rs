@@ -7,14 +7,18 @@ use super::in_memory;
 use crate::{
     auth::{MAX_LIFE, Revocation, Whose},
     fixtures::{START, granted},
-    storage::revocations::{MAX_TENANT_REVOCATIONS, RevocationError},
+    storage::{
+        revocations::{MAX_TENANT_REVOCATIONS, RevocationError},
+        sql::revocations,
+    },
 };
 
 #[test]
 fn revocations_of_a_tenant_are_capped_and_room_comes_back() {
     let (mut documents, admin) = (in_memory(), granted("root", json!([{ "subject": "*", "may": "admin" }])));
     let mut revoke = |name: &str, now: Millis| {
-        documents.revoke(&admin, &Revocation::new(Whose::Token, name, now, now), now)
+        let revocation = Revocation::new(Whose::Token, name, now, now);
+        documents.within(|connection, _| revocations::revoke(connection, &admin, &revocation, now))
     };
     for n in 0..MAX_TENANT_REVOCATIONS {
         revoke(&format!("t{n}"), START).unwrap();
