@@ -160,17 +160,17 @@ pub struct Decided {
 
 /// How many grants there are of all tenants, and how many have come to their end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Counted {
+pub struct Counted {
     /// Those that wait for somebody to approve of them.
-    pub(crate) pending: i64,
+    pub pending: i64,
     /// Those that are in force.
-    pub(crate) active: i64,
+    pub active: i64,
     /// Those whose time was over after `since`, and no later than `until`.
-    pub(crate) over: u64,
+    pub over: u64,
     /// Where counting began.
-    pub(crate) since: Millis,
+    pub since: Millis,
     /// How far it came; never before where it began.
-    pub(crate) until: Millis,
+    pub until: Millis,
 }
 
 /// What part of a tenant's data: entries as those of a token's claim `access`, of the kinds that a super admin can have.

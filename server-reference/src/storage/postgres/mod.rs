@@ -9,8 +9,10 @@
 //! Each tenant is one writer's of an instance: what it commits is told in the order of commits.
 
 mod connection;
+mod grants;
 mod groups;
 mod readers;
+mod revocations;
 mod schema;
 mod session;
 mod settings;

@@ -12,7 +12,7 @@ use crate::storage::StorageError;
 /// Programs of the release before go on while it is done and after.
 pub(super) struct Migrations(&'static [&'static [&'static str]]);
 
-pub(super) const DOCUMENTS: Migrations = Migrations(&[&[DOCUMENT_TABLES, AUDIT_TABLES]]);
+pub(super) const DOCUMENTS: Migrations = Migrations(&[&[DOCUMENT_TABLES, AUDIT_TABLES], &[GRANT_TABLE]]);
 pub(super) const TRANSACTIONS: Migrations = Migrations(&[&[TRANSACTION_TABLES, AUDIT_TABLES]]);
 
 pub(super) const GROUPS: Migrations = Migrations(&[&[groups::TABLES, AUDIT_TABLES]]);
@@ -142,6 +142,28 @@ const DOCUMENT_TABLES: &str = r#"
         PRIMARY KEY (tenant, subject, target)
     );
     CREATE INDEX viewings_by_end ON viewings (until);
+"#;
+
+/// `tenant` is whose data a grant is for.
+const GRANT_TABLE: &str = r#"
+    CREATE TABLE grants (
+        key BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        id TEXT COLLATE "C" NOT NULL UNIQUE,
+        tenant TEXT COLLATE "C" NOT NULL,
+        holder_tenant TEXT COLLATE "C" NOT NULL,
+        holder TEXT COLLATE "C" NOT NULL,
+        justification TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        may TEXT NOT NULL,
+        seconds BIGINT NOT NULL,
+        requested BIGINT NOT NULL,
+        state TEXT NOT NULL,
+        decider_tenant TEXT COLLATE "C",
+        decider TEXT COLLATE "C",
+        ends BIGINT NOT NULL
+    );
+    CREATE INDEX grants_by_holder ON grants (holder_tenant, holder, ends);
+    CREATE INDEX grants_by_end ON grants (ends);
 "#;
 
 /// As the embedded stores have them.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, FutureExt};
 use sdk_core::{
     clock::Millis,
-    protocol::{Changes, ClientId, CollectionName, Epoch, Limits, Manifest},
+    protocol::{Changes, ClientId, CollectionName, DocKey, Epoch, Limits, Manifest},
 };
 
 use super::{
@@ -19,10 +19,10 @@ use crate::{
     resolvers::Resolvers,
     snapshot::{Export, Exports},
     storage::{
-        Advance, Batch, Committed, Documents, Page, StorageError,
+        Advance, Batch, Committed, Documents, Page, ResolutionRecord, StorageError,
         events::{Answer, LetterId, Which},
         refusals::{ClientChange, ClientDead, ClientFate, ClientLetters, Note, Refusals},
-        sql::{Commits, Connection, Rules, Writer, commit, letters, read, refusals, upkeep},
+        sql::{Commits, Connection, Rules, Writer, commit, conflict, letters, read, refusals, upkeep},
         sqlite::{UPKEEP_SLICE, audit},
     },
     tenant::TenantScope,
@@ -48,13 +48,13 @@ pub struct Shared {
 
 /// One instance's part of the store.
 pub struct PostgresStore {
-    writers: Vec<Writer<Judging>>,
-    readers: Readers,
+    pub(super) writers: Vec<Writer<Judging>>,
+    pub(super) readers: Readers,
 }
 
 /// What one writer's thread has.
-struct Judging {
-    session: Session,
+pub(super) struct Judging {
+    pub(super) session: Session,
     rules: Rules,
 }
 
@@ -97,6 +97,48 @@ impl PostgresStore {
         }
     }
 
+    /// Brings back to `now` what is stamped with a time beyond it and the allowed skew, and returns how many documents that
+    /// were. For a database one of whose servers had a clock that was ahead. Slice by slice.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`] or [`StorageError::Corrupt`]; some documents may have been changed. It may be called again.
+    pub async fn heal(&self, now: Millis) -> Result<usize, StorageError> {
+        let mut progress = upkeep::Progress::default();
+        while !progress.done {
+            let slice = move |connection: &dyn Connection, _: &mut Rules| {
+                upkeep::heal(connection, now, UPKEEP_SLICE, progress)
+            };
+            progress = self.every(slice).await?;
+        }
+        Ok(progress.healed)
+    }
+
+    /// How conflicts about a document were decided, oldest first; the newest
+    /// [`KEPT_RESOLUTIONS`](crate::storage::KEPT_RESOLUTIONS) are kept.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`] or [`StorageError::Corrupt`].
+    pub async fn resolutions(
+        &self,
+        scope: TenantScope,
+        doc: DocKey,
+    ) -> Result<Vec<ResolutionRecord>, StorageError> {
+        let tenant = scope.tenant().clone();
+        let of = tenant.clone();
+        let read = move |connection: &dyn Connection| {
+            conflict::records(connection, &of, doc.collection.as_str(), doc.id.as_str())
+        };
+        self.readers.read(Some(tenant), read).await
+    }
+
+    /// How many dead letters of clients there are, of all tenants.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]
+    pub async fn client_letter_count(&self) -> Result<i64, StorageError> {
+        self.readers.read(None, refusals::letters).await
+    }
+
     /// Begins a new epoch in every collection and returns how many there are. For a database that was restored from a backup, as
     /// of the [embedded store](crate::storage::sqlite::SqliteDocuments::renew_epochs).
     ///
@@ -117,14 +159,14 @@ impl PostgresStore {
     }
 
     /// The writer that a tenant's batches go to.
-    fn writer(&self, tenant: &str) -> &Writer<Judging> {
+    pub(super) fn writer(&self, tenant: &str) -> &Writer<Judging> {
         &self.writers[super::place(tenant, self.writers.len())]
     }
 }
 
 impl Judging {
     /// Does something for a tenant in one transaction, which is committed unless it fails.
-    fn within<T, E: From<StorageError>>(
+    pub(super) fn within<T, E: From<StorageError>>(
         &mut self,
         tenant: &str,
         work: impl FnOnce(&dyn Connection, &mut Rules) -> Result<T, E>,

@@ -17,9 +17,13 @@ use crate::{
         Documents,
         contract::{
             documents_contract,
+            grants::grants_contract,
             refusals::{Letters, refusals_contract},
+            revocations::revocations_contract,
             transactions::{Both, transactions_contract},
         },
+        grants::Grants,
+        revocations::Revocations,
         sql::transactions::Caps,
         sqlite::audit::Key,
     },
@@ -52,6 +56,18 @@ async fn letters() -> (Letters, ()) {
 }
 
 refusals_contract!(letters);
+
+async fn revoking() -> (Arc<dyn Revocations>, ()) {
+    (instance(&fresh()), ())
+}
+
+revocations_contract!(revoking);
+
+async fn granting() -> (Arc<dyn Grants>, ()) {
+    (instance(&fresh()), ())
+}
+
+grants_contract!(granting);
 
 async fn both() -> (Both, ()) {
     let options = unmigrated();

@@ -131,6 +131,12 @@ pub(in crate::storage) fn note(
     Ok(())
 }
 
+/// How many letters there are, of all tenants.
+pub(in crate::storage) fn letters(connection: &dyn Connection) -> Result<i64, StorageError> {
+    let sql = "SELECT CAST(coalesce(sum(letters), 0) AS BIGINT) FROM refused_tenants";
+    connection.one(sql, (), |row| row.get(0))
+}
+
 /// Takes away the letters of what stood in the place of an operation.
 pub(super) fn end(connection: &dyn Connection, origin: &Origin) -> Result<(), StorageError> {
     let Origin { tenant, client, seq, doc } = origin;

@@ -18,7 +18,7 @@ use crate::{
         events::{Answer, LetterId, Which},
         grants::Counted,
         refusals::{ClientChange, ClientDead, ClientFate, ClientLetters, Note, Refusals},
-        sql::{Writer, grants, read},
+        sql::{Writer, grants, read, refusals},
     },
     tenant::TenantScope,
 };
@@ -73,8 +73,7 @@ impl SqliteStore {
     /// # Errors
     /// [`StorageError::Unavailable`]
     pub(crate) async fn client_letter_count(&self) -> Result<i64, StorageError> {
-        const COUNT: &str = "SELECT coalesce(sum(letters), 0) FROM refused_tenants";
-        self.readers.read(|connection| Ok(connection.query_row(COUNT, [], |row| row.get(0))?)).await
+        self.readers.read(|connection| refusals::letters(connection)).await
     }
 
     /// How many access grants there are of all tenants, and how many have come to their end since some time.
