@@ -80,12 +80,17 @@ pub(crate) fn secret_file(path: &Path, make: impl FnOnce() -> io::Result<Vec<u8>
             file.sync_all()?;
             Ok(secret)
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let damaged = || io::Error::other(format!("{} is damaged; remove it", path.display()));
-            unhex(&fs::read_to_string(path)?).ok_or_else(damaged)
-        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read_secret(path),
         Err(error) => Err(error),
     }
+}
+
+/// The secret in a file that is there.
+pub(crate) fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
+    let damaged = || io::Error::other(format!("{} is damaged; remove it", path.display()));
+    let text = fs::read_to_string(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    unhex(&text).ok_or_else(damaged)
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -26,6 +26,7 @@ macro_rules! grants_contract {
             a_grant_is_used_by_its_holder_alone_and_while_the_office_lasts,
             grants_are_shown_to_those_whom_they_concern,
             requests_have_bounds_and_room_comes_back,
+            what_is_said_of_a_grant_is_kept_as_it_is,
         );
     };
     (@tests $open:path: $($name:ident,)*) => {$(
@@ -204,4 +205,23 @@ pub(crate) async fn requests_have_bounds_and_room_comes_back(store: Store) {
     assert!(more(104, WAITS + LISTED + 1).await.is_ok());
     let gone = store.grant(sue(), id(1), START.plus(WAITS + LISTED + 1)).await;
     assert!(matches!(gone, Err(GrantError::NoSuchGrant)), "what ended long ago is forgotten");
+}
+
+pub(crate) async fn what_is_said_of_a_grant_is_kept_as_it_is(store: Store) {
+    let nasty = ["a\0b", "\u{1}\u{2}", "'; --", "\\0", "\u{202e}\u{10ffff}", &"x".repeat(4_000)];
+    for (number, text) in (1..).zip(nasty) {
+        let tenant = format!("acme{}", text.chars().take(100).collect::<String>());
+        let everywhere = || officer("sue", json!([{ "tenant": "*", "may": "request" }]));
+        let asked = Asked {
+            tenant: (&*tenant).into(),
+            justification: text.into(),
+            ..asked(number, Extent::Read, false)
+        };
+        let made = store.request(everywhere(), asked, START).await.unwrap();
+        assert_eq!((&*made.tenant, &*made.justification), (&*tenant, text));
+        assert_eq!(store.grant(everywhere(), id(number), START).await.unwrap(), made);
+        let act = Act { target: text.into(), extent: Extent::Read };
+        let under = store.act(everywhere(), id(number), act, START).await.unwrap();
+        assert_eq!(&**under.tenant(), &*tenant);
+    }
 }

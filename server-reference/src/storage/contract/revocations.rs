@@ -22,6 +22,7 @@ macro_rules! revocations_contract {
             only_who_may_administer_subjects_takes_their_tokens_back,
             revocations_are_listed_in_pages_to_those_who_may_make_them,
             tenants_take_back_their_own_tokens_only,
+            names_of_every_form_are_kept_as_they_are,
         );
     };
     (@tests $open:path: $($name:ident,)*) => {$(
@@ -131,4 +132,60 @@ pub(crate) async fn tenants_take_back_their_own_tokens_only(store: Store) {
     revoke(&store, other, of(Whose::Subject, "ada", 9)).await.unwrap();
     let mine = store.revocations(admin(), None, 10, START).await.unwrap();
     assert_eq!(mine[0].revocation, of(Whose::Subject, "ada", 1));
+}
+
+pub(crate) async fn names_of_every_form_are_kept_as_they_are(store: Store) {
+    // In their order, byte by byte.
+    let long = "x".repeat(300);
+    let nasty = [
+        "\0",
+        "\0\0",
+        "\0a",
+        "\u{1}",
+        "\u{1}\u{1}",
+        "\u{1}\u{2}",
+        "\u{2}",
+        "\t",
+        "\r\n",
+        " ",
+        "%_",
+        "'; DROP TABLE x",
+        "A",
+        "\\",
+        "\\x00",
+        "a",
+        "a\0",
+        "a\0b",
+        "a\u{1}",
+        "a\u{1}b",
+        "ab",
+        &long,
+        "{}",
+        "\u{7f}",
+        "\u{e9}",
+        "e\u{301}",
+        "\u{430}",
+        "\u{202e}",
+        "\u{feff}",
+        "\u{fffd}",
+        "\u{1f600}",
+        "\u{10ffff}",
+    ];
+    let mut sorted: Vec<&str> = nasty.to_vec();
+    sorted.sort_unstable();
+    for name in nasty {
+        let kept = revoke(&store, admin(), of(Whose::Subject, name, 5)).await.unwrap();
+        assert_eq!(&*kept.revocation.name, name);
+        // It is found again, and not another.
+        assert_eq!(revoke(&store, admin(), of(Whose::Subject, name, 5)).await.unwrap(), kept);
+    }
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = names(&store, after, 5).await;
+        let Some(last) = page.last() else { break };
+        after = Some((last.0, last.1.to_string()));
+        seen.extend(page.into_iter().map(|(_, name)| name));
+    }
+    assert_eq!(seen.iter().map(|name| &**name).collect::<Vec<_>>(), sorted);
+    assert_eq!(store.standing(START).await.unwrap().len(), nasty.len());
 }

@@ -1,7 +1,7 @@
 //! How the statements that all databases share reach PostgreSQL.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::HashMap,
     error::Error as StdError,
     ops::ControlFlow,
@@ -12,6 +12,7 @@ use postgres::{
     types::{IsNull, ToSql, Type, private::BytesMut, to_sql_checked},
 };
 
+use super::names;
 use crate::storage::{
     StorageError,
     sql::{Connection, Each, Row, Value, corrupt},
@@ -99,8 +100,8 @@ impl Connection for Open<'_> {
     fn fetch(&self, sql: &str, values: &[Value<'_>], each: &mut Each<'_>) -> Result<(), StorageError> {
         let statement = self.prepare(sql)?;
         let rows = self.ask(|transaction| transaction.query(&statement, &parameters(values)))?;
-        for row in &rows {
-            if each(row)? == ControlFlow::Break(()) {
+        for row in rows {
+            if each(&Fetched::from(row))? == ControlFlow::Break(()) {
                 break;
             }
         }
@@ -112,12 +113,13 @@ impl Connection for Open<'_> {
         let portal = self.ask(|transaction| transaction.bind(&statement, &parameters(values)))?;
         loop {
             let rows = self.ask(|transaction| transaction.query_portal(&portal, SLICE))?;
-            for row in &rows {
-                if each(row)? == ControlFlow::Break(()) {
+            let count = rows.len();
+            for row in rows {
+                if each(&Fetched::from(row))? == ControlFlow::Break(()) {
                     return Ok(());
                 }
             }
-            if rows.len() < SLICE as usize {
+            if count < SLICE as usize {
                 return Ok(());
             }
         }
@@ -159,17 +161,39 @@ impl Connection for Open<'_> {
     }
 }
 
-impl Row for PostgresRow {
+/// A row, with those of its texts that are [stored](names::stored) in another form.
+struct Fetched {
+    row: PostgresRow,
+    texts: OnceCell<Vec<OnceCell<String>>>,
+}
+
+impl From<PostgresRow> for Fetched {
+    fn from(row: PostgresRow) -> Self {
+        Self { row, texts: OnceCell::new() }
+    }
+}
+
+impl Fetched {
+    fn text(&self, column: usize) -> Result<Option<&str>, StorageError> {
+        let Some(stored) = self.row.try_get::<_, Option<&str>>(column)? else { return Ok(None) };
+        let Some(text) = names::text(stored).map_err(corrupt("a text"))? else { return Ok(Some(stored)) };
+        let texts = self.texts.get_or_init(|| vec![OnceCell::new(); self.row.len()]);
+        Ok(texts.get(column).map(|place| &**place.get_or_init(|| text)))
+    }
+}
+
+impl Row for Fetched {
     fn value(&self, column: usize) -> Result<Value<'_>, StorageError> {
-        let kind = self.columns().get(column).map(|column| column.type_().clone());
+        let row = &self.row;
+        let kind = row.columns().get(column).map(|column| column.type_().clone());
         let value = match kind {
-            Some(Type::INT8) => self.try_get::<_, Option<i64>>(column)?.map(Value::Integer),
+            Some(Type::INT8) => row.try_get::<_, Option<i64>>(column)?.map(Value::Integer),
             Some(Type::INT4) => {
-                self.try_get::<_, Option<i32>>(column)?.map(|number| Value::Integer(number.into()))
+                row.try_get::<_, Option<i32>>(column)?.map(|number| Value::Integer(number.into()))
             }
-            Some(Type::BOOL) => self.try_get::<_, Option<bool>>(column)?.map(Value::Bool),
-            Some(Type::TEXT) => self.try_get::<_, Option<&str>>(column)?.map(Value::Text),
-            Some(Type::BYTEA) => self.try_get::<_, Option<&[u8]>>(column)?.map(Value::Bytes),
+            Some(Type::BOOL) => row.try_get::<_, Option<bool>>(column)?.map(Value::Bool),
+            Some(Type::TEXT) => self.text(column)?.map(Value::Text),
+            Some(Type::BYTEA) => row.try_get::<_, Option<&[u8]>>(column)?.map(Value::Bytes),
             _ => return Err(corrupt("a row")(Unknown(column))),
         };
         Ok(value.unwrap_or(Value::Null))
@@ -193,7 +217,7 @@ impl ToSql for Value<'_> {
             (Self::Bool(so), &Type::BOOL) => so.to_sql(kind, out),
             (Self::Integer(number), &Type::INT8) => number.to_sql(kind, out),
             (Self::Unsigned(number), &Type::INT8) => i64::try_from(*number)?.to_sql(kind, out),
-            (Self::Text(text), &Type::TEXT) => text.to_sql(kind, out),
+            (Self::Text(text), &Type::TEXT) => names::stored(text).to_sql(kind, out),
             (Self::Bytes(bytes), &Type::BYTEA) => bytes.to_sql(kind, out),
             _ => Err(Unfit(kind.clone()).into()),
         }

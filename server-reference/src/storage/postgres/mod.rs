@@ -8,9 +8,11 @@
 //!
 //! Each tenant is one writer's of an instance: what it commits is told in the order of commits.
 
+mod audit;
 mod connection;
 mod grants;
 mod groups;
+mod names;
 mod readers;
 mod revocations;
 mod schema;
@@ -23,6 +25,7 @@ mod transactions;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+pub use audit::{Chains, audit_with_key, audited};
 pub use groups::PostgresGroups;
 pub use schema::{migrate, migrate_groups, migrate_transactions};
 pub use settings::{Options, Timeouts};

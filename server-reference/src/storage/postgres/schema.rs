@@ -342,6 +342,10 @@ pub(super) fn check(client: &mut Client, migrations: &Migrations) -> Result<(), 
             "the database has version {version}, and this program needs {known}: migrate it"
         ));
     }
+    let encoding: String = client.query_one("SHOW server_encoding", &[])?.get(0);
+    if encoding != "UTF8" {
+        return wrong(format!("the database is in {encoding}, and names are in UTF-8"));
+    }
     let sql = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user";
     if client.query_one(sql, &[])?.get(0) {
         return wrong("the role that the server enters the database as sees the rows of every tenant".into());

@@ -44,6 +44,8 @@ pub struct Options {
     pub url: String,
     /// A file of certificates (PEM) of those who vouch for the server's; the system's, if there is none.
     pub roots: Option<PathBuf>,
+    /// A file whose first line is the password, so that it is not in the URL.
+    pub password: Option<PathBuf>,
     /// The schema that the tables are in.
     pub schema: String,
     /// Connections that write. Each serves some of the tenants.
@@ -60,11 +62,22 @@ impl Options {
         Self {
             url: url.into(),
             roots: None,
+            password: None,
             schema: "webwaka".into(),
             writers: 4,
             readers: 4,
             timeouts: Timeouts::default(),
         }
+    }
+
+    /// The same for the critical transactions, whose tables are in a schema of their own.
+    pub fn transactions(&self) -> Self {
+        Self { schema: format!("{}_transactions", self.schema), ..self.clone() }
+    }
+
+    /// The same for the consumer groups, whose tables are in a schema of their own.
+    pub fn groups(&self) -> Self {
+        Self { schema: format!("{}_groups", self.schema), ..self.clone() }
     }
 }
 
@@ -86,6 +99,11 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn new(options: &Options) -> Result<Self, StorageError> {
         let mut config: Config = options.url.parse()?;
+        if let Some(file) = &options.password {
+            let unreadable = |error| StorageError::Unavailable(format!("{}: {error}", file.display()).into());
+            let text = std::fs::read_to_string(file).map_err(unreadable)?;
+            config.password(text.lines().next().unwrap_or_default());
+        }
         let Timeouts { connect, statement, lock } = options.timeouts;
         config.connect_timeout(connect).keepalives(true).keepalives_idle(connect);
         if !config.get_hosts().iter().any(|host| matches!(host, Host::Unix(_))) {

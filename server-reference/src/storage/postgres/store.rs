@@ -9,6 +9,7 @@ use sdk_core::{
 };
 
 use super::{
+    audit::Chains,
     connection::Signer,
     readers::Readers,
     schema,
@@ -50,6 +51,8 @@ pub struct Shared {
 pub struct PostgresStore {
     pub(super) writers: Vec<Writer<Judging>>,
     pub(super) readers: Readers,
+    settings: Arc<Settings>,
+    signer: Arc<Signer>,
 }
 
 /// What one writer's thread has.
@@ -77,7 +80,13 @@ impl PostgresStore {
             Writer::start("postgres-writer", open, Box::new(move |advance| told(advance)))
         };
         let writers = (0..options.writers.max(1)).map(start).collect::<Result<_, _>>()?;
-        Ok(Self { writers, readers: Readers::start(options.readers, &settings, &signer)? })
+        let readers = Readers::start(options.readers, &settings, &signer)?;
+        Ok(Self { writers, readers, settings, signer })
+    }
+
+    /// The chains of its audit.
+    pub fn chains(&self) -> Chains {
+        Chains::of(self.settings.clone(), self.signer.clone())
     }
 
     /// Removes what is left of all documents that were deleted at or before a Unix time, and returns of how many. Slice

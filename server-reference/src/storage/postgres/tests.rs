@@ -1,5 +1,6 @@
 //! What the store of several servers promises beyond the contract.
 
+mod audit;
 mod groups;
 mod instances;
 mod server;

@@ -7,6 +7,7 @@ use sdk_core::clock::Millis;
 use tokio::sync::mpsc;
 
 use super::{
+    audit::Chains,
     connection::Signer,
     readers::Readers,
     schema::{self, TRANSACTIONS},
@@ -41,6 +42,8 @@ pub struct PostgresTransactions {
     writers: Vec<mpsc::Sender<Work>>,
     readers: Readers,
     caps: Caps,
+    settings: Arc<Settings>,
+    signer: Arc<Signer>,
 }
 
 enum Work {
@@ -75,7 +78,13 @@ impl PostgresTransactions {
             Ok(work)
         };
         let writers = (0..options.writers.max(1)).map(start).collect::<Result<_, StorageError>>()?;
-        Ok(Self { writers, readers: Readers::start(options.readers, &settings, &signer)?, caps })
+        let readers = Readers::start(options.readers, &settings, &signer)?;
+        Ok(Self { writers, readers, caps, settings, signer })
+    }
+
+    /// The chains of its audit.
+    pub fn chains(&self) -> Chains {
+        Chains::of(self.settings.clone(), self.signer.clone())
     }
 
     /// Forgets the keys that were used at or before a time. Slice by slice; calls have their turn between two.

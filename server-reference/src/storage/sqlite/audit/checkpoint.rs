@@ -10,7 +10,7 @@ use aws_lc_rs::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::tree::{Sha256, sha256};
-use crate::data::{hex, secret_file};
+use crate::data::{hex, read_secret, secret_file};
 
 /// The file of the key, beside the databases.
 const FILE: &str = "audit-key";
@@ -37,7 +37,20 @@ impl Key {
             let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(io::Error::other)?;
             Ok(document.as_ref().to_vec())
         })?;
-        let pair = Ed25519KeyPair::from_pkcs8(&pkcs8);
+        Self::stored(&path, &pkcs8)
+    }
+
+    /// The key in a data folder; none is made where there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is damaged.
+    pub fn within(data: &Path) -> io::Result<Self> {
+        let path = data.join(FILE);
+        Self::stored(&path, &read_secret(&path)?)
+    }
+
+    fn stored(path: &Path, pkcs8: &[u8]) -> io::Result<Self> {
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8);
         Ok(Self { pair: pair.map_err(|_| io::Error::other(format!("{} is damaged", path.display())))? })
     }
 

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use sdk_core::clock::Millis;
 
-use super::{ALLOWED, Audit, Checkpoint, Entry, Finding, Head, append, enable, key};
+use super::{ALLOWED, Audit, Checkpoint, Database, Entry, Finding, Head, append, database::File, key};
 use crate::{
     data::DataFolder,
-    storage::{StorageError, sql, sqlite::schema},
+    storage::{StorageError, sql::Connection},
 };
 
 /// Who does it, and why. It is on record as they say.
@@ -23,7 +22,7 @@ pub struct Office<'a> {
 
 /// The chains of one database, to be changed in the two ways in which they may be. Also while a server writes to it.
 pub struct Kept {
-    connection: Connection,
+    database: Box<dyn Database>,
 }
 
 impl Kept {
@@ -32,12 +31,11 @@ impl Kept {
     /// # Errors
     /// [`StorageError::Unavailable`], also if the database was never opened by this version of the server.
     pub fn open(path: &Path, chain: &'static str) -> Result<Self, StorageError> {
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        schema::settle(&connection)?;
-        // What is erased is not to be read in the file's free space either.
-        connection.execute_batch("PRAGMA secure_delete = ON")?;
-        enable(&connection, key(Some(path))?, chain)?;
-        Ok(Self { connection })
+        Ok(Self::of(File::kept(path, key(Some(path))?, chain)?))
+    }
+
+    pub(in crate::storage) fn of(database: impl Database + 'static) -> Self {
+        Self { database: Box::new(database) }
     }
 
     /// Erases from a tenant's records who somebody was, wherever they are named alone or as the subject of a revocation, and
@@ -52,13 +50,13 @@ impl Kept {
         office: &Office<'_>,
         now: Millis,
     ) -> Result<usize, StorageError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let sql = "DELETE FROM audit_parts WHERE tenant = ?1 AND text IN (?2, 'subject ' || ?2)";
-        let count = transaction.execute(sql, (tenant, subject))?;
-        office.record(&*transaction, tenant, "personal data erased", &format!("{count} parts"), now)?;
-        transaction.commit()?;
-        // The log has the pages as they were.
-        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        let count = self.database.write(tenant, |connection| {
+            let sql = "DELETE FROM audit_parts WHERE tenant = ?1 AND text IN (?2, 'subject ' || ?2)";
+            let count = connection.execute(sql, (tenant, subject))?;
+            office.record(connection, tenant, "personal data erased", &format!("{count} parts"), now)?;
+            Ok(count)
+        })?;
+        self.database.scrub()?;
         Ok(count)
     }
 
@@ -74,30 +72,30 @@ impl Kept {
         office: &Office<'_>,
         now: Millis,
     ) -> Result<u64, StorageError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let signed = Head::signed(&*transaction, tenant)?;
-        if signed != Some(Head::replay(&*transaction, tenant, None)?) {
-            return Err(StorageError::Unavailable("its chain is not as it was signed: verify it".into()));
-        }
-        let sql = "SELECT max(number) FROM audit WHERE tenant = ?1 AND number <
-                   coalesce((SELECT min(number) FROM audit WHERE tenant = ?1 AND at >= ?2), 9223372036854775807)";
-        let through: Option<Option<u64>> =
-            transaction.query_row(sql, (tenant, before.0), |row| row.get(0)).optional()?;
-        let Some(through) = through.flatten() else { return Ok(0) };
-        let start = Head::replay(&*transaction, tenant, Some(through))?;
-        // Behind the cut nobody could see any more what it covers.
-        start.save(&*transaction, tenant, "audit_starts")?;
-        let sql = "DELETE FROM audit_parts WHERE tenant = ?1 AND number <= ?2";
-        transaction.execute(sql, (tenant, through))?;
-        let sql = "DELETE FROM audit WHERE tenant = ?1 AND number <= ?2";
-        let count = transaction.execute(sql, (tenant, through))?;
-        office.record(&*transaction, tenant, "audit pruned", &format!("through record {through}"), now)?;
-        transaction.commit()?;
-        Ok(count as u64)
+        self.database.write(tenant, |connection| {
+            let signed = Head::signed(connection, tenant)?;
+            if signed != Some(Head::replay(connection, tenant, None)?) {
+                return Err(StorageError::Unavailable("its chain is not as it was signed: verify it".into()));
+            }
+            let sql = "SELECT max(number) FROM audit WHERE tenant = ?1 AND number <
+                       coalesce((SELECT min(number) FROM audit WHERE tenant = ?1 AND at >= ?2), 9223372036854775807)";
+            let through: Option<u64> = connection.one(sql, (tenant, before.0), |row| row.get(0))?;
+            let Some(through) = through else { return Ok(0) };
+            let start = Head::replay(connection, tenant, Some(through))?;
+            // Behind the cut nobody could see any more what it covers.
+            start.save(connection, tenant, "audit_starts")?;
+            let sql = "DELETE FROM audit_parts WHERE tenant = ?1 AND number <= ?2";
+            connection.execute(sql, (tenant, through))?;
+            let sql = "DELETE FROM audit WHERE tenant = ?1 AND number <= ?2";
+            let count = connection.execute(sql, (tenant, through))?;
+            office.record(connection, tenant, "audit pruned", &format!("through record {through}"), now)?;
+            Ok(count as u64)
+        })
     }
 }
 
 /// What became of a chain that had records to be removed.
+#[derive(Debug)]
 pub struct Pruned {
     /// In which database.
     pub chain: &'static str,
@@ -119,33 +117,43 @@ pub fn prune_all(
 ) -> Result<Vec<Pruned>, StorageError> {
     let mut told = Vec::new();
     for (chain, path) in DataFolder::audited(data) {
-        let old: Vec<(String, Option<Finding>)> = {
-            let audit = Audit::open(&path, chain)?;
-            let tenants = audit.tenants_before(before)?.into_iter();
-            let checked = tenants.map(|tenant| {
-                let found = audit.verify(&tenant, &[], |_| {})?.findings.into_iter().next();
-                Ok((tenant, found))
-            });
-            checked.collect::<Result<_, StorageError>>()?
-        };
-        for (tenant, finding) in old {
-            let outcome = match finding {
-                Some(finding) => Err(finding),
-                None => {
-                    let count = Kept::open(&path, chain)?.prune(&tenant, before, office, now)?;
-                    Ok((count, Audit::open(&path, chain)?.start(&tenant)?))
-                }
-            };
-            told.push(Pruned { chain, tenant, outcome });
-        }
+        let kept = || Kept::open(&path, chain);
+        told.extend(prune_chains(|| Audit::open(&path, chain), kept, before, office, now)?);
     }
     Ok(told)
+}
+
+/// The same of the chains of one database, which is looked at anew before and after each is changed.
+pub(in crate::storage) fn prune_chains(
+    seen: impl Fn() -> Result<Audit, StorageError>,
+    kept: impl Fn() -> Result<Kept, StorageError>,
+    before: Millis,
+    office: &Office<'_>,
+    now: Millis,
+) -> Result<Vec<Pruned>, StorageError> {
+    let (chain, old): (_, Vec<(String, Option<Finding>)>) = {
+        let audit = seen()?;
+        let tenants = audit.tenants_before(before)?.into_iter();
+        let checked = tenants.map(|tenant| {
+            let found = audit.verify(&tenant, &[], |_| {})?.findings.into_iter().next();
+            Ok((tenant, found))
+        });
+        (audit.chain, checked.collect::<Result<_, StorageError>>()?)
+    };
+    let prune = |(tenant, finding): (String, Option<Finding>)| {
+        let outcome = match finding {
+            Some(finding) => Err(finding),
+            None => Ok((kept()?.prune(&tenant, before, office, now)?, seen()?.start(&tenant)?)),
+        };
+        Ok(Pruned { chain, tenant, outcome })
+    };
+    old.into_iter().map(prune).collect()
 }
 
 impl Office<'_> {
     pub(in crate::storage) fn record(
         &self,
-        connection: &dyn sql::Connection,
+        connection: &dyn Connection,
         tenant: &str,
         action: &str,
         target: &str,

@@ -9,6 +9,7 @@
 
 mod before;
 mod checkpoint;
+mod database;
 mod keep;
 mod tree;
 mod verify;
@@ -32,6 +33,11 @@ use crate::{
 };
 pub(super) use before::{SET_ASIDE, adopt};
 pub use checkpoint::{Checkpoint, Key, PublicKey};
+pub(in crate::storage) use database::Database;
+#[cfg(feature = "postgres")]
+pub(in crate::storage) use database::Work;
+#[cfg(feature = "postgres")]
+pub(in crate::storage) use keep::prune_chains;
 pub use keep::{Kept, Office, Pruned, prune_all};
 use tree::{Sha256, Tree, sha256};
 pub use verify::{Audit, Finding, Record};

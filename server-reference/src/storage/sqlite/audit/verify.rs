@@ -1,13 +1,17 @@
 //! Reads chains, and names what was done to them.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, ops::ControlFlow, path::Path};
 
-use rusqlite::{Connection, OpenFlags, Row, types::ValueRef};
 use sdk_core::clock::Millis;
 use serde::Serialize;
 
-use super::{Checkpoint, Head, PARTS, PublicKey, commitment, hash, key, tree::Tree};
-use crate::storage::{StorageError, sqlite::schema};
+use super::{
+    Checkpoint, Database, Head, PARTS, PublicKey, commitment, database::File, hash, key, tree::Tree,
+};
+use crate::storage::{
+    StorageError,
+    sql::{Connection, Row},
+};
 
 /// Records that do not fit where they stand, of which it is looked for where they stood.
 const MOVED: usize = 64;
@@ -93,9 +97,10 @@ pub struct Verified {
     pub findings: Vec<Finding>,
 }
 
-/// The chains of one database, at one point in time, also while a server writes to it.
+/// The chains of one database, also while servers write to it: each as it is at one point in time, and those of a file of SQLite's
+/// all at the same.
 pub struct Audit {
-    pub(super) connection: Connection,
+    database: Box<dyn Database>,
     pub(super) key: PublicKey,
     pub(super) chain: &'static str,
 }
@@ -114,11 +119,15 @@ impl Audit {
     /// # Errors
     /// As [`Audit::open`].
     pub fn with_key(path: &Path, chain: &'static str, key: PublicKey) -> Result<Self, StorageError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
-        schema::prepare_reader(&connection)?;
-        connection.execute_batch("BEGIN")?;
-        Ok(Self { connection, key, chain })
+        Ok(Self::of(File::seen(path)?, chain, key))
+    }
+
+    pub(in crate::storage) fn of(
+        database: impl Database + 'static,
+        chain: &'static str,
+        key: PublicKey,
+    ) -> Self {
+        Self { database: Box::new(database), key, chain }
     }
 
     /// Every tenant that has a chain.
@@ -128,18 +137,14 @@ impl Audit {
     pub fn tenants(&self) -> Result<Vec<String>, StorageError> {
         let sql = "SELECT tenant FROM audit UNION SELECT tenant FROM audit_heads
                    UNION SELECT tenant FROM audit_starts ORDER BY tenant";
-        let mut statement = self.connection.prepare(sql)?;
-        let tenants = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        Ok(tenants)
+        self.database.read(|connection| connection.all(sql, (), |row| row.get(0)))
     }
 
     /// Every tenant whose first record is from before a Unix time.
     pub(super) fn tenants_before(&self, before: Millis) -> Result<Vec<String>, StorageError> {
         let sql = "SELECT tenant FROM audit AS first WHERE at < ?1
                    AND number = (SELECT min(number) FROM audit WHERE tenant = first.tenant) ORDER BY tenant";
-        let mut statement = self.connection.prepare(sql)?;
-        let tenants = statement.query_map([before.0], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        Ok(tenants)
+        self.database.read(|connection| connection.all(sql, (before.0,), |row| row.get(0)))
     }
 
     /// The head of a tenant's chain, signed; none if there is none, or if it is not as the server has signed it. It says what
@@ -160,9 +165,8 @@ impl Audit {
     }
 
     fn signed(&self, tenant: &str, table: &'static str) -> Result<Option<Checkpoint>, StorageError> {
-        let Some((Head { tree, .. }, signature)) = Head::load(&self.connection, tenant, table)? else {
-            return Ok(None);
-        };
+        let head = self.database.read(|connection| Head::load(connection, tenant, table))?;
+        let Some((Head { tree, .. }, signature)) = head else { return Ok(None) };
         let origin = self.key.origin(self.chain, tenant);
         let checkpoint = Checkpoint::new(&self.key, origin, tree.size(), tree.root(), &signature);
         Ok(checkpoint.is_by(&self.key).then_some(checkpoint))
@@ -189,8 +193,18 @@ impl Audit {
         checkpoints: &[Checkpoint],
         mut each: impl FnMut(&Record),
     ) -> Result<Verified, StorageError> {
+        self.database.read(|connection| self.walk(connection, tenant, checkpoints, &mut each))
+    }
+
+    fn walk(
+        &self,
+        connection: &dyn Connection,
+        tenant: &str,
+        checkpoints: &[Checkpoint],
+        each: &mut dyn FnMut(&Record),
+    ) -> Result<Verified, StorageError> {
         let mut findings = Vec::new();
-        let start = Head::load(&self.connection, tenant, "audit_starts")?;
+        let start = Head::load(connection, tenant, "audit_starts")?;
         let origin = self.key.origin(self.chain, tenant);
         let signs = |head: &Head, signature: &[u8]| {
             self.key.has_signed(&origin, head.tree.size(), &head.tree.root(), signature)
@@ -204,23 +218,22 @@ impl Audit {
         kept.at(&head.tree, true);
         let mut walk = Walk { head, findings, misfits: Vec::new(), whole: true };
         let sql = "SELECT number, at, action, outcome, commitments, hash FROM audit WHERE tenant = ?1 ORDER BY number";
-        let mut statement = self.connection.prepare(sql)?;
-        let mut rows = statement.query([tenant])?;
-        while let Some(row) = rows.next()? {
+        connection.through(sql, (tenant,), |row| {
             let (Some(link), false) = (Link::read(row), walk.head.tree.size() == i64::MAX.unsigned_abs())
             else {
                 walk.findings.push(Finding::Damaged(walk.head.tree.size()));
-                break;
+                return Ok(ControlFlow::Break(()));
             };
             if !walk.step(tenant, &link) {
-                break;
+                return Ok(ControlFlow::Break(()));
             }
-            each(&self.record(tenant, link, &mut walk.findings)?);
+            each(&record(connection, tenant, link, &mut walk.findings)?);
             kept.at(&walk.head.tree, walk.whole);
-        }
+            Ok(ControlFlow::Continue(()))
+        })?;
         walk.place(tenant);
         let Walk { head, mut findings, .. } = walk;
-        match Head::load(&self.connection, tenant, "audit_heads")? {
+        match Head::load(connection, tenant, "audit_heads")? {
             None => findings.push(Finding::Unsigned("head")),
             Some((stored, signature)) => {
                 let (there, said) = (head.tree.size(), stored.tree.size());
@@ -238,34 +251,38 @@ impl Audit {
         findings.extend(kept.finish(records));
         Ok(Verified { tenant: tenant.to_owned(), records, pruned, findings })
     }
+}
 
-    /// What a record says, as far as it was not erased.
-    fn record(&self, tenant: &str, link: Link, findings: &mut Vec<Finding>) -> Result<Record, StorageError> {
-        let sql = "SELECT part, salt, text FROM audit_parts WHERE tenant = ?1 AND number = ?2";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query((tenant, link.number))?;
-        let mut said = [const { None }; PARTS.len()];
-        while let Some(row) = rows.next()? {
-            let (part, salt, text): (usize, Vec<u8>, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let of = |part: usize| link.commitments.get(part * 32..(part + 1) * 32);
-            let Some(committed) = (part < PARTS.len()).then(|| of(part)).flatten() else {
-                findings.push(Finding::PartChanged(link.number, "parts"));
-                continue;
-            };
-            if commitment(&salt, part, &text) != *committed {
-                findings.push(Finding::PartChanged(link.number, PARTS[part]));
-            }
-            said[part] = Some(text);
-        }
-        let is_erased = |part: usize| {
-            said[part].is_none() && link.commitments[part * 32..(part + 1) * 32].iter().any(|byte| *byte != 0)
+/// What a record says, as far as it was not erased.
+fn record(
+    connection: &dyn Connection,
+    tenant: &str,
+    link: Link,
+    findings: &mut Vec<Finding>,
+) -> Result<Record, StorageError> {
+    let sql = "SELECT part, salt, text FROM audit_parts WHERE tenant = ?1 AND number = ?2";
+    let mut said = [const { None }; PARTS.len()];
+    connection.each(sql, (tenant, link.number), |row| {
+        let (part, salt, text): (usize, Vec<u8>, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let of = |part: usize| link.commitments.get(part * 32..(part + 1) * 32);
+        let Some(committed) = (part < PARTS.len()).then(|| of(part)).flatten() else {
+            findings.push(Finding::PartChanged(link.number, "parts"));
+            return Ok(ControlFlow::Continue(()));
         };
-        let erased = (0..PARTS.len()).filter(|part| is_erased(*part)).map(|part| PARTS[part]).collect();
-        let [subject, target, justification, approver] = said;
-        let Link { number, at, action, outcome, .. } = link;
-        let tenant = tenant.to_owned();
-        Ok(Record { tenant, number, at, action, outcome, subject, target, justification, approver, erased })
-    }
+        if commitment(&salt, part, &text) != *committed {
+            findings.push(Finding::PartChanged(link.number, PARTS[part]));
+        }
+        said[part] = Some(text);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let is_erased = |part: usize| {
+        said[part].is_none() && link.commitments[part * 32..(part + 1) * 32].iter().any(|byte| *byte != 0)
+    };
+    let erased = (0..PARTS.len()).filter(|part| is_erased(*part)).map(|part| PARTS[part]).collect();
+    let [subject, target, justification, approver] = said;
+    let Link { number, at, action, outcome, .. } = link;
+    let tenant = tenant.to_owned();
+    Ok(Record { tenant, number, at, action, outcome, subject, target, justification, approver, erased })
 }
 
 /// What of a record is under its hash.
@@ -281,15 +298,12 @@ struct Link {
 
 impl Link {
     /// Whoever writes into the file may write anything.
-    fn read(row: &Row<'_>) -> Option<Self> {
-        let text = |index| match row.get_ref(index) {
-            Ok(ValueRef::Text(text)) => Some(String::from_utf8_lossy(text).into_owned()),
-            _ => None,
-        };
+    fn read(row: &dyn Row) -> Option<Self> {
         let commitments: Vec<u8> = row.get(4).ok()?;
         (commitments.len() == 32 * PARTS.len()).then_some(())?;
         let (number, at) = (row.get(0).ok()?, row.get(1).ok()?);
-        Some(Self { number, at, action: text(2)?, outcome: text(3)?, commitments, hash: row.get(5).ok()? })
+        let (action, outcome, hash) = (row.get(2).ok()?, row.get(3).ok()?, row.get(5).ok()?);
+        Some(Self { number, at, action, outcome, commitments, hash })
     }
 
     fn fits(&self, tenant: &str, before: &[u8], number: u64) -> bool {
