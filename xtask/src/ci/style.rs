@@ -25,6 +25,7 @@ pub(super) fn run(workspace: &Workspace, report: &mut Report) {
     report.check("clippy: server, otlp", &clippy("--package server-reference --features otlp"));
     report.check("clippy: server, postgres", &clippy("--package server-reference --features postgres"));
     report.check("clippy: server, redis", &clippy("--package server-reference --features redis"));
+    report.check("clippy: server, both", &clippy("--package server-reference --features postgres,redis"));
     if workspace.path("sdk-wasm").is_dir() {
         report.claim("clippy: sdk-wasm in the browser", || {
             setup::wasm_target()?;

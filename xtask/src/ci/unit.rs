@@ -20,14 +20,14 @@ pub(super) fn run(workspace: &Workspace, report: &mut Report) {
     });
     // By itself: tests of the workspace build the server as it is without features, and run it.
     report.tests("spans by OTLP", || cargo("test --package server-reference --features otlp --test otlp"));
-    report.tests("the store on PostgreSQL", || {
-        let test = cargo("test --package server-reference --lib --features postgres storage::postgres")?;
-        Ok(test.env("POSTGRES", programs::postgres()?))
-    });
-    report.tests("the event log on Redis", || {
-        let test = cargo("test --package server-reference --lib --features redis storage::redis")?;
-        Ok(test.env("REDIS", programs::redis_programs()?))
-    });
+    // With the features of both, so that it is built once, and groups are tested whose events are on Redis.
+    let stores = |tests: &str| {
+        let test =
+            cargo(&format!("test --package server-reference --lib --features postgres,redis {tests}"))?;
+        Ok(test.env("POSTGRES", programs::postgres()?).env("REDIS", programs::redis_programs()?))
+    };
+    report.tests("the stores on PostgreSQL", || stores("storage::postgres"));
+    report.tests("the event log on Redis", || stores("storage::redis"));
     report.tests("the descriptions of the server", || npm_tests(workspace, "tests/descriptions"));
     report.tests("the npm package", || npm_tests(workspace, "npm"));
 }

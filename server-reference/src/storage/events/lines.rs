@@ -56,6 +56,8 @@ pub struct LineRef {
     /// In which epoch. Where the topic has another by now, nothing is answered but
     /// [`PositionLost`](super::LogError::PositionLost).
     pub epoch: LogEpoch,
+    /// When it is asked about.
+    pub now: Millis,
 }
 
 /// A log whose topics are shared by groups that are not in its database. Whoever asks has found out who may. What is answered

@@ -97,6 +97,11 @@ impl Lineage {
         &self.pieces
     }
 
+    /// What holds an event, if that is kept.
+    pub(super) fn holder(&self, number: u64) -> Option<&Piece> {
+        self.pieces.iter().find(|piece| piece.after < number && number <= piece.until)
+    }
+
     /// The pieces that have events after an offset.
     pub(super) fn after(&self, offset: u64) -> impl Iterator<Item = &Piece> {
         self.pieces.iter().filter(move |piece| piece.until > offset)

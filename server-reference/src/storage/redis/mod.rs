@@ -15,6 +15,7 @@ mod create;
 mod echoes;
 mod keys;
 mod lineage;
+mod lines;
 mod link;
 mod news;
 mod publish;

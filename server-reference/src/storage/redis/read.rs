@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How often a read begins anew.
-const ATTEMPTS: usize = 8;
+pub(super) const ATTEMPTS: usize = 8;
 
 #[derive(Serialize)]
 struct Params<'a> {
@@ -53,16 +53,11 @@ impl RedisEvents {
         read: Read,
         now: Millis,
     ) -> Result<Slice, LogError> {
+        allow(scope, name, Right::Read)?;
         for _ in 0..ATTEMPTS {
-            let topic = self.present(scope, name, now).await?;
-            let (touch, id) = (topic.wants_touch(now), topic.id.clone());
-            let lineage = Lineage::of(self, scope.tenant(), name, topic, now).await?;
+            let lineage = self.lineage(scope.tenant(), name, now).await?;
             let Some(slice) = self.read_lineage(scope.tenant(), &lineage, read, now).await? else { continue };
-            if touch {
-                // Once in a sixteenth of the time that the topic may be idle.
-                let params = Touch { id: &id };
-                self.change(&scripts::TOUCH, scope.tenant(), name, now, &params, &[]).await?;
-            }
+            self.touch(scope.tenant(), name, lineage.topic(), now).await?;
             return Ok(slice);
         }
         Err(busy())
@@ -150,7 +145,7 @@ impl RedisEvents {
 
     /// The offset after which all was appended at a time or later: times do not go back within a topic, nor from a source to its
     /// fork.
-    async fn seek(
+    pub(super) async fn seek(
         &self,
         tenant: &Arc<str>,
         lineage: &Lineage,
@@ -178,25 +173,43 @@ impl RedisEvents {
         name: &TopicName,
         now: Millis,
     ) -> Result<TopicState, LogError> {
-        let topic = self.present(scope, name, now).await?;
-        let lineage = Lineage::of(self, scope.tenant(), name, topic, now).await?;
+        allow(scope, name, Right::Read)?;
+        let lineage = self.lineage(scope.tenant(), name, now).await?;
         Ok(lineage.topic().state(lineage.earliest()))
     }
 
-    /// A topic that can be read.
-    async fn present(&self, scope: &TenantScope, name: &TopicName, now: Millis) -> Result<Topic, LogError> {
-        allow(scope, name, Right::Read)?;
-        let topic = self.look(scope.tenant(), name, now).await?.ok_or(LogError::NoSuchTopic)?;
+    /// A topic that can be read, with what it shares.
+    pub(super) async fn lineage(
+        &self,
+        tenant: &Arc<str>,
+        name: &TopicName,
+        now: Millis,
+    ) -> Result<Lineage, LogError> {
+        let topic = self.look(tenant, name, now).await?.ok_or(LogError::NoSuchTopic)?;
         if topic.hidden || (topic.expired(now) && topic.forks > 0) {
             Err(LogError::Deleted)
         } else if topic.expired(now) {
             Err(LogError::NoSuchTopic)
         } else {
-            Ok(topic)
+            Lineage::of(self, tenant, name, topic, now).await
         }
+    }
+
+    /// Notes that a topic is used, once in a sixteenth of the time that it may be idle.
+    pub(super) async fn touch(
+        &self,
+        tenant: &Arc<str>,
+        name: &TopicName,
+        topic: &Topic,
+        now: Millis,
+    ) -> Result<(), LogError> {
+        if topic.wants_touch(now) {
+            self.change(&scripts::TOUCH, tenant, name, now, &Touch { id: &topic.id }, &[]).await?;
+        }
+        Ok(())
     }
 }
 
-fn hole() -> LogError {
+pub(super) fn hole() -> LogError {
     corrupt("a topic", "an event is missing between others")
 }

@@ -50,6 +50,8 @@ scripts! {
     TOUCH: " flags=allow-oom", ["topic", "touch"];
     SLICE: " flags=no-writes", ["topic", "slice"];
     SEEK: " flags=no-writes", ["topic", "seek"];
+    PICK: " flags=no-writes", ["topic", "pick"];
+    WEIGH: " flags=no-writes", ["topic", "weigh"];
     REGISTRY: " flags=allow-oom", ["registry"];
     KEEP: "", ["keep"];
     FORGET: " flags=allow-oom", ["forget"];

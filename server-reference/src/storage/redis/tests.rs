@@ -2,6 +2,7 @@
 
 mod faults;
 mod instances;
+mod lines;
 pub(crate) mod server;
 
 use std::{sync::Arc, time::Duration};
@@ -29,7 +30,7 @@ const CAPS: Caps = Caps { topics: 32 };
 /// How long something may take that has to happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn instance(options: &Options) -> Arc<RedisEvents> {
+pub(crate) async fn instance(options: &Options) -> Arc<RedisEvents> {
     listening(options).await.0
 }
 
@@ -84,7 +85,7 @@ async fn all(log: &RedisEvents, name: &str) -> Vec<String> {
 }
 
 /// What somebody gets who asks until Redis is there.
-async fn until_there<T>(ask: impl AsyncFn() -> Result<T, LogError>) -> T {
+pub(crate) async fn until_there<T>(ask: impl AsyncFn() -> Result<T, LogError>) -> T {
     let asking = async {
         loop {
             match ask().await {

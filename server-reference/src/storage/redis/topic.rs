@@ -94,6 +94,7 @@ impl Definition {
             ("first", fork_at.to_string()),
             ("tail", fork_at.to_string()),
             ("bytes", "0".into()),
+            ("sum", "0".into()),
             ("written", now.0.to_string()),
             ("touched", now.0.to_string()),
             ("closed", "0".into()),
@@ -154,6 +155,8 @@ pub(super) struct Topic {
     pub(super) hidden: bool,
     pub(super) first: u64,
     pub(super) tail: u64,
+    /// Up to where its events are the same in all of its epochs, if there was another.
+    pub(super) sure: Option<u64>,
     pub(super) closed: bool,
     touched: Millis,
     /// Epochs that ended, and up to where what each had is held.
@@ -191,6 +194,7 @@ impl Topic {
             hidden: field("hidden")? == "1",
             first: number("first")?,
             tail: number("tail")?,
+            sure: fields.contains_key("sure").then(|| number("sure")).transpose()?,
             closed: field("closed")? == "1",
             touched: Millis(number("touched")?),
             cuts: fields.get("cuts").map_or("", String::as_str).split(';').filter_map(cut).collect(),

@@ -37,7 +37,7 @@ impl Far {
         now: Millis,
     ) -> Result<Self, LogError> {
         let standing = log.line(tenant.clone(), topic.clone(), used, now).await?;
-        let of = LineRef { tenant, topic, epoch: standing.state.epoch };
+        let of = LineRef { tenant, topic, epoch: standing.state.epoch, now };
         let (log, runtime, moved) = (log.clone(), Handle::current(), Cell::new(false));
         Ok(Self { log, runtime, of, standing, events: BTreeMap::new(), moved })
     }

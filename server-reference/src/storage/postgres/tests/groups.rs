@@ -1,5 +1,8 @@
 //! Consumer groups in this database, of a log that is elsewhere.
 
+#[cfg(feature = "redis")]
+mod redis;
+
 use std::{
     collections::BTreeSet,
     path::Path,
@@ -26,8 +29,8 @@ use crate::{
         contract::groups::{Groups, groups_contract},
         events::{
             Append, Change, Claim, Claimed, ContentType, DeadLetters, EventLog, Fate, GroupName, GroupState,
-            GroupStore, LogError, NewGroup, NewTopic, Rules, Settle, Settled, Start, TopicName, Verdict,
-            Which,
+            GroupStore, Lines, LogError, NewGroup, NewTopic, Rules, Settle, Settled, Start, TopicName,
+            Verdict, Which,
         },
         postgres::{PostgresGroups, migrate_groups},
         sqlite::events::{Caps, EventStore, SqliteEvents},
@@ -48,7 +51,7 @@ fn log(path: &Path) -> Arc<EventStore> {
     Arc::new(EventStore::open(path, caps, Box::new(|| 7), Box::new(|_| ())).unwrap())
 }
 
-fn over(options: &Options, log: &Arc<EventStore>) -> Arc<PostgresGroups> {
+fn over(options: &Options, log: &Arc<impl Lines>) -> Arc<PostgresGroups> {
     Arc::new(PostgresGroups::open(options, Key::fleeting().unwrap(), log.clone()).unwrap())
 }
 
@@ -77,7 +80,7 @@ fn rules() -> Rules {
     Rules { lease_ms: LEASE, backoff_ms: 0, backoff_max_ms: 0, attempts: 50, ..Rules::default() }
 }
 
-async fn append(log: &EventStore, events: impl Iterator<Item = u32>) {
+async fn append(log: &impl EventLog, events: impl Iterator<Item = u32>) {
     let events = events.map(|n| Bytes::from(n.to_string())).collect();
     let append = Append { content_type: Some(ContentType::octets()), events, ..Append::default() };
     log.append(ada(), topic(), append, START).await.unwrap();
@@ -89,7 +92,7 @@ async fn make(store: &PostgresGroups, name: &str, rules: Rules) -> Result<(bool,
 }
 
 /// The topic `t` with the events from 1 on, and the group `g` of it.
-async fn share(log: &EventStore, store: &PostgresGroups, events: u32, rules: Rules) {
+async fn share(log: &impl EventLog, store: &PostgresGroups, events: u32, rules: Rules) {
     log.create(ada(), topic(), NewTopic::default(), START).await.unwrap();
     append(log, 1..=events).await;
     make(store, "g", rules).await.unwrap();
@@ -125,7 +128,7 @@ async fn two_instances_that_claim_at_once_hand_each_event_out_once() {
     let log = log(&folder.path().join("events.db"));
     let options = tables();
     let instances = [over(&options, &log), over(&options, &log)];
-    share(&log, &instances[0], 120, rules()).await;
+    share(&*log, &instances[0], 120, rules()).await;
     let workers = (0..8).map(|n| {
         let store = instances[n % 2].clone();
         tokio::spawn(async move {
@@ -157,7 +160,7 @@ async fn what_a_worker_had_who_died_goes_to_another_by_another_instance() {
     let log = log(&folder.path().join("events.db"));
     let options = tables();
     let (first, second) = (over(&options, &log), over(&options, &log));
-    share(&log, &first, 2, rules()).await;
+    share(&*log, &first, 2, rules()).await;
     let dead = claim(&first, 2, START).await.unwrap();
     assert!(claim(&second, 2, START.plus(LEASE - 1)).await.unwrap().events.is_empty());
     let again = claim(&second, 2, START.plus(LEASE)).await.unwrap();
@@ -172,11 +175,11 @@ async fn a_topic_made_anew_ends_its_groups_though_nobody_saw_it_gone() {
     let folder = tempfile::tempdir().unwrap();
     let log = log(&folder.path().join("events.db"));
     let store = over(&tables(), &log);
-    share(&log, &store, 2, rules()).await;
+    share(&*log, &store, 2, rules()).await;
     let before = claim(&store, 2, START).await.unwrap();
     log.delete(ada(), topic(), START).await.unwrap();
     log.create(ada(), topic(), NewTopic::default(), START).await.unwrap();
-    append(&log, 7..=8).await;
+    append(&*log, 7..=8).await;
     let settled = settle(&store, &before, Verdict::Ack, START).await;
     assert!(matches!(settled, Err(LogError::NoSuchGroup)), "{settled:?}");
     assert!(make(&store, "g", rules()).await.unwrap().0, "its name is free");
@@ -210,9 +213,9 @@ async fn a_log_that_lost_its_end_is_told_and_what_comes_then_is_handed_out() {
         let first = log(&folder.path().join("events.db"));
         let options = tables();
         let store = over(&options, &first);
-        share(&first, &store, 2, rules()).await;
+        share(&*first, &store, 2, rules()).await;
         let two = backup(&folder);
-        append(&first, 3..=5).await;
+        append(&*first, 3..=5).await;
         let before = claim(&store, 9, START).await.unwrap();
         assert_eq!(numbers(&before), [1, 2, 3, 4, 5]);
         let done = before.events[..1].iter().chain(&before.events[4..]).map(|event| event.position).collect();
@@ -225,13 +228,13 @@ async fn a_log_that_lost_its_end_is_told_and_what_comes_then_is_handed_out() {
         let store = over(&options, &log);
         if renew {
             // Were its events counted alone, nothing would be missing.
-            append(&log, 6..=9).await;
+            append(&*log, 6..=9).await;
         }
         let claimed = claim(&store, 9, START).await.unwrap();
         let lost = claimed.lost.unwrap();
         assert_eq!((lost.events, lost.through.offset), (3, 2), "{renew}");
         if !renew {
-            append(&log, 6..=9).await;
+            append(&*log, 6..=9).await;
         }
         let rest = if renew { claimed } else { claim(&store, 9, START).await.unwrap() };
         assert_eq!(numbers(&rest), [6, 7, 8, 9], "{renew}");
@@ -252,16 +255,16 @@ async fn a_letter_of_what_the_log_lost_is_not_taken_for_another_event() {
     let first = log(&folder.path().join("events.db"));
     let options = tables();
     let store = over(&options, &first);
-    share(&first, &store, 1, Rules { attempts: 1, ..rules() }).await;
+    share(&*first, &store, 1, Rules { attempts: 1, ..rules() }).await;
     let one = backup(&folder);
-    append(&first, 2..=2).await;
+    append(&*first, 2..=2).await;
     let failed = claim(&store, 9, START).await.unwrap();
     let nack = Verdict::Nack { delay: None, error: "no".into() };
     settle(&store, &failed, nack, START).await.unwrap();
     drop(store);
     let log = shortened(&folder, first, &one, true).await;
     let store = over(&options, &log);
-    append(&log, 7..=7).await;
+    append(&*log, 7..=7).await;
     assert_eq!(numbers(&claim(&store, 9, START).await.unwrap()), [7]);
     let letters = store.letters(ada(), group("g"), Which::After(0, 9), START).await.unwrap();
     assert_eq!(letters.len(), 2, "both are there to be read");
@@ -278,7 +281,7 @@ async fn upkeep_leaves_nothing_of_what_is_gone_but_dead_letters() {
     let log = log(&folder.path().join("events.db"));
     let options = tables();
     let store = over(&options, &log);
-    share(&log, &store, 300, Rules { attempts: 1, outstanding: 10_000, ..rules() }).await;
+    share(&*log, &store, 300, Rules { attempts: 1, outstanding: 10_000, ..rules() }).await;
     make(&store, "h", rules()).await.unwrap();
     let dead = claim(&store, 1, START).await.unwrap();
     settle(&store, &dead, Verdict::Nack { delay: None, error: "no".into() }, START).await.unwrap();
@@ -300,7 +303,7 @@ async fn upkeep_does_not_wait_for_a_group_that_somebody_works_in() {
     let log = log(&folder.path().join("events.db"));
     let options = tables();
     let store = over(&options, &log);
-    share(&log, &store, 2, rules()).await;
+    share(&*log, &store, 2, rules()).await;
     make(&store, "h", rules()).await.unwrap();
     claim(&store, 1, START).await.unwrap();
     let ask = Claim { worker: "w".into(), events: 1, bytes: 9, secret: "s".into(), chance: 0 };
@@ -331,7 +334,7 @@ async fn groups_of_another_tenant_are_not_to_be_seen_whatever_a_statement_asks_f
     let log = log(&folder.path().join("events.db"));
     let options = tables();
     let store = over(&options, &log);
-    share(&log, &store, 3, Rules { attempts: 1, ..rules() }).await;
+    share(&*log, &store, 3, Rules { attempts: 1, ..rules() }).await;
     let dead = claim(&store, 1, START).await.unwrap();
     settle(&store, &dead, Verdict::Nack { delay: None, error: "no".into() }, START).await.unwrap();
     claim(&store, 1, START).await.unwrap();
@@ -375,7 +378,7 @@ async fn a_database_that_is_killed_loses_no_event_and_hands_none_out_that_is_don
     let options = Options { url: server.url("server"), ..unmigrated() };
     migrate_groups(&Options { url: server.url("owner"), ..options.clone() }, "server").unwrap();
     let instances = [over(&options, &log), over(&options, &log)];
-    share(&log, &instances[0], 100, rules()).await;
+    share(&*log, &instances[0], 100, rules()).await;
     // Of what was acknowledged nothing may come again.
     let (handed, done) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(Mutex::new(BTreeSet::new())));
     let clock = Arc::new(AtomicU64::new(START.0));

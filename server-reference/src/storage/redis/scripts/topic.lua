@@ -59,7 +59,8 @@ local function later(other, drawn)
 end
 
 -- Begins another history where the end of this one may be lost: the caller knows of more than there is, or another process has
--- it now than the one that wrote last, and is not trusted to have all of it. Up to where the old one is held is noted for forks.
+-- it now than the one that wrote last, and is not trusted to have all of it. Up to where the old one is held is noted for forks, and
+-- for groups up to where events are the same in all of them.
 local function history(t)
     local run = a.doubt and process() or t.run
     local lost = a.known and a.known.epoch == t.epoch and num(t.tail) < a.known.tail
@@ -68,7 +69,8 @@ local function history(t)
     end
     t.cuts = string.sub((t.cuts or '') .. t.epoch .. ':' .. t.tail .. ';', -1024)
     t.epoch, t.run = later(t.epoch, a.epoch), run
-    redis.call('HSET', T, 'epoch', t.epoch, 'run', run, 'cuts', t.cuts)
+    t.sure = str(math.min(num(t.sure or t.tail), num(t.tail)))
+    redis.call('HSET', T, 'epoch', t.epoch, 'run', run, 'cuts', t.cuts, 'sure', t.sure)
     -- Of nobody's: also the caller hears of it.
     tell(t, num(t.tail), 0, nil, '')
 end

@@ -1,19 +1,20 @@
 
 -- Writes the bodies that are at some places of ARGV, and returns what is told of them.
 local function write(t, places)
-    local tail, bytes, told, size = num(t.tail), num(t.bytes), {}, 0
+    local tail, bytes, sum, told, size = num(t.tail), num(t.bytes), num(t.sum), {}, 0
     -- Whatever the clock does, times do not go back within a topic: a search for one relies on it.
     t.written, t.touched = str(math.max(num(t.written), a.now)), str(math.max(num(t.touched), a.now))
     for _, place in ipairs(places) do
         local body = ARGV[place]
         tail = tail + 1
-        redis.call('XADD', E, str(tail) .. '-0', 't', t.written, 'd', body)
-        bytes, size = bytes + #body, size + #body
+        -- With how many bytes all have that came before, so that what some weigh is known without reading them.
+        redis.call('XADD', E, str(tail) .. '-0', 't', t.written, 'd', body, 's', str(sum))
+        bytes, sum, size = bytes + #body, sum + #body, size + #body
         if size <= a.carried then
             told[#told + 1] = str(#body) .. ':' .. body
         end
     end
-    t.tail, t.bytes = str(tail), str(bytes)
+    t.tail, t.bytes, t.sum = str(tail), str(bytes), str(sum)
     return size <= a.carried and table.concat(told) or nil
 end
 
@@ -47,6 +48,6 @@ local function trim(t)
 end
 
 local function save(t)
-    redis.call('HSET', T, 'first', t.first, 'tail', t.tail, 'bytes', t.bytes, 'written', t.written, 'touched', t.touched,
+    redis.call('HSET', T, 'first', t.first, 'tail', t.tail, 'bytes', t.bytes, 'sum', t.sum, 'written', t.written, 'touched', t.touched,
         'closed', t.closed)
 end

@@ -90,7 +90,7 @@ fn run(pairs: &[String]) -> Child {
 
 /// A Redis that a test has alone, and can take away.
 pub(crate) struct Own {
-    pub(super) port: u16,
+    pub(crate) port: u16,
     options: Vec<String>,
     folder: TempDir,
     process: Option<Child>,
@@ -128,12 +128,12 @@ impl Own {
     }
 
     /// Says something to it that the store would not say.
-    pub(super) fn say(&self, words: &[&str]) -> String {
+    pub(crate) fn say(&self, words: &[&str]) -> String {
         ask(self.port, words)
     }
 
     /// All that it has, key by key.
-    pub(super) fn save(&self) -> Vec<(String, Vec<u8>)> {
+    pub(crate) fn save(&self) -> Vec<(String, Vec<u8>)> {
         let mut connection = self.connection();
         let keys: Vec<String> = connection.keys("*").unwrap();
         let dump = |key: String| {
@@ -144,13 +144,13 @@ impl Own {
     }
 
     /// Has again what it had then, and nothing else.
-    pub(super) fn restore(&self, saved: &[(String, Vec<u8>)]) {
+    pub(crate) fn restore(&self, saved: &[(String, Vec<u8>)]) {
         self.say(&["FLUSHALL"]);
         self.restore_key(saved, "");
     }
 
     /// Has again what it had then of the keys that end in some way.
-    pub(super) fn restore_key(&self, saved: &[(String, Vec<u8>)], end: &str) {
+    pub(crate) fn restore_key(&self, saved: &[(String, Vec<u8>)], end: &str) {
         let mut connection = self.connection();
         for (key, dump) in saved.iter().filter(|(key, _)| key.ends_with(end)) {
             let mut restore = redis::cmd("RESTORE");
