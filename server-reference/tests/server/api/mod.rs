@@ -4,6 +4,7 @@
 //! Both are written by hand. Where a test here fails after a change of the server, its message says which of them lacks what.
 
 mod answers;
+mod caps;
 mod description;
 mod frames;
 mod generate;

@@ -19,7 +19,7 @@ use super::{
     answers::{Answer, Judge},
     description::{Description, Operation},
     generate::Generator,
-    tour::TOUR,
+    tour::{Stop, TOUR},
 };
 use crate::support::Running;
 
@@ -28,7 +28,7 @@ const REQUESTS: usize = 6_000;
 /// After so many, all that can succeed is done once more.
 const TOUR_EVERY: usize = 1_000;
 /// Bytes of a body that no request may have.
-const LARGE: usize = 600_000;
+pub(super) const LARGE: usize = 600_000;
 /// Statuses that need a server that is ill, or a peer that takes half a minute.
 const SELDOM: [u16; 4] = [101, 408, 500, 503];
 /// Names of which each stands for many things, so that requests meet.
@@ -68,11 +68,11 @@ pub(super) fn number(variable: &str, otherwise: usize) -> usize {
 
 /// A request, so that it can be shown.
 #[derive(Clone)]
-struct Asked {
+pub(super) struct Asked {
     method: String,
     target: String,
-    headers: Vec<(String, Vec<u8>)>,
-    body: Vec<u8>,
+    pub(super) headers: Vec<(String, Vec<u8>)>,
+    pub(super) body: Vec<u8>,
 }
 
 impl fmt::Debug for Asked {
@@ -333,7 +333,7 @@ impl<'a> World<'a> {
         };
         match answer.await {
             Ok(answer) => Some(answer),
-            Err(_) if asked.body.len() == LARGE => None,
+            Err(_) if asked.body.len() >= LARGE / 2 => None,
             Err(error) => panic!("no answer, as after a panic ({error:?}) to {asked:?}"),
         }
     }
@@ -349,7 +349,7 @@ fn escaped(text: &str, keep_slashes: bool) -> String {
 }
 
 /// Who asks, and what is thought of the answers.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     world: World<'a>,
     judge: Judge<'a>,
     /// One of each kind.
@@ -357,8 +357,14 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    async fn ask(&mut self, operation: &Operation<'a>, asked: &Asked) {
-        let Some(answer) = self.world.send(operation, asked).await else { return };
+    pub(super) async fn new(http: &'a Description, seed: u64) -> Self {
+        let world = World::new(http, seed).await;
+        Self { world, judge: Judge::new(http), problems: BTreeMap::new() }
+    }
+
+    /// Sends a request, and looks at its answer, whose status is returned.
+    pub(super) async fn ask(&mut self, operation: &Operation<'a>, asked: &Asked) -> Option<u16> {
+        let answer = self.world.send(operation, asked).await?;
         if let Some(problem) = self.judge.problem(operation, &answer) {
             let said = String::from_utf8_lossy(&answer.body);
             let headers = &answer.headers;
@@ -376,30 +382,47 @@ impl<'a> Run<'a> {
                 known.note(name, text);
             }
         }
+        Some(answer.status)
     }
 
+    /// What was found to be wrong.
+    pub(super) fn problems(self) -> Vec<String> {
+        self.problems.into_values().collect()
+    }
+
+    /// Does all that can succeed.
     async fn tour(&mut self, operations: &[Operation<'a>]) {
-        for (id, target, headers, body) in TOUR {
-            let operation = operations.iter().find(|operation| operation.id == *id);
-            let operation = operation.unwrap_or_else(|| panic!("docs/openapi.yaml has no operation {id}"));
-            let world = &self.world;
-            let fill = |text: &str| world.generator.known.fill(text);
-            let (Some(target), Some(body)) = (fill(target), fill(body)) else { continue };
-            let is_worker = ["callBack", "ackWork", "releaseWork"].contains(id);
-            let is_granted = id.contains("ccess") || headers.iter().any(|(name, _)| *name == "access-grant");
-            let token = if is_worker { fill("<token>") } else { None };
-            let token = token.unwrap_or_else(|| {
-                if is_granted { world.super_admin.clone() } else { world.tokens[0].clone() }
-            });
-            let mut all = vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())];
-            for (name, value) in *headers {
-                if let Some(value) = fill(value) {
-                    all.push(((*name).to_owned(), value.into_bytes()));
-                }
+        for stop in TOUR {
+            if let Some((operation, asked)) = self.stop(operations, stop) {
+                self.ask(operation, &asked).await;
             }
-            let method = operation.method.clone();
-            self.ask(operation, &Asked { method, target, headers: all, body: body.into_bytes() }).await;
         }
+    }
+
+    /// The request of one stop; none while something is not known that it names.
+    pub(super) fn stop<'o>(
+        &self,
+        operations: &'o [Operation<'a>],
+        (id, target, headers, body): &Stop,
+    ) -> Option<(&'o Operation<'a>, Asked)> {
+        let operation = operations.iter().find(|operation| operation.id == *id);
+        let operation = operation.unwrap_or_else(|| panic!("docs/openapi.yaml has no operation {id}"));
+        let world = &self.world;
+        let fill = |text: &str| world.generator.known.fill(text);
+        let (target, body) = (fill(target)?, fill(body)?);
+        let is_worker = ["callBack", "ackWork", "releaseWork"].contains(id);
+        let is_granted = id.contains("ccess") || headers.iter().any(|(name, _)| *name == "access-grant");
+        let token = if is_worker { fill("<token>") } else { None };
+        let token = token
+            .unwrap_or_else(|| if is_granted { world.super_admin.clone() } else { world.tokens[0].clone() });
+        let mut all = vec![("authorization".to_owned(), format!("Bearer {token}").into_bytes())];
+        for (name, value) in *headers {
+            if let Some(value) = fill(value) {
+                all.push(((*name).to_owned(), value.into_bytes()));
+            }
+        }
+        let method = operation.method.clone();
+        Some((operation, Asked { method, target, headers: all, body: body.into_bytes() }))
     }
 }
 
@@ -408,8 +431,7 @@ async fn whatever_is_asked_is_answered_as_described() {
     let http = Description::of_http();
     let operations = http.operations();
     let seed = number("WEBWAKA_API_SEED", 1) as u64;
-    let world = World::new(&http, seed).await;
-    let mut run = Run { world, judge: Judge::new(&http), problems: BTreeMap::new() };
+    let mut run = Run::new(&http, seed).await;
     for round in 0..number("WEBWAKA_API_REQUESTS", REQUESTS) {
         if round % TOUR_EVERY == 0 {
             run.tour(&operations).await;

@@ -1,7 +1,7 @@
 //! Requests that succeed, in their order: so every operation is carried out, and there is something for others to meet.
 
 /// An operation, what stands for its path, headers, and a body. `<name>` is the newest that is known under that name.
-type Stop = (&'static str, &'static str, &'static [(&'static str, &'static str)], &'static str);
+pub(super) type Stop = (&'static str, &'static str, &'static [(&'static str, &'static str)], &'static str);
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
