@@ -30,7 +30,7 @@ pub enum Weather {
     AnswersLost,
     /// A critical transaction is answered by somebody else, as if it were done; all else gets through.
     AnswersFalsified,
-    /// The server is overloaded: whatever is asked, it is to be asked again after [`OVERLOADED`] seconds.
+    /// The server is overloaded: whatever is asked, it is to be asked again some seconds later.
     Overloaded,
     /// Connections are cut, and new ones too.
     Cut,
