@@ -5,6 +5,7 @@ mod groups;
 mod instances;
 mod server;
 mod tenants;
+mod tls;
 
 use std::sync::Arc;
 

@@ -29,7 +29,7 @@ const RUN: &str = r#"
 "#;
 
 /// How long a database may take to start.
-const START: Duration = Duration::from_secs(120);
+pub(super) const START: Duration = Duration::from_secs(120);
 
 pub(super) struct Server {
     port: u16,
@@ -56,13 +56,8 @@ fn server() -> &'static Server {
 
 fn start() -> Server {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    // It refuses to run as root.
-    let root = Command::new("id").arg("-u").output().unwrap().stdout.starts_with(b"0\n");
-    let mut command = if root { Command::new("runuser") } else { Command::new("sh") };
-    if root {
-        command.args(["-u", "postgres", "--", "sh"]);
-    }
-    let process = command.args(["-c", RUN]).arg(programs()).arg(port.to_string()).current_dir("/");
+    let mut command = as_nobody(RUN);
+    let process = command.arg(programs()).arg(port.to_string()).current_dir("/");
     let process = process.stdin(Stdio::piped()).spawn().unwrap();
     let server = Server { port, _process: process };
     let url = url_on(port, "owner");
@@ -82,8 +77,19 @@ fn start() -> Server {
     server
 }
 
+/// A shell that runs a script as somebody whom PostgreSQL runs for, which is not root.
+pub(super) fn as_nobody(script: &str) -> Command {
+    let root = Command::new("id").arg("-u").output().unwrap().stdout.starts_with(b"0\n");
+    let mut command = if root { Command::new("runuser") } else { Command::new("sh") };
+    if root {
+        command.args(["-u", "postgres", "--", "sh"]);
+    }
+    command.args(["-c", script]);
+    command
+}
+
 /// Where its programs are: in the folder that `POSTGRES` names, or where Debian puts those of the newest release.
-fn programs() -> PathBuf {
+pub(super) fn programs() -> PathBuf {
     if let Some(named) = std::env::var_os("POSTGRES") {
         return named.into();
     }
