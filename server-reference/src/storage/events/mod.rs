@@ -9,6 +9,7 @@ mod groups;
 mod letters;
 mod lines;
 mod publications;
+mod rules;
 mod subscriptions;
 mod topic;
 
@@ -31,6 +32,7 @@ pub use letters::{
 };
 pub use lines::{LineRef, LineState, Lines, Numbered, Standing};
 pub use publications::{CloudEvent, NAMES_KEPT, NoCloudEvent, Publications, Publish, Published};
+pub(in crate::storage) use rules::Parting;
 pub use subscriptions::{Kept, MAX_TENANT_SUBSCRIPTIONS, SubscriptionStore};
 pub use topic::{ContentType, Form, NotJson};
 

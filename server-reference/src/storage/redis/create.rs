@@ -64,7 +64,7 @@ impl RedisEvents {
         let tenant = scope.tenant();
         for _ in 0..ATTEMPTS {
             if let Some(topic) = self.find(tenant, name, now).await? {
-                if topic.hidden || !same(&topic, new) {
+                if topic.hidden || !new.is_there(&topic.state(Position::ZERO), topic.parting()) {
                     return Err(LogError::TopicExists);
                 }
                 let earliest = Lineage::of(self, tenant, name, topic.clone(), now).await?.earliest();
@@ -280,25 +280,4 @@ impl RedisEvents {
         let earliest = lineage.earliest();
         Ok(Some(Taken { source, content_type: topic.content_type, lifetime, earliest, part }))
     }
-}
-
-/// Whether a topic is what somebody would make.
-fn same(topic: &Topic, new: &NewTopic) -> bool {
-    let fork = match (&topic.source, &new.fork) {
-        (None, None) => {
-            new.content_type.as_ref().unwrap_or(&ContentType::octets()) == &topic.content_type
-                && new.lifetime == topic.lifetime
-        }
-        (Some(source), Some(fork)) => {
-            source.name == fork.source.as_str()
-                && source.more == fork.more
-                && fork.at.is_none_or(|at| at.offset == source.anchor)
-                && new.content_type.as_ref().is_none_or(|kind| *kind == topic.content_type)
-                && (new.lifetime == Lifetime::Unlimited || new.lifetime == topic.lifetime)
-        }
-        _ => false,
-    };
-    fork && new.closed == topic.closed
-        && new.retention == topic.retention
-        && new.redelivery == topic.redelivery
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::reply::corrupt;
 use crate::storage::events::{
-    ContentType, Form, Lifetime, LogEpoch, LogError, NewTopic, Position, Redelivery, Retention, TopicState,
+    ContentType, Form, Lifetime, LogEpoch, LogError, NewTopic, Parting, Position, Redelivery, Retention,
+    TopicState,
 };
 
 /// Events that a topic can ever have: scripts count in numbers that are exact that far.
@@ -204,21 +205,12 @@ impl Topic {
 
     /// Whether its time is over.
     pub(super) fn expired(&self, now: Millis) -> bool {
-        match self.lifetime {
-            Lifetime::Unlimited => false,
-            Lifetime::Idle(seconds) => now >= self.touched.plus(whole_idle(seconds)),
-            Lifetime::Until(time, _) => now >= time,
-        }
+        self.lifetime.is_over(self.touched, now)
     }
 
     /// Whether it has to be noted that it was used.
     pub(super) fn wants_touch(&self, now: Millis) -> bool {
-        match self.lifetime {
-            Lifetime::Idle(seconds) => {
-                now.0.saturating_sub(self.touched.0) > slack(seconds.saturating_mul(1000))
-            }
-            _ => false,
-        }
+        self.lifetime.wants_note(self.touched, now)
     }
 
     /// Whether it still has what it had when a fork left it.
@@ -246,6 +238,12 @@ impl Topic {
         self.source.as_ref().map_or(0, |source| source.fork_at)
     }
 
+    /// Where it parts from its source, if it is a fork.
+    pub(super) fn parting(&self) -> Option<Parting<'_>> {
+        let Source { name, anchor, more, .. } = self.source.as_ref()?;
+        Some(Parting { source: name, anchor: *anchor, more: *more })
+    }
+
     pub(super) fn state(&self, earliest: Position) -> TopicState {
         TopicState {
             content_type: self.content_type.clone(),
@@ -271,11 +269,5 @@ pub(super) fn essence(content_type: &ContentType) -> String {
 
 /// Milliseconds after its last use at which an idle topic ends.
 fn whole_idle(seconds: u64) -> u64 {
-    let idle = seconds.saturating_mul(1000);
-    idle.saturating_add(slack(idle)).min(MAX_NUMBER)
-}
-
-/// How late the end of an idle topic may come, so that not each use of it has to be written.
-fn slack(idle: u64) -> u64 {
-    idle / 16
+    Lifetime::idle(seconds).min(MAX_NUMBER)
 }

@@ -13,7 +13,7 @@ use crate::{
     access::Right,
     storage::events::{
         After, ContentType, Created, Fork, Form, Lifetime, LogEpoch, LogError, MAX_FORK_DEPTH, NewTopic,
-        TopicName, allow,
+        Position, TopicName, allow,
     },
     tenant::TenantScope,
 };
@@ -30,7 +30,7 @@ pub(super) fn create(
     }
     if let Some(key) = group.find(scope.tenant(), name, now)? {
         let topic = group.topic(key)?.clone();
-        return if !topic.hidden && same(&topic, new) {
+        return if !topic.hidden && new.is_there(&topic.state(Position::ZERO), topic.parting()) {
             let earliest = Lineage::of(group.connection, topic.clone())?.earliest();
             Ok(Created { fresh: false, state: topic.state(earliest) })
         } else {
@@ -106,27 +106,6 @@ pub(super) fn delete(
         return Err(LogError::Deleted);
     }
     group.remove(key)
-}
-
-/// Whether a topic is what somebody would make.
-fn same(topic: &Topic, new: &NewTopic) -> bool {
-    let fork = match (&topic.source, &new.fork) {
-        (None, None) => {
-            new.content_type.as_ref().unwrap_or(&ContentType::octets()) == &topic.content_type
-                && new.lifetime == topic.lifetime
-        }
-        (Some(source), Some(fork)) => {
-            source.name == fork.source.as_str()
-                && source.more == fork.more
-                && fork.at.is_none_or(|at| at.offset == source.anchor)
-                && new.content_type.as_ref().is_none_or(|kind| *kind == topic.content_type)
-                && (new.lifetime == Lifetime::Unlimited || new.lifetime == topic.lifetime)
-        }
-        _ => false,
-    };
-    fork && new.closed == topic.closed
-        && new.retention == topic.retention
-        && new.redelivery == topic.redelivery
 }
 
 /// What a fork takes of its source.

@@ -8,7 +8,8 @@ use sdk_core::clock::Millis;
 use crate::storage::{
     StorageError,
     events::{
-        ContentType, Lifetime, LogEpoch, LogError, Position, Redelivery, Retention, TopicName, TopicState,
+        ContentType, Lifetime, LogEpoch, LogError, Parting, Position, Redelivery, Retention, TopicName,
+        TopicState,
     },
 };
 
@@ -160,24 +161,12 @@ impl Topic {
 
     /// Whether its time is over.
     pub(super) fn expired(&self, now: Millis) -> bool {
-        match self.lifetime {
-            Lifetime::Unlimited => false,
-            Lifetime::Idle(seconds) => {
-                let idle = seconds.saturating_mul(1000);
-                now >= self.touched.plus(idle.saturating_add(slack(idle)))
-            }
-            Lifetime::Until(time, _) => now >= time,
-        }
+        self.lifetime.is_over(self.touched, now)
     }
 
     /// Whether it has to be noted that it was used.
     pub(super) fn wants_touch(&self, now: Millis) -> bool {
-        match self.lifetime {
-            Lifetime::Idle(seconds) => {
-                now.0.saturating_sub(self.touched.0) > slack(seconds.saturating_mul(1000))
-            }
-            _ => false,
-        }
+        self.lifetime.wants_note(self.touched, now)
     }
 
     pub(super) fn tail(&self) -> Position {
@@ -192,6 +181,12 @@ impl Topic {
         self.source.as_ref().map_or(0, |source| source.fork_at)
     }
 
+    /// Where it parts from its source, if it is a fork.
+    pub(super) fn parting(&self) -> Option<Parting<'_>> {
+        let Source { name, anchor, more, .. } = self.source.as_ref()?;
+        Some(Parting { source: name, anchor: *anchor, more: *more })
+    }
+
     pub(super) fn state(&self, earliest: Position) -> TopicState {
         TopicState {
             content_type: self.content_type.clone(),
@@ -203,11 +198,6 @@ impl Topic {
             redelivery: self.redelivery,
         }
     }
-}
-
-/// How late the end of an idle topic may come, so that not each use of it has to be written.
-fn slack(idle: u64) -> u64 {
-    idle / 16
 }
 
 fn damaged(source: serde_json::Error) -> LogError {
