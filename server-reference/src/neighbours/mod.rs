@@ -134,6 +134,8 @@ struct Circle {
 /// A frame for a person whose answers are waited for.
 struct Waiting {
     told: Told,
+    /// This server has sessions of the person's as well, and hears of the frame.
+    here: bool,
     count: u64,
     answers: u64,
     /// How many answers there will be, where that is known.
@@ -186,8 +188,8 @@ impl Circle {
             Order::Write(person, frame, told) => {
                 self.newest += 1;
                 let number = self.newest;
-                let waiting =
-                    Waiting { told, count: 0, answers: 0, expected: None, until: now.plus(PATIENCE) };
+                let (here, until) = (self.present.contains(&person), now.plus(PATIENCE));
+                let waiting = Waiting { told, here, count: 0, answers: 0, expected: None, until };
                 self.writes.insert(number, waiting);
                 let (tenant, subject) = (person.0.to_string(), person.1.to_string());
                 let write = Write { tenant, subject, frame: frame.to_string(), number };
@@ -197,10 +199,9 @@ impl Circle {
     }
 
     /// So many heard what was written to a person, this server included where it has sessions of that person's.
-    fn reached(&mut self, channel: &str, number: u64, count: u64) {
-        let me = self.present.iter().any(|person| of_person(person) == channel);
+    fn reached(&mut self, number: u64, count: u64) {
         if let Some(waiting) = self.writes.get_mut(&number) {
-            waiting.expected = Some(count.saturating_sub(u64::from(me)));
+            waiting.expected = Some(count.saturating_sub(u64::from(waiting.here)));
         }
         self.finish(number);
     }

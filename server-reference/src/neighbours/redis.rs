@@ -189,7 +189,7 @@ impl Shared {
                 }
                 Act::Write(channel, text, number) => {
                     pipeline.publish(self.way.named(&channel), text);
-                    writes.push(Some((channel, number)));
+                    writes.push(Some(number));
                 }
                 Act::Listen(channel, word) => {
                     self.send(&mut pipeline, &mut writes, out).await?;
@@ -212,7 +212,7 @@ impl Shared {
     async fn send(
         &mut self,
         pipeline: &mut Pipeline,
-        writes: &mut Vec<Option<(String, u64)>>,
+        writes: &mut Vec<Option<u64>>,
         out: &mut MultiplexedConnection,
     ) -> Result<(), Lost> {
         if writes.is_empty() {
@@ -221,10 +221,10 @@ impl Shared {
         let heard: Vec<u64> = self.way.within(pipeline.query_async(out)).await?;
         *pipeline = Pipeline::new();
         for (write, heard) in writes.drain(..).zip(heard) {
-            if let Some((channel, number)) = write
+            if let Some(number) = write
                 && self.way.counts
             {
-                self.circle.reached(&channel, number, heard);
+                self.circle.reached(number, heard);
             }
         }
         Ok(())
